@@ -1,0 +1,287 @@
+package port
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+	"time"
+
+	"go.bug.st/serial"
+	"golang.org/x/sys/unix"
+)
+
+// What a Port's methods wrap beside the errors of package fs and of the context.
+var (
+	// ErrGone: the device behind the port is not there any more, or the port
+	// has been closed. Close it and open it again.
+	ErrGone = errors.New("the port is gone")
+
+	// ErrBusy: somebody else has the port open.
+	ErrBusy = errors.New("the port is in use")
+)
+
+// writeGrace is how much longer than its time on the wire a Write may take when
+// its context has no deadline.
+const writeGrace = time.Second
+
+// Port is an open serial port. One goroutine may read while another writes, and
+// any may Close.
+//
+// Two descriptors stand behind it. go.bug.st/serial holds one, and sets up and
+// flushes the line through it. The bytes go over the other one, which the Go
+// runtime polls: so a read can be given up at any time, a write cannot block
+// for ever, Close wakes both, and none of it uses select(2), in which a
+// descriptor above 1023 is a panic.
+type Port struct {
+	path string
+	mode Mode
+	line serial.Port
+	file *os.File
+	raw  syscall.RawConn
+}
+
+// Open opens the port at path, for us alone. What had come in before is
+// discarded. The error wraps fs.ErrNotExist, fs.ErrPermission or ErrBusy where
+// one of these is the cause, and says what to do.
+func Open(path string, mode Mode) (*Port, error) {
+	p := &Port{path: path, mode: mode}
+	if err := p.open(); err != nil {
+		p.Close()
+		return nil, fmt.Errorf("open serial port %s: %w", path, err)
+	}
+	return p, nil
+}
+
+func (p *Port) open() error {
+	// Without O_NONBLOCK it would wait for a modem's carrier.
+	fd, err := unix.Open(p.path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return explain(p.path, err)
+	}
+	p.file = os.NewFile(uintptr(fd), p.path)
+	if p.raw, err = p.file.SyscallConn(); err != nil {
+		return err
+	}
+	// TIOCEXCL, which the library sets, does not stop root, and root is what a
+	// gateway may run as. The lock does, and it is gone with its holder.
+	if err := p.control(func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) }); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return fmt.Errorf("%w: another link of this gateway, or another program, has locked it", ErrBusy)
+		}
+		return fmt.Errorf("lock it: %w", err)
+	}
+	if p.line, err = serial.Open(p.path, p.mode.library()); err != nil {
+		return explainLibrary(p.path, p.mode, err)
+	}
+	return p.Flush()
+}
+
+// library gives the mode as the library names it.
+func (m Mode) library() *serial.Mode {
+	l := &serial.Mode{BaudRate: m.Baud, DataBits: m.DataBits}
+	switch m.Parity {
+	case Even:
+		l.Parity = serial.EvenParity
+	case Odd:
+		l.Parity = serial.OddParity
+	}
+	if m.StopBits == 2 {
+		l.StopBits = serial.TwoStopBits
+	}
+	return l
+}
+
+// Path gives the path that the port was opened by.
+func (p *Port) Path() string { return p.path }
+
+// Mode gives the mode that the port was opened in.
+func (p *Port) Mode() Mode { return p.mode }
+
+// Read waits until something has come, and gives at least one byte of it, or an
+// error: that of ctx when it ended first, or one that wraps ErrGone.
+func (p *Port) Read(ctx context.Context, b []byte) (int, error) {
+	n, err := p.within(ctx, p.file.SetReadDeadline, func() (int, error) { return p.file.Read(b) })
+	if err != nil {
+		return n, p.failed("read from", err)
+	}
+	return n, nil
+}
+
+// TryRead gives what has come already, without waiting; 0 when there is nothing.
+func (p *Port) TryRead(b []byte) (int, error) {
+	if err := p.file.SetReadDeadline(time.Time{}); err != nil {
+		return 0, p.failed("read from", err)
+	}
+	var n int
+	var err error
+	if e := p.raw.Read(func(fd uintptr) bool {
+		n, err = unix.Read(int(fd), b)
+		return true
+	}); e != nil {
+		err = e
+	}
+	switch {
+	case err == nil && n > 0:
+		return n, nil
+	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) || len(b) == 0:
+		return 0, nil
+	case err == nil:
+		err = io.EOF
+	}
+	return 0, p.failed("read from", err)
+}
+
+// Write sends b. It returns once the system has taken it, which is before the
+// last byte is on the line. When ctx ends first the error is that of ctx and
+// some of b may have been sent; without a deadline in ctx it may take a second
+// longer than b takes on the line, then the error is
+// context.DeadlineExceeded.
+func (p *Port) Write(ctx context.Context, b []byte) (int, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 2*p.mode.WireTime(len(b))+writeGrace)
+		defer cancel()
+	}
+	sent := 0
+	_, err := p.within(ctx, p.file.SetWriteDeadline, func() (int, error) {
+		n, err := p.file.Write(b[sent:])
+		sent += n
+		return n, err
+	})
+	if err != nil {
+		return sent, p.failed("write to", err)
+	}
+	return sent, nil
+}
+
+// within runs one read or write that ends when ctx does.
+func (p *Port) within(ctx context.Context, setDeadline func(time.Time) error, do func() (int, error)) (int, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		deadline, bounded := ctx.Deadline()
+		if err := setDeadline(deadline); err != nil {
+			return 0, err
+		}
+		stop := context.AfterFunc(ctx, func() { setDeadline(time.Unix(1, 0)) })
+		n, err := do()
+		stop()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		if bounded && !time.Now().Before(deadline) {
+			return n, context.DeadlineExceeded
+		}
+		// Either ctx has been cancelled, or this was the late end of the
+		// context of a call before.
+	}
+}
+
+// Flush discards what has come in and what has not gone out yet.
+func (p *Port) Flush() error {
+	if err := p.line.ResetInputBuffer(); err != nil {
+		return p.failed("flush", err)
+	}
+	if err := p.line.ResetOutputBuffer(); err != nil {
+		return p.failed("flush", err)
+	}
+	return nil
+}
+
+// Close closes the port; a Read or Write under way ends with ErrGone. It may be
+// called more than once.
+func (p *Port) Close() error {
+	var errs []error
+	if p.line != nil {
+		// What could not be sent must not keep the close waiting for it.
+		p.line.ResetOutputBuffer()
+		errs = append(errs, p.line.Close())
+	}
+	if p.file != nil {
+		if err := p.file.Close(); !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// failed says which port it was. What is no end of a context is the end of the
+// port: EIO, ENODEV, end of file, closed.
+func (p *Port) failed(what string, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s serial port %s: %w", what, p.path, err)
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return fmt.Errorf("%s serial port %s: %w (%w)", what, p.path, ErrGone, err)
+}
+
+// control runs f with the descriptor.
+func (p *Port) control(f func(fd int) error) error {
+	var err error
+	if e := p.raw.Control(func(fd uintptr) { err = f(int(fd)) }); e != nil {
+		return e
+	}
+	return err
+}
+
+// explain makes of the system's error one that says what to do.
+func explain(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
+		if !errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+		}
+		return fmt.Errorf("no such port: is it plugged in? \"ls -l /dev/serial/by-id\" lists the USB ones: %w", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("not allowed: add the user that runs headgate to the group %s (\"sudo usermod -aG %[1]s USER\") and start it again: %w", groupOf(path), err)
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("%w: another program has it for itself: %w", ErrBusy, err)
+	}
+	return err
+}
+
+func explainLibrary(path string, mode Mode, err error) error {
+	var e *serial.PortError
+	if !errors.As(err, &e) {
+		return explain(path, err)
+	}
+	switch e.Code() {
+	case serial.PortBusy:
+		return explain(path, unix.EBUSY)
+	case serial.PermissionDenied:
+		return explain(path, unix.EACCES)
+	case serial.InvalidSpeed, serial.InvalidDataBits, serial.InvalidParity, serial.InvalidStopBits:
+		return fmt.Errorf("it cannot do %s: %w", mode, err)
+	case serial.InvalidSerialPort:
+		return fmt.Errorf("it is not a serial port, or cannot do %s: %w", mode, err)
+	}
+	return err
+}
+
+// groupOf names the group that may open path; it is dialout on Debian.
+func groupOf(path string) string {
+	const usual = "dialout"
+	info, err := os.Stat(path)
+	if err != nil {
+		return usual
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Gid == 0 {
+		return usual
+	}
+	g, err := user.LookupGroupId(strconv.FormatUint(uint64(st.Gid), 10))
+	if err != nil {
+		return usual
+	}
+	return g.Name
+}

@@ -1,0 +1,136 @@
+package port
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Address is what a serial URL says.
+type Address struct {
+	Scheme string
+	Path   string // absolute
+	Mode   Mode
+}
+
+// ParseURL reads the URL of a serial port, like
+// "serial:///dev/ttyUSB1?baud=19200&parity=E": a scheme, the port's absolute
+// path, and in the query baud, data_bits (5 to 8), parity (N, E or O) and
+// stop_bits (1 or 2). What the query leaves out is as in DefaultMode. schemes
+// are those that the caller understands; the error says what is wrong and what
+// would be right.
+func ParseURL(text string, schemes ...string) (Address, error) {
+	want := schemes[0] + ":///dev/ttyUSB0?baud=9600"
+	u, err := url.Parse(text)
+	if err != nil {
+		return Address{}, fmt.Errorf("%q is no URL: want one like %q", text, want)
+	}
+	a := Address{Scheme: u.Scheme, Path: u.Path, Mode: DefaultMode()}
+	known := false
+	for _, s := range schemes {
+		known = known || s == u.Scheme
+	}
+	switch {
+	case u.Scheme == "":
+		return Address{}, fmt.Errorf("%q has no scheme: want one like %q", text, want)
+	case !known:
+		return Address{}, fmt.Errorf("%q: the scheme %q is none of %s: want one like %q", text, u.Scheme, strings.Join(schemes, ", "), want)
+	case u.Host != "" || u.User != nil:
+		return Address{}, fmt.Errorf("%q: the path of the port begins after a third slash: \"%s:///%s\"", text, u.Scheme, strings.TrimPrefix(strings.TrimPrefix(text, u.Scheme+"://"), "/"))
+	case u.Path == "" || u.Path == "/" || u.Opaque != "":
+		return Address{}, fmt.Errorf("%q has no absolute path of a port: want one like %q", text, want)
+	case strings.HasSuffix(u.Path, "/") || strings.ContainsRune(u.Path, 0):
+		return Address{}, fmt.Errorf("%q: %q cannot be the path of a port", text, u.Path)
+	case u.Fragment != "":
+		return Address{}, fmt.Errorf("%q: a # in the path of a port is written %%23", text)
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return Address{}, fmt.Errorf("%q: after the ? want settings like \"baud=9600&parity=E\"", text)
+	}
+	for key, values := range query {
+		if len(values) > 1 {
+			return Address{}, fmt.Errorf("%q: %s is given %d times", text, key, len(values))
+		}
+		if err := a.Mode.set(key, values[0]); err != nil {
+			return Address{}, fmt.Errorf("%q: %w", text, err)
+		}
+	}
+	return a, nil
+}
+
+// Link is what tells whether two addresses are the same port: its path, with
+// symbolic links resolved as far as they exist now.
+func (a Address) Link() string {
+	path := filepath.Clean(a.Path)
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
+	}
+	return path
+}
+
+const (
+	minBaud = 50
+	maxBaud = 4_000_000
+)
+
+// set takes one setting of the query.
+func (m *Mode) set(key, value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		n = -1
+	}
+	switch key {
+	case "baud":
+		if n < minBaud || n > maxBaud {
+			return fmt.Errorf("baud=%s: want a speed from %d to %d, like baud=9600", value, minBaud, maxBaud)
+		}
+		m.Baud = n
+	case "data_bits":
+		if n < 5 || n > 8 {
+			return fmt.Errorf("data_bits=%s: want 5, 6, 7 or 8", value)
+		}
+		m.DataBits = n
+	case "stop_bits":
+		if n != 1 && n != 2 {
+			return fmt.Errorf("stop_bits=%s: want 1 or 2", value)
+		}
+		m.StopBits = n
+	case "parity":
+		switch strings.ToLower(value) {
+		case "n", "none":
+			m.Parity = None
+		case "e", "even":
+			m.Parity = Even
+		case "o", "odd":
+			m.Parity = Odd
+		default:
+			return fmt.Errorf("parity=%s: want N (none), E (even) or O (odd)", value)
+		}
+	default:
+		return unknownSetting(key)
+	}
+	return nil
+}
+
+// unknownSetting names the setting that was most likely meant.
+func unknownSetting(key string) error {
+	plain := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key))
+	meant := ""
+	switch plain {
+	case "baud", "baudrate", "speed", "bps", "rate", "baudt", "buad":
+		meant = "baud"
+	case "databits", "data", "bits", "bytesize", "charsize", "size":
+		meant = "data_bits"
+	case "stopbits", "stop", "stopbit":
+		meant = "stop_bits"
+	case "parity", "par", "partiy", "paritiy":
+		meant = "parity"
+	}
+	if meant != "" {
+		return fmt.Errorf("there is no setting %q: did you mean %s?", key, meant)
+	}
+	return fmt.Errorf("there is no setting %q: there are baud, data_bits, parity and stop_bits", key)
+}

@@ -1,0 +1,167 @@
+package serial
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"headgate/adapters/port"
+	"headgate/gateway/point"
+)
+
+// Config is one [[serial]] table: one device that talks on a serial line by
+// itself.
+type Config struct {
+	// Name is the device's name, as it stands in topics.
+	Name string `toml:"name"`
+
+	// URL is the port, like "serial:///dev/ttyUSB1?baud=9600". After the ? may
+	// stand baud (9600), data_bits (8), parity (N) and stop_bits (1), which have
+	// these values otherwise.
+	URL string `toml:"url"`
+
+	// Frame says where one message of the device ends and the next begins.
+	Frame Frame `toml:"frame"`
+
+	// Parse says how points come out of a message.
+	Parse Parse `toml:"parse"`
+
+	// Points says more of single points. A group of the regular expression that
+	// has no [[serial.point]] is a point without a unit, of type "auto".
+	Points []Point `toml:"point"`
+
+	// StaleAfter is how long the device may go without a message that parse
+	// understands: then it is offline, and its last values are published once
+	// more as stale, with the time they were measured at. Default 0: it may be
+	// silent for ever, and is online whenever its port is open.
+	StaleAfter time.Duration `toml:"stale_after"`
+}
+
+// Frame is the frame = { ... } of a [[serial]] table.
+type Frame struct {
+	// Kind is how messages are told apart. "line": each ends with a line feed,
+	// a carriage return, or both. Default "line".
+	Kind string `toml:"kind"`
+
+	// Max is the longest message in bytes, its end not counted. A longer one is
+	// dropped up to its end and counted, and the points are bad until the next
+	// good one. Default 4096.
+	Max int `toml:"max"`
+}
+
+// Parse is the parse = { ... } of a [[serial]] table.
+type Parse struct {
+	// Regexp is a regular expression in Go's syntax (RE2). Each of its named
+	// groups, (?P<weight>...), is a point; one that took no part in a match
+	// gives no value. Two groups may share a name, in alternatives.
+	Regexp string `toml:"regexp"`
+}
+
+// Point is one [[serial.point]] table.
+type Point struct {
+	// Name is the group of the regular expression that this is about.
+	Name string `toml:"name"`
+
+	// Unit is the unit of measure as published. Default none.
+	Unit string `toml:"unit"`
+
+	// Type is "number", "text" or "auto": a number if it reads as a decimal
+	// one, text if not. A code with leading zeros wants "text". Default "auto".
+	Type string `toml:"type"`
+
+	// Scale and Offset make the published number from the one in the message:
+	// number * scale + offset. Defaults 1 and 0.
+	Scale  float64 `toml:"scale"`
+	Offset float64 `toml:"offset"`
+}
+
+const (
+	defaultMaxFrame = 4096
+	largestMaxFrame = 1 << 20
+)
+
+// SetDefaults fills what was left out.
+func (c *Config) SetDefaults() {
+	if c.Frame.Kind == "" {
+		c.Frame.Kind = "line"
+	}
+	if c.Frame.Max == 0 {
+		c.Frame.Max = defaultMaxFrame
+	}
+	for i := range c.Points {
+		p := &c.Points[i]
+		if p.Type == "" {
+			p.Type = "auto"
+		}
+		if p.Scale == 0 {
+			p.Scale = 1
+		}
+	}
+}
+
+// Check reports each fault by its key, as it stands in the [[serial]] table.
+func (c *Config) Check(fault func(key, format string, args ...any)) {
+	if c.Name == "" {
+		fault("name", "is missing: want the device's name, like \"scale\"")
+	} else if err := point.CheckDeviceName(c.Name); err != nil {
+		fault("name", "%q: %v; want a name that can stand as one level of a topic, like \"scale\"", c.Name, err)
+	}
+	if c.URL == "" {
+		fault("url", "is missing: want a port, like \"serial:///dev/ttyUSB1?baud=9600\"")
+	} else if _, err := port.ParseURL(c.URL, scheme); err != nil {
+		fault("url", "%v", err)
+	}
+	if c.Frame.Kind != "line" {
+		fault("frame.kind", "%q: this version has only \"line\"", c.Frame.Kind)
+	}
+	if c.Frame.Max < 1 || c.Frame.Max > largestMaxFrame {
+		fault("frame.max", "%d: want 1 to %d bytes", c.Frame.Max, largestMaxFrame)
+	}
+	if c.StaleAfter < 0 {
+		fault("stale_after", "%v: want a duration like \"30s\", or 0 for never", c.StaleAfter)
+	}
+	var groups []string
+	if p, err := newParser(*c); err != nil {
+		fault("parse.regexp", "%v", err)
+	} else {
+		groups = p.names()
+	}
+	c.checkPoints(groups, fault)
+}
+
+// checkPoints checks the [[serial.point]] tables against the groups; groups is
+// nil when the regular expression is at fault itself.
+func (c *Config) checkPoints(groups []string, fault func(key, format string, args ...any)) {
+	seen := map[string]int{}
+	for i, p := range c.Points {
+		key := func(s string) string { return fmt.Sprintf("point[%d].%s", i, s) }
+		first, again := seen[p.Name]
+		switch {
+		case p.Name == "":
+			fault(key("name"), "is missing: want the name of a group of parse.regexp")
+		case again:
+			fault(key("name"), "%q is point[%d] already", p.Name, first)
+		case groups != nil && !slices.Contains(groups, p.Name):
+			fault(key("name"), "%q is no named group of parse.regexp, which has %s", p.Name, strings.Join(groups, ", "))
+		}
+		if !again {
+			seen[p.Name] = i
+		}
+		switch p.Type {
+		case "number", "auto":
+		case "text":
+			if p.Scale != 1 || p.Offset != 0 {
+				fault(key("type"), "\"text\" cannot have a scale or an offset")
+			}
+		default:
+			fault(key("type"), "%q: want \"number\", \"text\" or \"auto\"", p.Type)
+		}
+		if !finite(p.Scale) {
+			fault(key("scale"), "%v: want a finite number", p.Scale)
+		}
+		if !finite(p.Offset) {
+			fault(key("offset"), "%v: want a finite number", p.Offset)
+		}
+	}
+}

@@ -1,0 +1,219 @@
+package serial
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"headgate/gateway/point"
+)
+
+const (
+	// cutWithin: what comes so soon after the port was opened may have begun
+	// before it, and half a number looks like a whole one. It is dropped up to
+	// its end. What comes later began with its first byte, for a line is sent
+	// without pauses of that length.
+	cutWithin = 100 * time.Millisecond
+
+	// missesToWarn lines in a row that do not match are more than noise.
+	missesToWarn = 20
+)
+
+// listener makes updates of what comes from the port, and of what does not
+// come. It does no I/O and has no clock, and is used by one goroutine, but for
+// stats.
+type listener struct {
+	name       string
+	staleAfter time.Duration
+	parser     *parser
+	framer     *lineFramer
+	emit       func(point.Update)
+	log        *slog.Logger
+
+	opened   bool // the port is open
+	openedAt time.Time
+	first    bool           // nothing has come since then
+	reason   string         // why the port is not open
+	online   bool           // as last told
+	silent   bool           // silence on the open port has been told
+	heardAt  time.Time      // the last message that matched; the beginning if there was none
+	bytesAt  time.Time      // the last byte
+	stale    bool           // the values have been told to be stale
+	tooLong  bool           // the points are bad since a message was too long
+	misses   uint64         // messages in a row that did not match
+	last     []point.Sample // by field; of zero Time while there was none
+
+	mu    sync.Mutex // guards what follows
+	stats Stats
+}
+
+func newListener(cfg Config, p *parser, log *slog.Logger) *listener {
+	return &listener{
+		name: cfg.Name, staleAfter: cfg.StaleAfter, parser: p, log: log,
+		framer: newLineFramer(cfg.Frame.Max),
+		last:   make([]point.Sample, len(p.fields)),
+	}
+}
+
+// begin starts anew, at the beginning of a Run.
+func (l *listener) begin(now time.Time, emit func(point.Update)) {
+	l.emit, l.heardAt = emit, now
+	l.opened, l.online, l.silent, l.reason = false, false, false, ""
+}
+
+// open notes that the port is open.
+func (l *listener) open(now time.Time) {
+	l.opened, l.openedAt, l.first = true, now, true
+	l.silent, l.reason = false, ""
+	l.count(func(s *Stats) { s.Opened++; s.Open = true })
+	// A device that may be silent for ever is there when its port is.
+	l.online = l.staleAfter == 0
+	status := point.Status{Online: l.online, Time: now}
+	if !l.online {
+		status.Reason = "the port is open, nothing has come yet"
+	}
+	l.emit(point.Update{Device: l.name, Status: &status})
+}
+
+// lost notes that the port is not open, or not any more; reason says why.
+func (l *listener) lost(now time.Time, reason string) {
+	l.count(func(s *Stats) { s.Open = false })
+	l.opened, l.online = false, false
+	if reason != l.reason {
+		l.reason = reason
+		l.emit(point.Update{Device: l.name, Status: &point.Status{Reason: reason, Time: now}})
+	}
+}
+
+// take takes what was read from the port at the time now.
+func (l *listener) take(now time.Time, b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	l.bytesAt = now
+	l.count(func(s *Stats) { s.Bytes += uint64(len(b)) })
+	if l.first {
+		l.first = false
+		l.framer.reset(now.Sub(l.openedAt) < cutWithin)
+	}
+	l.framer.feed(b,
+		func(line []byte) { l.message(now, line) },
+		func() { l.overlong(now) })
+}
+
+// message takes one whole message.
+func (l *listener) message(now time.Time, line []byte) {
+	samples, ok := l.parser.parse(nil, line, now)
+	l.count(func(s *Stats) {
+		s.Messages++
+		if !ok {
+			s.Unmatched++
+		}
+	})
+	if !ok {
+		l.misses++
+		l.log.Debug("a message does not match parse.regexp", "bytes", len(line))
+		if l.misses == missesToWarn {
+			l.log.Warn("message after message does not match parse.regexp", "count", l.misses)
+		}
+		return
+	}
+	if l.misses >= missesToWarn {
+		l.log.Info("messages match parse.regexp again", "count", l.misses)
+	}
+	l.misses, l.heardAt = 0, now
+	l.stale, l.silent, l.tooLong = false, false, false
+	u := point.Update{Device: l.name, Samples: samples}
+	if !l.online {
+		l.online = true
+		u.Status = &point.Status{Online: true, Time: now}
+	}
+	l.keep(samples)
+	l.emit(u)
+}
+
+// overlong makes the points bad, once until they are good again.
+func (l *listener) overlong(now time.Time) {
+	l.count(func(s *Stats) { s.TooLong++ })
+	if l.tooLong {
+		return
+	}
+	l.tooLong = true
+	l.log.Debug("a message is longer than frame.max, and is dropped", "bytes", l.framer.max)
+	reason := fmt.Sprintf("a message longer than %d bytes was dropped", l.framer.max)
+	var samples []point.Sample
+	for _, f := range l.parser.fields {
+		samples = append(samples, point.Sample{Point: f.Name, Unit: f.Unit, Quality: point.Bad, Reason: reason, Time: now})
+	}
+	l.keep(samples)
+	l.emit(point.Update{Device: l.name, Samples: samples})
+}
+
+// tick tells of silence once it has lasted. It gives how long until it has
+// something to tell, or within if that is less.
+func (l *listener) tick(now time.Time, within time.Duration) time.Duration {
+	if l.staleAfter == 0 {
+		return within
+	}
+	u := point.Update{Device: l.name}
+	wait := func(since time.Time) (over bool) {
+		left := l.staleAfter - now.Sub(since)
+		if left > 0 {
+			within = min(within, left)
+		}
+		return left <= 0
+	}
+	reason := l.reason
+	if l.opened {
+		since := l.heardAt
+		if l.openedAt.After(since) {
+			since = l.openedAt
+		}
+		reason = fmt.Sprintf("silent for %v", l.staleAfter)
+		if l.bytesAt.After(since) {
+			reason = fmt.Sprintf("no message matched parse.regexp for %v", l.staleAfter)
+		}
+		if !l.silent && wait(since) {
+			l.silent, l.online = true, false
+			u.Status = &point.Status{Reason: reason, Time: now}
+		}
+	}
+	if !l.stale && wait(l.heardAt) {
+		l.stale = true
+		u.Samples = l.staleSamples(reason)
+	}
+	if u.Status != nil || len(u.Samples) > 0 {
+		l.emit(u)
+	}
+	return within
+}
+
+// staleSamples gives the last good values once more, with their own times.
+func (l *listener) staleSamples(reason string) (samples []point.Sample) {
+	for _, s := range l.last {
+		if s.Time.IsZero() || s.Quality != point.Good {
+			continue
+		}
+		s.Quality, s.Reason = point.Stale, reason
+		samples = append(samples, s)
+	}
+	return samples
+}
+
+// keep remembers the samples for staleSamples.
+func (l *listener) keep(samples []point.Sample) {
+	for _, s := range samples {
+		for i := range l.parser.fields {
+			if l.parser.fields[i].Name == s.Point {
+				l.last[i] = s
+			}
+		}
+	}
+}
+
+func (l *listener) count(f func(s *Stats)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f(&l.stats)
+}

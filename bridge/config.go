@@ -1,0 +1,365 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"headgate/broker/topic"
+)
+
+const (
+	defaultKeepAlive      = time.Minute
+	defaultConnectTimeout = 10 * time.Second
+	defaultSessionExpiry  = 30 * 24 * time.Hour
+	defaultMaxBackoff     = 30 * time.Second
+	defaultMaxInFlight    = 1000
+	defaultQoS            = 1
+
+	// Packet identifiers are 16 bits wide and are given in the order of the
+	// queue: what is on its way must span clearly less than all of them.
+	limitInFlight = 60000
+)
+
+// Config is one [[bridge]] table: an upstream broker, which local topics go up
+// to it and which of its topics come down.
+type Config struct {
+	// Name names the bridge in logs, counters and topics: letters, digits, "_", "-" and ".".
+	Name string `toml:"name"`
+
+	// URL is the upstream broker: mqtt://host (port 1883) or mqtts://host (TLS, port 8883).
+	URL string `toml:"url"`
+
+	// ClientID is the client identifier at the upstream, which must be the only one of its name there.
+	// The default is "headgate-", the gateway's id, "-" and the name of the bridge.
+	ClientID string `toml:"client_id"`
+
+	// Version is the protocol spoken: "5", "3.1.1", or "auto" (the default): 5, and 3.1.1 where the upstream refuses it.
+	Version string `toml:"version"`
+
+	// Credentials are the user name and password for the upstream.
+	Credentials Credentials `toml:"credentials"`
+
+	// TLS says whom to trust and with which certificate to identify; only for mqtts://.
+	TLS TLS `toml:"tls"`
+
+	// KeepAlive is how long the connection may be idle before it is probed; half of it later without an answer it is
+	// given up as dead. From "1s" to "18h", default "60s". The upstream may demand another one.
+	KeepAlive time.Duration `toml:"keep_alive"`
+
+	// ConnectTimeout bounds one attempt: name look-up, TCP, TLS and the answer to CONNECT. Default "10s".
+	ConnectTimeout time.Duration `toml:"connect_timeout"`
+
+	// SessionExpiry is how long the upstream is asked to keep our session (the commands that wait for us, and what makes
+	// QoS 2 exactly once) after a connection ends. MQTT 5 only. Default "720h", a month.
+	SessionExpiry time.Duration `toml:"session_expiry"`
+
+	// MaxBackoff is the longest wait between two attempts to connect. Default "30s".
+	// The waits grow from at most 150 ms, each drawn at random below its bound, and begin anew after a connection has stood for a minute.
+	MaxBackoff time.Duration `toml:"max_backoff"`
+
+	// MaxInFlight is how many messages may be on their way unacknowledged; the upstream's Receive Maximum lowers it.
+	// Default 1000, at most 60000.
+	MaxInFlight int `toml:"max_in_flight"`
+
+	// QueueQoS0 says whether local messages of QoS 0 are queued like the others while they wait for the upstream
+	// (and go up with the qos of their [[bridge.up]]). Default true; with false they go up at QoS 0 and are lost while the upstream is away.
+	QueueQoS0 *bool `toml:"queue_qos0"`
+
+	// Up lists what goes up. The first entry whose filter matches a topic decides.
+	Up []Up `toml:"up"`
+
+	// Down lists what comes down.
+	Down []Down `toml:"down"`
+
+	// GatewayID is the id of the gateway, for the default client identifier. Set by the wiring.
+	GatewayID string `toml:"-"`
+
+	// Skip says which local topics never go up although a filter matches: the gateway's own /set topics.
+	// Set by the wiring; nil for none.
+	Skip func(localTopic string) bool `toml:"-"`
+}
+
+// Credentials is the table credentials = { ... }.
+type Credentials struct {
+	// Username is the user name.
+	Username string `toml:"username"`
+	// Password is the password; better in a file.
+	Password string `toml:"password"`
+	// PasswordFile is a file with nothing but the password; line ends at its end do not count. Read at every attempt to connect.
+	PasswordFile string `toml:"password_file"`
+}
+
+// TLS is the table tls = { ... }. The files are PEM and read at every attempt to connect, so that a renewed one counts.
+type TLS struct {
+	// CAFile holds the certificates to trust in place of the system's.
+	CAFile string `toml:"ca_file"`
+	// CertFile is our certificate with its chain, for an upstream that asks for one.
+	CertFile string `toml:"cert_file"`
+	// KeyFile is the private key of cert_file.
+	KeyFile string `toml:"key_file"`
+	// ServerName is the name that the upstream's certificate must have. Default: the host of the url.
+	ServerName string `toml:"server_name"`
+	// InsecureSkipVerify trusts any certificate: whoever answers can read and change everything. Warned of at each start.
+	InsecureSkipVerify bool `toml:"insecure_skip_verify"`
+}
+
+// Up is one [[bridge.up]] table: local topics that go to the upstream.
+type Up struct {
+	// Filter chooses the local topics.
+	Filter string `toml:"filter"`
+	// QoS is the QoS used upstream, 0, 1 or 2, whatever the QoS of the local message. Default 1.
+	QoS *int `toml:"qos"`
+	// LocalPrefix comes off the topic; the filter must begin with it.
+	LocalPrefix string `toml:"local_prefix"`
+	// RemotePrefix goes on in its place.
+	RemotePrefix string `toml:"remote_prefix"`
+	// Retain says what becomes of the RETAIN flag: "keep" (the default) or "strip".
+	Retain string `toml:"retain"`
+}
+
+// Down is one [[bridge.down]] table: topics of the upstream that come into the local broker.
+type Down struct {
+	// Filter chooses the topics, as the upstream names them.
+	Filter string `toml:"filter"`
+	// QoS is the QoS asked of the upstream, 0, 1 or 2. Default 1.
+	QoS *int `toml:"qos"`
+	// RemotePrefix comes off the topic; the filter must begin with it.
+	RemotePrefix string `toml:"remote_prefix"`
+	// LocalPrefix goes on in its place.
+	LocalPrefix string `toml:"local_prefix"`
+	// Retain says what becomes of the RETAIN flag: "keep" (the default) or "strip".
+	Retain string `toml:"retain"`
+}
+
+// SetDefaults fills what was left out. It may run more than once.
+func (c *Config) SetDefaults() {
+	fill(&c.Version, versionAuto)
+	fill(&c.KeepAlive, defaultKeepAlive)
+	fill(&c.ConnectTimeout, defaultConnectTimeout)
+	fill(&c.SessionExpiry, defaultSessionExpiry)
+	fill(&c.MaxBackoff, defaultMaxBackoff)
+	fill(&c.MaxInFlight, defaultMaxInFlight)
+	if c.QueueQoS0 == nil {
+		c.QueueQoS0 = new(true)
+	}
+	if c.ClientID == "" && c.GatewayID != "" && c.Name != "" {
+		c.ClientID = "headgate-" + c.GatewayID + "-" + c.Name
+	}
+	for i := range c.Up {
+		c.Up[i].setDefaults()
+	}
+	for i := range c.Down {
+		c.Down[i].setDefaults()
+	}
+}
+
+func (u *Up) setDefaults() {
+	if u.QoS == nil {
+		u.QoS = new(defaultQoS)
+	}
+	fill(&u.Retain, retainKeep)
+}
+
+func (d *Down) setDefaults() {
+	if d.QoS == nil {
+		d.QoS = new(defaultQoS)
+	}
+	fill(&d.Retain, retainKeep)
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Check reports each mistake with its key, relative to the [[bridge]] table.
+// It runs after SetDefaults and opens no file.
+func (c *Config) Check(fault func(key, format string, args ...any)) {
+	switch {
+	case c.Name == "":
+		fault("name", "missing: a bridge needs a name, such as \"cloud\"")
+	case strings.ContainsFunc(c.Name, notInName):
+		fault("name", "%q: want letters, digits, \"_\", \"-\" and \".\" only", c.Name)
+	}
+	ep, err := parseURL(c.URL)
+	if err != nil {
+		fault("url", "%v", err)
+	}
+	if len(c.ClientID) > 65535 || !utf8.ValidString(c.ClientID) || strings.ContainsRune(c.ClientID, 0) {
+		fault("client_id", "%q: want UTF-8 text of at most 65535 bytes", c.ClientID)
+	}
+	switch c.Version {
+	case versionAuto, version5, version311:
+	default:
+		fault("version", "%q: want %q, %q or %q", c.Version, versionAuto, version5, version311)
+	}
+	c.Credentials.check(fault)
+	if err == nil {
+		c.TLS.check(ep, fault)
+	}
+	c.checkLimits(fault)
+	if len(c.Up) == 0 && len(c.Down) == 0 {
+		fault("up", "a bridge without [[bridge.up]] and [[bridge.down]] carries nothing: give it at least one of them")
+	}
+	for i := range c.Up {
+		u := &c.Up[i]
+		key := fmt.Sprintf("up[%d].", i)
+		checkFilter(key, u.Filter, "local_prefix", u.LocalPrefix, fault)
+		if _, _, shared, err := topic.SplitShared(u.Filter); err == nil && shared {
+			fault(key+"filter", "%q: a bridge's own subscription cannot be a shared one: write the filter without $share/", u.Filter)
+		}
+		checkPrefix(key+"remote_prefix", u.RemotePrefix, fault)
+		checkQoS(key+"qos", *u.QoS, fault)
+		checkRetain(key+"retain", u.Retain, fault)
+	}
+	for i := range c.Down {
+		d := &c.Down[i]
+		key := fmt.Sprintf("down[%d].", i)
+		checkFilter(key, d.Filter, "remote_prefix", d.RemotePrefix, fault)
+		checkPrefix(key+"local_prefix", d.LocalPrefix, fault)
+		checkQoS(key+"qos", *d.QoS, fault)
+		checkRetain(key+"retain", d.Retain, fault)
+	}
+}
+
+func (c *Config) checkLimits(fault func(key, format string, args ...any)) {
+	if c.KeepAlive < time.Second || c.KeepAlive > 65535*time.Second {
+		fault("keep_alive", "%v: want 1s to 65535s (it cannot be switched off: a dead link would go unseen)", c.KeepAlive)
+	}
+	if c.ConnectTimeout < 100*time.Millisecond || c.ConnectTimeout > 10*time.Minute {
+		fault("connect_timeout", "%v: want 100ms to 10m", c.ConnectTimeout)
+	}
+	if c.SessionExpiry < time.Second || c.SessionExpiry > (1<<32-2)*time.Second {
+		fault("session_expiry", "%v: want 1s to 1193046h", c.SessionExpiry)
+	}
+	if c.MaxBackoff < 100*time.Millisecond || c.MaxBackoff > 24*time.Hour {
+		fault("max_backoff", "%v: want 100ms to 24h", c.MaxBackoff)
+	}
+	if c.MaxInFlight < 1 || c.MaxInFlight > limitInFlight {
+		fault("max_in_flight", "%d: want 1 to %d", c.MaxInFlight, limitInFlight)
+	}
+}
+
+func (cr *Credentials) check(fault func(key, format string, args ...any)) {
+	if cr.Password != "" && cr.PasswordFile != "" {
+		fault("credentials.password_file", "there is a password too: want one of the two")
+	}
+	if cr.Username == "" && (cr.Password != "" || cr.PasswordFile != "") {
+		// 3.1.1 forbids it, and auto may fall back to that. [MQTT3-3.1.2-22]
+		fault("credentials.username", "missing: a password needs a user name")
+	}
+	if len(cr.Username) > 65535 || !utf8.ValidString(cr.Username) {
+		fault("credentials.username", "want UTF-8 text of at most 65535 bytes")
+	}
+	if len(cr.Password) > maxPassword {
+		fault("credentials.password", "longer than %d bytes", maxPassword)
+	}
+}
+
+func (t *TLS) check(ep endpoint, fault func(key, format string, args ...any)) {
+	if !ep.tls && *t != (TLS{}) {
+		fault("tls", "the url is mqtt://, without TLS: write mqtts:// or remove the table")
+	}
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		fault("tls.cert_file", "cert_file and key_file go together: want both or none")
+	}
+	if t.InsecureSkipVerify && t.CAFile != "" {
+		fault("tls.insecure_skip_verify", "with it ca_file has no effect: remove one of the two")
+	}
+}
+
+// checkFilter checks a filter and the prefix that comes off its topics. The
+// filter must begin with the prefix, or it would match topics that have none to
+// take off.
+func checkFilter(key, filter, prefixKey, prefix string, fault func(key, format string, args ...any)) {
+	if filter == "" {
+		fault(key+"filter", "missing: want a topic filter, such as \"boiler-house/#\"")
+		return
+	}
+	if err := topic.CheckFilter(filter); err != nil {
+		fault(key+"filter", "%q: %v", filter, err)
+		return
+	}
+	checkPrefix(key+prefixKey, prefix, fault)
+	_, inner, _, err := topic.SplitShared(filter)
+	if err == nil && !strings.HasPrefix(inner, prefix) {
+		fault(key+prefixKey, "%q: the filter %q does not begin with it, so that it matches topics without this prefix", prefix, filter)
+	}
+}
+
+func checkPrefix(key, prefix string, fault func(key, format string, args ...any)) {
+	if strings.ContainsAny(prefix, "+#\x00") || !utf8.ValidString(prefix) {
+		fault(key, "%q: a prefix is plain text without \"+\" and \"#\"", prefix)
+	}
+	if len(prefix) > 60000 {
+		fault(key, "%d bytes: a topic name has at most 65535", len(prefix))
+	}
+}
+
+func checkQoS(key string, qos int, fault func(key, format string, args ...any)) {
+	if qos < 0 || qos > 2 {
+		fault(key, "%d: want 0, 1 or 2", qos)
+	}
+}
+
+func checkRetain(key, retain string, fault func(key, format string, args ...any)) {
+	if retain != retainKeep && retain != retainStrip {
+		fault(key, "%q: want %q or %q", retain, retainKeep, retainStrip)
+	}
+}
+
+func notInName(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' || r == '.')
+}
+
+// endpoint is what a bridge's url says.
+type endpoint struct {
+	address string // host:port
+	host    string
+	tls     bool
+}
+
+// parseURL reads mqtt://host[:port] and mqtts://host[:port].
+func parseURL(s string) (endpoint, error) {
+	if s == "" {
+		return endpoint{}, errors.New("missing: want the upstream broker, such as \"mqtts://broker.example.com\"")
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		// The parser's error repeats the whole text, where a password may stand.
+		return endpoint{}, errors.New("not a url: want mqtt://host:port or mqtts://host:port")
+	}
+	var ep endpoint
+	port := "1883"
+	switch u.Scheme {
+	case "mqtt":
+	case "mqtts":
+		ep.tls, port = true, "8883"
+	default:
+		return endpoint{}, fmt.Errorf("%q: this version speaks mqtt:// and mqtts:// to an upstream", u.Redacted())
+	}
+	switch {
+	case u.User != nil:
+		return endpoint{}, fmt.Errorf("%q: user name and password stand in credentials = { username, password_file }", u.Redacted())
+	case u.Hostname() == "":
+		return endpoint{}, fmt.Errorf("%q: the host is missing: want %s://host:port", s, u.Scheme)
+	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
+		return endpoint{}, fmt.Errorf("%q: want nothing after host and port", s)
+	}
+	if u.Port() != "" {
+		port = u.Port()
+	}
+	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
+		return endpoint{}, fmt.Errorf("%q: port %s: want 1 to 65535", s, port)
+	}
+	ep.host = u.Hostname()
+	ep.address = net.JoinHostPort(ep.host, port)
+	return ep, nil
+}

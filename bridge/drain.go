@@ -1,0 +1,253 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"headgate/broker/packet"
+)
+
+// drain sends what the Source gives, in its order, as far as the window and the
+// buffer have room.
+func (s *session) drain(ctx context.Context) error {
+	d := &drainer{session: s}
+	s.src.Rewind()
+	o, ok, err := s.src.TryNext()
+	if err != nil {
+		return fmt.Errorf("read the local queue: %w", err)
+	}
+	s.subscribe(o.PacketID)
+	for {
+		if ok && !d.send(ctx, &o) {
+			return nil
+		}
+		if !d.room(ctx) {
+			return nil
+		}
+		if o, ok, err = d.next(ctx); err != nil {
+			return fmt.Errorf("read the local queue: %w", err)
+		}
+	}
+}
+
+// drainer holds the drain goroutine's own.
+type drainer struct {
+	*session
+	topic   []byte
+	publish packet.Publish
+}
+
+// next gives the next message; ok is false when the wait for it was broken off.
+func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
+	if o, ok, err = d.src.TryNext(); ok || err != nil {
+		return o, ok, err
+	}
+	wake(d.wakeWrite)
+	// Without a refused message nothing but ctx breaks the wait off.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d.mu.Lock()
+	d.stopGet = stop
+	again := d.flight.refused > 0
+	d.mu.Unlock()
+	if again {
+		return o, false, nil
+	}
+	if o, err = d.src.Next(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = nil
+		}
+		return o, false, err
+	}
+	return o, true, nil
+}
+
+// room waits until another message may be sent; false when ctx ended. After an
+// upstream that was full it waits out the pause and goes back to the first
+// message that it has not.
+func (d *drainer) room(ctx context.Context) bool {
+	for {
+		d.mu.Lock()
+		var pause time.Duration
+		rewind := false
+		switch {
+		case d.flight.refused > 0:
+			if pause = time.Until(d.resume); pause <= 0 && !d.flight.waiting() && d.letting == 0 {
+				d.flight.clear()
+				rewind = true
+			}
+		case !d.flight.full() && len(d.out) < highWater:
+			d.mu.Unlock()
+			return ctx.Err() == nil
+		}
+		d.mu.Unlock()
+		if rewind {
+			d.src.Rewind()
+			continue
+		}
+		wake(d.wakeWrite)
+		if !waitFor(ctx, d.wakeDrain, pause) {
+			return false
+		}
+	}
+}
+
+// waitFor waits to be woken, or for d to pass where it is not 0; false when ctx
+// ended.
+func waitFor(ctx context.Context, woken <-chan struct{}, d time.Duration) bool {
+	var timeout <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		timeout = t.C
+	}
+	select {
+	case <-woken:
+	case <-timeout:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// send puts one message into the buffer, or lets it go with a reason. False
+// when ctx ended.
+func (d *drainer) send(ctx context.Context, o *Outgoing) bool {
+	cfg := &d.b.cfg
+	if cfg.Skip != nil && cfg.Skip(o.Topic) {
+		d.b.counters.skipped.Add(1)
+		d.pass(o)
+		return true
+	}
+	if o.Received && o.PacketID != 0 && d.remembered(o.PacketID) {
+		return d.sendPubrel(ctx, o)
+	}
+	up := cfg.match(o.Topic)
+	if up == nil {
+		d.giveUp(o, "no [[bridge.up]] filter matches any more")
+		return true
+	}
+	remote, ok := up.appendRemote(d.topic[:0], o.Topic)
+	d.topic = remote
+	if !ok {
+		d.giveUp(o, "the topic cannot be mapped")
+		return true
+	}
+	p := &d.publish
+	p.Topic, p.Payload, p.PacketID = remote, o.Payload, o.PacketID
+	p.QoS = min(byte(*up.QoS), d.link.limits.maxQoS) // [MQTT-3.2.2-11]
+	if o.PacketID == 0 || p.QoS == 0 {
+		p.QoS, p.PacketID = 0, 0
+	}
+	p.Retain = o.Retain && up.Retain == retainKeep && d.link.limits.retain // [MQTT-3.2.2-14]
+	// In a new session of the upstream it is the first attempt. [MQTT-3.3.1-1]
+	p.Dup = o.Dup && d.link.present && p.QoS > 0
+	p.Properties = o.Properties
+	p.Properties.SubscriptionIDs = nil // [MQTT-3.3.4-6]
+	p.Properties.Unset(packet.PropTopicAlias)
+	return d.sendPublish(ctx, o)
+}
+
+// remembered says whether the PUBREC that the Source remembers was given by the
+// session that the upstream has now.
+func (s *session) remembered(packetID uint16) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.b.upstream.lost {
+		return true
+	}
+	_, ok := s.b.upstream.received[packetID]
+	return ok
+}
+
+func (d *drainer) sendPublish(ctx context.Context, o *Outgoing) bool {
+	p := &d.publish
+	if !d.lockFor(ctx, o.PacketID) {
+		return false
+	}
+	before := len(d.out)
+	d.out = p.Append(d.out, d.link.version)
+	if len(d.out)-before > d.link.limits.maxPacket { // [MQTT-3.2.2-15]
+		d.out = d.out[:before]
+		d.mu.Unlock()
+		d.giveUp(o, "larger than the upstream's Maximum Packet Size")
+		return true
+	}
+	switch {
+	case p.QoS == 2:
+		d.fly(o, sent2)
+	case p.QoS == 1:
+		d.fly(o, sent1)
+	case o.PacketID != 0:
+		d.fly(o, writing)
+		d.written = append(d.written, o.PacketID)
+	default:
+		d.unqueued++
+	}
+	full := len(d.out) >= flushAt
+	d.mu.Unlock()
+	if full {
+		wake(d.wakeWrite)
+	}
+	return true
+}
+
+// fly notes a message as on its way. d.mu is held.
+func (d *drainer) fly(o *Outgoing, p progress) {
+	if d.flight.undone() == 0 {
+		d.lastProgress.Store(int64(d.age()))
+	}
+	d.flight.add(o.PacketID, p, o.Topic)
+	d.b.counters.inFlight.Store(int64(d.flight.undone()))
+}
+
+// sendPubrel goes on with a message that the upstream has already. [MQTT-4.4.0-1]
+func (d *drainer) sendPubrel(ctx context.Context, o *Outgoing) bool {
+	if !d.lockFor(ctx, o.PacketID) {
+		return false
+	}
+	ack := packet.Ack{Type: packet.PUBREL, PacketID: o.PacketID}
+	d.out = ack.Append(d.out, d.link.version)
+	d.fly(o, released)
+	d.mu.Unlock()
+	return true
+}
+
+// lockFor takes d.mu at a moment when the identifier is free. It hardly ever
+// waits: a SUBSCRIBE has to stand unanswered while 65,000 messages pass. False,
+// without the mutex, when ctx ended.
+func (d *drainer) lockFor(ctx context.Context, packetID uint16) bool {
+	for {
+		d.mu.Lock()
+		_, subscribing := d.subs[packetID]
+		if packetID == 0 || !subscribing && d.flight.get(packetID) == nil {
+			return true
+		}
+		d.mu.Unlock()
+		wake(d.wakeWrite)
+		if !waitFor(ctx, d.wakeDrain, 0) {
+			return false
+		}
+	}
+}
+
+// giveUp lets a message go that the upstream will not get.
+func (d *drainer) giveUp(o *Outgoing, reason string) {
+	d.b.counters.giveUp(reason)
+	if times, ok := d.b.repeats.note(reason); ok {
+		d.b.log.Warn("message given up", "topic", o.Topic, "packet_id", o.PacketID, "reason", reason, "count", times)
+	}
+	d.pass(o)
+}
+
+// pass acknowledges a message that is not sent.
+func (d *drainer) pass(o *Outgoing) {
+	if o.PacketID == 0 {
+		return
+	}
+	d.mu.Lock()
+	d.flight.add(o.PacketID, done, "")
+	d.mu.Unlock()
+	d.src.Ack(o.PacketID)
+}

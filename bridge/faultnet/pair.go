@@ -1,0 +1,135 @@
+package faultnet
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	chunkSize = 64 << 10
+	maxChunks = 64 // on their way in one direction of one connection: 4 MB
+)
+
+// pair is one connection through the proxy: the client's and the target's.
+type pair struct {
+	p      *Proxy
+	client net.Conn
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu     sync.Mutex // guards target
+	target net.Conn
+}
+
+// chunk is what one read gave.
+type chunk struct {
+	bytes []byte
+	due   time.Time
+}
+
+func newPair(p *Proxy, client net.Conn) *pair {
+	c := &pair{p: p, client: client}
+	c.ctx, c.cancel = context.WithCancel(p.ctx)
+	return c
+}
+
+// reset breaks both sides off.
+func (c *pair) reset() {
+	c.cancel()
+	abort(c.client)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.target != nil {
+		abort(c.target)
+	}
+}
+
+// abort closes a connection so that its peer sees a reset.
+func abort(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // fails only when it is closed already
+	}
+	conn.Close()
+}
+
+// run passes bytes until one side ends.
+func (c *pair) run() {
+	defer c.p.forget(c)
+	defer c.reset()
+	d := net.Dialer{Timeout: dialTimeout}
+	target, err := d.DialContext(c.ctx, "tcp", c.p.target)
+	if err != nil {
+		return // the client sees a reset, as from a router that cannot get further
+	}
+	c.mu.Lock()
+	c.target = target
+	c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { c.copy(ToTarget, target, c.client) })
+	wg.Go(func() { c.copy(ToClient, c.client, target) })
+	wg.Wait()
+}
+
+// copy passes one direction: a reader stamps what comes with the time at which
+// it is due, and a writer delivers it then. The end of the stream passes in its
+// turn, as the half of a close.
+func (c *pair) copy(way Direction, dst, src net.Conn) {
+	line := make(chan chunk, maxChunks)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(line)
+		for {
+			b := make([]byte, chunkSize)
+			n, err := src.Read(b)
+			if n > 0 {
+				select {
+				case line <- chunk{b[:n:n], time.Now().Add(c.p.lag())}:
+				case <-c.ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	c.deliver(way, dst, line)
+	wg.Wait()
+}
+
+func (c *pair) deliver(way Direction, dst net.Conn, line <-chan chunk) {
+	for {
+		select {
+		case next, ok := <-line:
+			if !ok {
+				c.endOf(dst)
+				return
+			}
+			if !c.p.wait(c.ctx, time.Until(next.due)) || !c.p.pass(c.ctx) {
+				return
+			}
+			c.p.spoil(way, next.bytes)
+			if _, err := dst.Write(next.bytes); err != nil {
+				c.reset()
+				return
+			}
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
+// endOf passes the end of a stream on.
+func (c *pair) endOf(dst net.Conn) {
+	if !c.p.pass(c.ctx) {
+		return
+	}
+	if tcp, ok := dst.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite() // fails only when it is closed already
+	}
+}

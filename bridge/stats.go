@@ -1,0 +1,127 @@
+package bridge
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"headgate/broker/packet"
+)
+
+// State is what a bridge is doing.
+type State string
+
+// The states of a bridge.
+const (
+	Stopped    State = "stopped"    // Run does not run
+	Connecting State = "connecting" // an attempt is under way
+	Connected  State = "connected"
+	Waiting    State = "waiting" // for the next attempt; LastError says why
+)
+
+// Stats is how a bridge is. Counts begin with the process.
+type Stats struct {
+	Name   string
+	Remote string // host:port
+
+	State       State
+	Since       time.Time // of State; zero before Run. Connecting and Waiting count as one: no connection
+	Version     string    // of MQTT, "5" or "3.1.1", in the last connection; "" before the first
+	LastError   string    // why there was no connection, in words; "" for never
+	LastErrorAt time.Time
+	Reconnects  uint64 // connections after the first
+
+	Forwarded uint64            // messages that the upstream acknowledged; at QoS 0: written to the connection
+	Skipped   uint64            // taken out by Config.Skip
+	GivenUp   map[string]uint64 // messages the upstream did not get, by reason in words
+	InFlight  int               // sent and not acknowledged yet
+
+	Received       uint64   // messages that came down and were published in the local broker
+	Unmapped       uint64   // came down, and no [[bridge.down]] fits
+	TooLarge       uint64   // came down, and larger than the bridge takes
+	RefusedFilters []string // [[bridge.down]] filters that the upstream does not grant, in the last connection
+
+	BacklogMessages, BacklogBytes int64 // waiting in the local queue, those in flight included
+}
+
+// Stats gives the present state. It may be called at any time.
+func (b *Bridge) Stats() Stats {
+	st := b.counters.snapshot()
+	st.Name, st.Remote = b.cfg.Name, b.endpoint.address
+	st.BacklogMessages, st.BacklogBytes = b.src.Backlog()
+	return st
+}
+
+type counters struct {
+	forwarded, skipped, received, unmapped, tooLarge atomic.Uint64
+
+	inFlight atomic.Int64
+
+	mu          sync.Mutex // guards what follows
+	state       State
+	since       time.Time
+	version     string
+	lastError   string
+	lastErrorAt time.Time
+	connects    uint64
+	givenUp     map[string]uint64
+	refused     []string
+}
+
+func newCounters() *counters {
+	return &counters{state: Stopped, givenUp: make(map[string]uint64)}
+}
+
+func (c *counters) setState(s State) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	down := func(s State) bool { return s == Connecting || s == Waiting }
+	if s != c.state && !(down(s) && down(c.state)) {
+		c.since = time.Now()
+	}
+	c.state = s
+}
+
+func (c *counters) connected(v packet.Version) {
+	c.setState(Connected)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.connects++
+	c.version = versionName(v)
+	c.refused = nil
+}
+
+func (c *counters) disconnected() { c.inFlight.Store(0) }
+
+func (c *counters) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastError, c.lastErrorAt = err.Error(), time.Now()
+}
+
+func (c *counters) giveUp(reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.givenUp[reason]++
+}
+
+func (c *counters) refuseFilter(filter string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = append(c.refused, filter)
+}
+
+func (c *counters) snapshot() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Stats{
+		State: c.state, Since: c.since, Version: c.version,
+		LastError: c.lastError, LastErrorAt: c.lastErrorAt, Reconnects: max(c.connects, 1) - 1,
+		Forwarded: c.forwarded.Load(), Skipped: c.skipped.Load(), GivenUp: maps.Clone(c.givenUp),
+		InFlight: int(c.inFlight.Load()),
+		Received: c.received.Load(), Unmapped: c.unmapped.Load(), TooLarge: c.tooLarge.Load(),
+		RefusedFilters: slices.Clone(c.refused),
+	}
+}

@@ -1,0 +1,123 @@
+package broker
+
+import (
+	"errors"
+
+	"headgate/broker/packet"
+	"headgate/broker/store"
+)
+
+// ackQueue holds the answers that a client is owed for what it published, in
+// the order in which it published. [MQTT-4.6.0-2] [MQTT-4.6.0-3] An answer
+// leaves when the commit that it waits for is on disk. conn.mu guards it.
+type ackQueue struct {
+	queue       []ack
+	submitted   uint64 // commits handed to the log
+	completed   uint64 // of them, those on disk
+	outstanding int64  // bytes of those that are not
+}
+
+type ack struct {
+	typ    packet.Type // PUBACK, PUBREC or PUBCOMP
+	id     uint16
+	reason packet.ReasonCode
+	after  uint64 // the number of the commit to wait for
+}
+
+// maxOutstanding bounds what one client's publishes may have waiting for the
+// disk, in bytes: past it the client is not read any more.
+const maxOutstanding = 4 << 20
+
+// owe adds an answer. durable: it waits for the batch that is being gathered;
+// else only for those before it.
+func (c *conn) owe(t packet.Type, id uint16, reason packet.ReasonCode, durable bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := ack{typ: t, id: id, reason: reason, after: c.acks.submitted}
+	if durable {
+		a.after++
+	}
+	if len(c.acks.queue) == 0 && a.after <= c.acks.completed {
+		c.answer(a)
+		return
+	}
+	c.acks.queue = append(c.acks.queue, a)
+}
+
+// answer writes one out. The caller holds c.mu.
+func (c *conn) answer(a ack) {
+	p := packet.Ack{Type: a.typ, PacketID: a.id, Reason: a.reason}
+	c.out = p.Append(c.out, c.version)
+}
+
+// endBatch commits what the packets since the last one left to be kept, and
+// wakes whom they were sent to.
+func (c *conn) endBatch() {
+	bytes := c.router.batch.bytes
+	if len(c.router.batch.recs) > 0 {
+		c.mu.Lock()
+		c.acks.submitted++
+		number := c.acks.submitted
+		c.acks.outstanding += bytes
+		c.mu.Unlock()
+		c.router.commit(func(err error) { c.committed(number, bytes, err) })
+	}
+	c.router.flush()
+	c.wake()
+}
+
+// committed sends the answers that waited for a commit. It runs on the log's
+// goroutine.
+func (c *conn) committed(number uint64, bytes int64, err error) {
+	c.mu.Lock()
+	c.acks.completed = number
+	c.acks.outstanding -= bytes
+	full := errors.Is(err, store.ErrFull)
+	var refused []uint16 // QoS 2 identifiers that are free again
+	n := 0
+	for _, a := range c.acks.queue {
+		if a.after > number {
+			break
+		}
+		n++
+		if a.after == number && err != nil {
+			if !full || c.version != packet.V5 {
+				continue // answered by closing the connection
+			}
+			if a.typ == packet.PUBREC {
+				refused = append(refused, a.id)
+			}
+			if a.typ != packet.PUBCOMP {
+				a.reason = packet.QuotaExceeded
+			}
+		}
+		c.answer(a)
+	}
+	c.acks.queue = append(c.acks.queue[:0], c.acks.queue[n:]...)
+	c.mu.Unlock()
+
+	if len(refused) > 0 {
+		c.session.mu.Lock()
+		for _, id := range refused {
+			delete(c.session.received, id)
+		}
+		c.session.mu.Unlock()
+	}
+	switch {
+	case err == nil:
+	case full && c.version == packet.V5:
+		c.b.stats.refusedFull.Add(1)
+	case full:
+		// MQTT 3.1.1 has no way to refuse a PUBLISH but to close: without an
+		// acknowledgement the client keeps the message.
+		c.b.stats.refusedFull.Add(1)
+		c.end(packet.QuotaExceeded, err)
+	default:
+		c.end(packet.ServerUnavailable, err)
+	}
+	select {
+	case c.room <- struct{}{}:
+	default:
+	}
+	c.wake()
+}

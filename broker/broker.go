@@ -1,0 +1,110 @@
+// Package broker is the local MQTT broker: listeners, connections, sessions,
+// routing, retained messages, wills and who may connect. What is acknowledged
+// is in the store before the acknowledgement leaves. It does not know what the
+// messages mean: the gateway publishes through a Client, a bridge drains an
+// Uplink, both inside the process; cmd/headgate wires them.
+//
+// A message takes one way: a publisher's goroutine decodes it, finds who it
+// goes to (router), gives it to the connections that are there and hands the
+// rest to the store as one record with a reference for each session's queue.
+// The store's committer then lets the acknowledgements go, and each persistent
+// session reads its own queue (outgoing).
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"headgate/broker/store"
+	"headgate/broker/topic"
+)
+
+// Broker owns everything of the package. Make it with New, start it with Run.
+type Broker struct {
+	cfg       Config
+	store     *store.Store
+	log       *slog.Logger
+	users     users
+	index     *subscriptionIndex
+	retained  *retained
+	listeners []*listener
+	stats     stats
+
+	mu       sync.Mutex
+	sessions map[string]*session   // by client identifier
+	offline  map[*session]struct{} // those that outlive their connection, without one
+}
+
+// New takes what the store kept: sessions, their subscriptions, retained
+// messages. It opens no port. cfg has its defaults and has been checked.
+func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
+	u, err := newUsers(cfg.User)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		cfg: cfg, store: st, log: log, users: u,
+		index:    topic.NewIndex[*session, subscription](),
+		retained: newRetained(int64(cfg.MaxRetainedBytes)),
+		sessions: make(map[string]*session),
+		offline:  make(map[*session]struct{}),
+	}
+	now := time.Now()
+	if err := b.restore(now); err != nil {
+		return nil, fmt.Errorf("read the sessions: %w", err)
+	}
+	if err := b.restoreRetained(now); err != nil {
+		return nil, fmt.Errorf("read the retained messages: %w", err)
+	}
+	for _, s := range b.sessions {
+		b.offline[s] = struct{}{}
+	}
+	for _, l := range cfg.Listener {
+		ln, err := newListener(b, l)
+		if err != nil {
+			return nil, err
+		}
+		b.listeners = append(b.listeners, ln)
+	}
+	return b, nil
+}
+
+// Listen binds the listeners. Each that cannot be bound is in the error, by its
+// address; Run goes on trying those.
+func (b *Broker) Listen() error {
+	var errs []error
+	for _, l := range b.listeners {
+		errs = append(errs, l.listen())
+	}
+	return errors.Join(errs...)
+}
+
+// Addresses gives where the bound listeners listen, in the config's order; ""
+// for one that is not bound.
+func (b *Broker) Addresses() []string {
+	as := make([]string, len(b.listeners))
+	for i, l := range b.listeners {
+		as[i] = l.boundAddress()
+	}
+	return as
+}
+
+// Run serves clients until ctx ends; then it says so to each of them, keeps the
+// sessions, and returns when nothing of it runs any more. The store is still
+// open then: it is the caller's.
+func (b *Broker) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, l := range b.listeners {
+		wg.Go(func() { l.run(ctx) })
+	}
+	wg.Go(func() { b.sweep(ctx) })
+	wg.Go(func() { b.keepRetained(ctx) })
+	wg.Wait()
+	// The connections have ended: what they and their wills retained is whole.
+	b.writeRetained()
+	return nil
+}

@@ -1,0 +1,98 @@
+// Package brokertest runs a real broker, over a real store and a real TCP port
+// on loopback, inside a test, and talks to it packet by packet. Tests of the
+// broker, the bridge's wiring and the whole gateway use it; the product does
+// not.
+package brokertest
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"headgate/broker"
+	"headgate/broker/store"
+)
+
+// Server is a running broker.
+type Server struct {
+	Broker *broker.Broker
+	Store  *store.Store
+	Addr   string // host:port of its first listener
+
+	tb     testing.TB
+	dir    string
+	cfg    broker.Config
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// Start runs a broker on a free port until the test ends, with its store in a
+// directory of the test's. change may change its config.
+func Start(tb testing.TB, change ...func(*broker.Config)) *Server {
+	tb.Helper()
+	s := &Server{tb: tb, dir: filepath.Join(tb.TempDir(), "store")}
+	s.cfg.Listener = []broker.ListenerConfig{{URL: "mqtt://127.0.0.1:0"}}
+	for _, f := range change {
+		f(&s.cfg)
+	}
+	s.cfg.SetDefaults()
+	s.start()
+	tb.Cleanup(s.Stop)
+	return s
+}
+
+func (s *Server) start() {
+	s.tb.Helper()
+	log := slog.New(slog.NewTextHandler(testWriter{s.tb}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	var cfg store.Config
+	cfg.SetDefaults()
+	st, err := store.Open(s.dir, cfg, log)
+	if err != nil {
+		s.tb.Fatalf("open the store: %v", err)
+	}
+	b, err := broker.New(s.cfg, st, log)
+	if err != nil {
+		s.tb.Fatalf("make the broker: %v", err)
+	}
+	if err := b.Listen(); err != nil {
+		s.tb.Fatalf("listen: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.Broker, s.Store, s.Addr, s.cancel = b, st, b.Addresses()[0], cancel
+	s.done.Go(func() {
+		if err := b.Run(ctx); err != nil {
+			s.tb.Errorf("run the broker: %v", err)
+		}
+	})
+}
+
+// Stop stops the broker and closes its store. A second Stop does nothing.
+func (s *Server) Stop() {
+	if s.cancel == nil {
+		return
+	}
+	s.cancel()
+	s.done.Wait()
+	s.cancel = nil
+	if err := s.Store.Close(); err != nil {
+		s.tb.Errorf("close the store: %v", err)
+	}
+}
+
+// Restart stops it and starts it again over what its store kept, on another
+// port.
+func (s *Server) Restart() {
+	s.tb.Helper()
+	s.Stop()
+	s.start()
+}
+
+// testWriter logs to the test, which prints it when the test fails.
+type testWriter struct{ tb testing.TB }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.tb.Logf("%s", b)
+	return len(b), nil
+}

@@ -1,0 +1,180 @@
+package broker
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"headgate/broker/packet"
+	"headgate/broker/topic"
+)
+
+// Message is an application message as the process's own clients see it.
+type Message struct {
+	Topic      string
+	Payload    []byte
+	QoS        byte
+	Retain     bool
+	Properties packet.Properties // those that are passed on; others are ignored
+}
+
+// toMessage gives m as the broker routes it. It shares the payload.
+func (m *Message) toMessage(now time.Time) (*message, error) {
+	if err := topic.CheckName(m.Topic); err != nil {
+		return nil, fmt.Errorf("publish to %q: %w", m.Topic, err)
+	}
+	if m.QoS > 2 {
+		return nil, fmt.Errorf("publish to %q: QoS %d", m.Topic, m.QoS)
+	}
+	r := &message{topic: []byte(m.Topic), payload: m.Payload, qos: m.QoS, retain: m.Retain}
+	r.setProperties(&m.Properties, now, nil)
+	return r, nil
+}
+
+func (m *message) toExternal(d delivery) (Message, error) {
+	p, err := m.properties()
+	return Message{Topic: string(m.topic), Payload: m.payload, QoS: d.qos, Retain: d.retain, Properties: p}, err
+}
+
+// Client is a client inside the process, with a clean session: the gateway's.
+// It publishes and subscribes without a network.
+type Client struct {
+	b *Broker
+	s *session
+
+	mu          sync.Mutex
+	router      router
+	waiting     []*message // what the disk has no time for yet, oldest first
+	bytes       int64      // of waiting
+	outstanding int64      // bytes handed to the log and not on disk yet
+	dropped     int64
+	failing     bool // said already
+
+	handlersMu sync.RWMutex
+	handlers   []handler
+}
+
+type handler struct {
+	filter string
+	handle func(Message)
+}
+
+// maxWaiting bounds what a Client keeps while the disk cannot take it, in
+// bytes: past it the oldest is dropped and counted.
+const maxWaiting = 4 << 20
+
+// NewClient makes a client inside the process. name becomes part of its client
+// identifier.
+func (b *Broker) NewClient(name string) *Client {
+	c := &Client{b: b, s: newSession(localPrefix + "client/" + name)}
+	c.router.b = b
+	c.s.inside = c
+	return c
+}
+
+// Publish routes m. It never waits: what the disk cannot take yet waits in
+// memory, up to a limit in bytes at which the oldest is dropped and counted.
+// The error is for a message that cannot be published at all.
+func (c *Client) Publish(m Message) error {
+	r, err := m.toMessage(time.Now())
+	if err != nil {
+		return err
+	}
+	r.from = c.s
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.outstanding < maxOutstanding && len(c.waiting) == 0 {
+		c.route(r)
+		return nil
+	}
+	c.waiting = append(c.waiting, r)
+	c.bytes += r.bytes()
+	for c.bytes > maxWaiting {
+		c.bytes -= c.waiting[0].bytes()
+		c.waiting[0] = nil
+		c.waiting = c.waiting[1:]
+		c.drop(1)
+	}
+	return nil
+}
+
+// route sends one on. The caller holds c.mu.
+func (c *Client) route(m *message) {
+	c.b.stats.messagesIn.Add(1)
+	c.router.route(m, time.Now())
+	bytes := c.router.batch.bytes
+	if c.router.commit(func(err error) { c.committed(bytes, err) }) {
+		c.outstanding += bytes
+	}
+	c.router.flush()
+}
+
+// committed goes on with what waited. It runs on the log's goroutine.
+func (c *Client) committed(bytes int64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.outstanding -= bytes
+	switch {
+	case err != nil && !c.failing:
+		c.failing = true
+		c.b.log.Error("store does not take the gateway's messages: they are dropped until it does", "err", err)
+	case err == nil && c.failing:
+		c.failing = false
+		c.b.log.Info("store takes the gateway's messages again", "count", c.dropped)
+	}
+	if err != nil {
+		c.drop(1)
+	}
+	for len(c.waiting) > 0 && c.outstanding < maxOutstanding {
+		m := c.waiting[0]
+		c.waiting[0] = nil
+		c.waiting = c.waiting[1:]
+		c.bytes -= m.bytes()
+		c.route(m)
+	}
+}
+
+func (c *Client) drop(n int64) {
+	c.dropped += n
+	c.b.stats.dropped.Add(n)
+}
+
+// Subscribe calls handle with every message that is published from now on and
+// matches filter, at the QoS at which it was published; retained ones from
+// before are not given. handle runs on the publisher's goroutine: it must not
+// block, and must not change what it is given.
+func (c *Client) Subscribe(filter string, handle func(Message)) error {
+	if err := topic.CheckFilter(filter); err != nil {
+		return fmt.Errorf("subscribe to %q: %w", filter, err)
+	}
+	c.handlersMu.Lock()
+	c.handlers = append(c.handlers, handler{filter, handle})
+	c.handlersMu.Unlock()
+	c.b.subscribe(c.s, filter, subscription{qos: 2, noLocal: true, retainAsPublished: true})
+	return nil
+}
+
+// Close ends the subscriptions.
+func (c *Client) Close() { c.b.endSession(c.s, func(error) {}) }
+
+func (c *Client) receive(m *message, d delivery) {
+	msg, err := m.toExternal(d)
+	if err != nil {
+		c.b.log.Error("fault in the broker: properties of a message", "topic", string(m.topic), "err", err)
+		return
+	}
+	c.handlersMu.RLock()
+	defer c.handlersMu.RUnlock()
+	for _, h := range c.handlers {
+		if topic.Match(h.filter, msg.Topic) {
+			h.handle(msg)
+		}
+	}
+}
+
+// Dropped is how many messages were dropped because the store did not take them.
+func (c *Client) Dropped() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped
+}

@@ -1,0 +1,233 @@
+package broker
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"headgate/broker/store"
+)
+
+// Config is the [broker] table.
+type Config struct {
+	// Listener says where clients connect. None at all is allowed: then only
+	// the gateway and the bridges use the broker, inside the process.
+	Listener []ListenerConfig `toml:"listener"`
+
+	// User lists who may connect with a user name and a password. Once there is
+	// one, a user name that is not listed is refused.
+	User []UserConfig `toml:"user"`
+
+	// MaxConnections is how many clients may be connected at a time; one more
+	// is refused with "server busy". Default 10000.
+	MaxConnections int `toml:"max_connections"`
+
+	// MaxPacketBytes is the largest packet that is taken; a larger one closes
+	// its connection. Default 1MB.
+	MaxPacketBytes store.Bytes `toml:"max_packet_bytes"`
+
+	// MaxInflight is how many QoS 1 and 2 messages may be on their way to one
+	// client, unacknowledged. A client that names a lower Receive Maximum gets
+	// that. Default 1000.
+	MaxInflight int `toml:"max_inflight"`
+
+	// MaxQueuedBytes bounds what waits in memory for one slow client. Past it
+	// its QoS 0 messages, and a clean session's QoS 1 and 2 messages, are
+	// dropped and counted; a persistent session's wait on disk. Default 8MB.
+	MaxQueuedBytes store.Bytes `toml:"max_queued_bytes"`
+
+	// MaxRetainedBytes bounds all retained messages together, topics included.
+	// Past it a new one is not kept, and its publisher told so where its
+	// protocol can. Default 32MB.
+	MaxRetainedBytes store.Bytes `toml:"max_retained_bytes"`
+
+	// ConnectTimeout is how long a new connection may take to send its CONNECT.
+	// Default 10s.
+	ConnectTimeout time.Duration `toml:"connect_timeout"`
+
+	// MaxSessionExpiry bounds how long a session outlives its connection; a
+	// client that asks for longer gets this. An MQTT 3.1.1 session that is not
+	// clean asks for ever. Default 8760h (a year).
+	MaxSessionExpiry time.Duration `toml:"max_session_expiry"`
+}
+
+// ListenerConfig is one [[broker.listener]] table.
+type ListenerConfig struct {
+	// URL is mqtt://HOST:PORT (default port 1883), or mqtts://HOST:PORT for TLS
+	// (default port 8883). An empty HOST is every address of this machine.
+	URL string `toml:"url"`
+
+	// Anonymous lets clients in without a user name from anywhere. Without it
+	// only those on this machine may do that.
+	Anonymous bool `toml:"anonymous"`
+
+	// CertFile and KeyFile are the PEM files of the server's certificate, for
+	// mqtts.
+	CertFile string `toml:"cert_file"`
+	KeyFile  string `toml:"key_file"`
+}
+
+// UserConfig is one [[broker.user]] table. The password stands in one of the
+// two places.
+type UserConfig struct {
+	Name         string `toml:"name"`
+	Password     string `toml:"password"`
+	PasswordFile string `toml:"password_file"` // its first line is the password
+}
+
+// SetDefaults fills what was left out.
+func (c *Config) SetDefaults() {
+	setDefault(&c.MaxConnections, 10_000)
+	setDefault(&c.MaxPacketBytes, 1_000_000)
+	setDefault(&c.MaxInflight, 1000)
+	setDefault(&c.MaxQueuedBytes, 8_000_000)
+	setDefault(&c.MaxRetainedBytes, 32_000_000)
+	setDefault(&c.ConnectTimeout, 10*time.Second)
+	setDefault(&c.MaxSessionExpiry, 365*24*time.Hour)
+}
+
+func setDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+// Check reports each fault by its key, relative to the [broker] table.
+func (c *Config) Check(fault func(key, format string, args ...any)) {
+	for i, l := range c.Listener {
+		l.check(keyOf("listener", i), fault)
+	}
+	seen := make(map[string]bool)
+	for i, u := range c.User {
+		key := keyOf("user", i)
+		switch {
+		case u.Name == "":
+			fault(key+".name", "a user needs a name")
+		case seen[u.Name]:
+			fault(key+".name", "%q is listed twice", u.Name)
+		}
+		seen[u.Name] = true
+		switch {
+		case u.Password == "" && u.PasswordFile == "":
+			fault(key, "user %q needs password or password_file", u.Name)
+		case u.Password != "" && u.PasswordFile != "":
+			fault(key+".password_file", "user %q has a password too: keep one of the two", u.Name)
+		case u.PasswordFile != "":
+			if _, err := u.secret(); err != nil {
+				fault(key+".password_file", "%v", err)
+			}
+		}
+	}
+	positive(fault, "max_connections", int64(c.MaxConnections), 1_000_000)
+	positive(fault, "max_packet_bytes", int64(c.MaxPacketBytes), maxPacketLimit)
+	positive(fault, "max_inflight", int64(c.MaxInflight), 65_535)
+	positive(fault, "max_queued_bytes", int64(c.MaxQueuedBytes), 1<<40)
+	positive(fault, "max_retained_bytes", int64(c.MaxRetainedBytes), 1<<40)
+	if c.ConnectTimeout < 0 {
+		fault("connect_timeout", "%v is negative", c.ConnectTimeout)
+	}
+	if c.MaxSessionExpiry < 0 {
+		fault("max_session_expiry", "%v is negative", c.MaxSessionExpiry)
+	}
+}
+
+// maxPacketLimit is the most that max_packet_bytes may be: what the store can
+// keep as one record.
+const maxPacketLimit = 8_000_000
+
+func positive(fault func(key, format string, args ...any), key string, v, most int64) {
+	if v < 1 || v > most {
+		fault(key, "%d is not within 1 to %d", v, most)
+	}
+}
+
+func keyOf(table string, i int) string { return table + "[" + itoa(i) + "]" }
+
+func (l *ListenerConfig) check(key string, fault func(key, format string, args ...any)) {
+	u, err := l.parse()
+	if err != nil {
+		fault(key+".url", "%v", err)
+		return
+	}
+	switch {
+	case u.tls && (l.CertFile == "" || l.KeyFile == ""):
+		fault(key, "mqtts needs cert_file and key_file")
+	case !u.tls && (l.CertFile != "" || l.KeyFile != ""):
+		fault(key+".cert_file", "a certificate needs mqtts:// in url")
+	}
+	for name, path := range map[string]string{".cert_file": l.CertFile, ".key_file": l.KeyFile} {
+		if path == "" {
+			continue
+		}
+		if _, err := os.Stat(path); err != nil {
+			fault(key+name, "%v", err)
+		}
+	}
+}
+
+// Address is where the listener binds, as "HOST:PORT"; "" when its URL is
+// faulty. Two listeners of one address cannot both be.
+func (l *ListenerConfig) Address() string {
+	a, err := l.parse()
+	if err != nil {
+		return ""
+	}
+	return a.address
+}
+
+type listenAddress struct {
+	tls     bool
+	address string // host:port
+}
+
+func (l *ListenerConfig) parse() (listenAddress, error) {
+	if l.URL == "" {
+		return listenAddress{}, configError("a listener needs a url, for instance mqtt://127.0.0.1:1883")
+	}
+	u, err := url.Parse(l.URL)
+	if err != nil {
+		return listenAddress{}, configError("%q is not a URL: want mqtt://HOST:PORT", l.URL)
+	}
+	a := listenAddress{}
+	port := u.Port()
+	switch u.Scheme {
+	case "mqtt":
+		setDefault(&port, "1883")
+	case "mqtts":
+		a.tls = true
+		setDefault(&port, "8883")
+	case "ws", "wss", "unix":
+		return a, configError("%q: this version listens on mqtt:// and mqtts://, not yet on %s://", l.URL, u.Scheme)
+	default:
+		return a, configError("%q: want mqtt://HOST:PORT or mqtts://HOST:PORT", l.URL)
+	}
+	if u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return a, configError("%q: want only a host and a port", l.URL)
+	}
+	a.address = net.JoinHostPort(u.Hostname(), port)
+	return a, nil
+}
+
+// secret gives the user's password.
+func (u *UserConfig) secret() (string, error) {
+	if u.PasswordFile == "" {
+		return u.Password, nil
+	}
+	b, err := os.ReadFile(u.PasswordFile)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	line = strings.TrimSuffix(line, "\r")
+	if line == "" {
+		return "", configError("%s: its first line is empty, and should be the password", u.PasswordFile)
+	}
+	return line, nil
+}
+
+// configError is a fault that the config's reader can mend.
+func configError(format string, args ...any) error { return fmt.Errorf(format, args...) }

@@ -1,0 +1,427 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"headgate/broker/packet"
+)
+
+// conn is one client's network connection. Two goroutines serve it: the reader
+// (serve), which takes packets and routes what they publish, and the writer,
+// which sends what has gathered in out, many packets a call.
+type conn struct {
+	b        *Broker
+	nc       net.Conn
+	log      *slog.Logger
+	remote   string
+	listener *listener
+
+	// Set by the handshake, unchanged after it.
+	version   packet.Version
+	clientID  string
+	session   *session
+	keepAlive time.Duration
+	maxPacket int // the largest packet that the client takes; 0: any
+
+	// The reader's own.
+	router  router
+	publish packet.Publish
+	props   []byte // room for the properties that are passed on
+	clean   bool   // a DISCONNECT came: no will
+
+	wakeup   chan struct{} // tells the writer that there is something to do
+	room     chan struct{} // tells the reader that something was written or committed
+	done     chan struct{} // closed when the connection is to end
+	finished chan struct{} // closed when nothing of it runs any more
+	once     sync.Once
+
+	mu       sync.Mutex
+	out      []byte // packets to be written
+	spare    []byte // the buffer written last, to be filled again
+	signaled bool   // the writer has been, or is about to be, woken
+	last     bool   // the last packet is in out: write, then close
+	reason   error  // why the connection ends
+	volatile volatile
+	acks     ackQueue
+}
+
+// outBatch is how many bytes a writer takes from a session's queue before it
+// writes them; outPause is how much may wait for a client before its own
+// requests are no longer read.
+const (
+	outBatch = 64 << 10
+	outPause = 1 << 20
+	keepRoom = 32 << 10 // a larger buffer is let go when it is empty
+)
+
+// writeTimeout is how long one write may take: a client that takes nothing for
+// so long is gone.
+const writeTimeout = 30 * time.Second
+
+// closeTimeout is how long the last packet may take.
+const closeTimeout = time.Second
+
+func newConn(b *Broker, nc net.Conn, l *listener) *conn {
+	c := &conn{b: b, nc: nc, remote: nc.RemoteAddr().String(), listener: l,
+		wakeup: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		done: make(chan struct{}), finished: make(chan struct{})}
+	c.log = b.log.With("remote", c.remote)
+	c.router.b = b
+	return c
+}
+
+// serve runs the connection until it ends.
+func (c *conn) serve(ctx context.Context) {
+	defer close(c.finished)
+	stop := context.AfterFunc(ctx, func() { c.end(packet.ServerShuttingDown, errShutdown) })
+	defer stop()
+	defer c.nc.Close()
+
+	r := reader{nc: c.nc, max: int(c.b.cfg.MaxPacketBytes)}
+	if err := c.guard(func() error { return c.handshake(&r) }); err != nil {
+		c.log.Info("connection refused", "client", c.clientID, "err", err)
+		c.b.stats.refused.Add(1)
+		return
+	}
+	c.log = c.log.With("client", c.clientID)
+	c.log.Debug("client connected", "version", c.version)
+
+	var writer sync.WaitGroup
+	writer.Go(c.write)
+	err := c.guard(func() error { return c.read(&r) })
+	c.fail(err)
+	writer.Wait()
+	c.mu.Lock()
+	reason := c.reason
+	c.mu.Unlock()
+	c.b.detach(c)
+	c.log.Debug("client disconnected", "reason", reason)
+}
+
+// guard keeps a fault of ours inside the one connection that met it.
+func (c *conn) guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.b.stats.panics.Add(1)
+			c.log.Error("fault in the broker: connection closed", "client", c.clientID, "err", p, "stack", string(debug.Stack()))
+			err = &packet.Error{Reason: packet.ImplementationSpecificError, Text: "fault in the server"}
+		}
+	}()
+	return f()
+}
+
+var (
+	errShutdown   = errors.New("the server is shutting down")
+	errTakenOver  = errors.New("another client connected with the same client identifier")
+	errDisconnect = errors.New("the client disconnected")
+)
+
+// fail ends the connection because of err: with the reason in a DISCONNECT
+// where the protocol has one. [MQTT-4.13.2-1]
+func (c *conn) fail(err error) {
+	var pe *packet.Error
+	switch {
+	case errors.As(err, &pe):
+		c.b.stats.protocolErrors.Add(1)
+		c.log.Info("connection closed: protocol error", "err", err)
+		c.end(pe.Reason, err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.end(packet.KeepAliveTimeout, fmt.Errorf("nothing came for 1.5 times the keep alive of %v", c.keepAlive))
+	default:
+		c.shut(err)
+	}
+}
+
+// end sends DISCONNECT with a reason (MQTT 5.0) and closes the connection.
+func (c *conn) end(reason packet.ReasonCode, err error) {
+	c.mu.Lock()
+	if c.reason == nil && c.version == packet.V5 && c.session != nil {
+		d := packet.Disconnect{Reason: reason}
+		c.out = d.Append(c.out, c.version)
+	}
+	c.mu.Unlock()
+	c.shut(err)
+}
+
+// shut closes the connection once what is in out has been written.
+func (c *conn) shut(err error) {
+	c.mu.Lock()
+	if c.reason == nil {
+		c.reason = err
+	}
+	c.last = true
+	c.mu.Unlock()
+	c.once.Do(func() {
+		close(c.done)
+		// Nothing that runs on this connection waits longer than this.
+		c.nc.SetDeadline(time.Now().Add(closeTimeout))
+	})
+	c.wake()
+}
+
+func (c *conn) wake() {
+	select {
+	case c.wakeup <- struct{}{}:
+	default:
+	}
+}
+
+// write is the writer: it sends what has gathered, and what the session's queue
+// holds, until the connection ends.
+func (c *conn) write() {
+	defer c.nc.Close()
+	for {
+		select {
+		case <-c.wakeup:
+		case <-c.done:
+		}
+		for {
+			if err := c.fill(); err != nil {
+				c.log.Error("session's queue cannot be read", "err", err)
+				c.shut(err)
+			}
+			buf, last := c.take()
+			if len(buf) > 0 {
+				if !last {
+					c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+				}
+				n, err := c.nc.Write(buf)
+				c.b.stats.bytesOut.Add(int64(n))
+				if err != nil {
+					c.shut(err)
+					return
+				}
+				c.giveBack(buf)
+				continue
+			}
+			if last {
+				return
+			}
+			break
+		}
+	}
+}
+
+// take gives what is to be written now.
+func (c *conn) take() (buf []byte, last bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.signaled = false
+	buf, c.out, c.spare = c.out, c.spare[:0], nil
+	return buf, c.last
+}
+
+// giveBack takes a written buffer for the next packets.
+func (c *conn) giveBack(buf []byte) {
+	c.mu.Lock()
+	if c.spare == nil && cap(buf) <= keepRoom {
+		c.spare = buf[:0]
+	}
+	c.mu.Unlock()
+	select {
+	case c.room <- struct{}{}:
+	default:
+	}
+}
+
+// fill takes from the queue of a persistent session as much as the client may
+// have in flight, up to one good write.
+func (c *conn) fill() error {
+	s := c.session
+	if !s.persistent() {
+		return nil
+	}
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c.waiting() < outBatch {
+		m, ok, err := s.out.next(now, c.waitDurable, c.dropped)
+		if err != nil || !ok {
+			return err
+		}
+		if m.release {
+			c.append(packet.PUBREL, m.packetID, packet.Success)
+			continue
+		}
+		if c.maxPacket > 0 && m.publishSize(c.version, m.delivery) > c.maxPacket {
+			s.out.ack(m.packetID) // [MQTT-3.1.2-25]
+			c.dropped(m, "packet too large for the client")
+			continue
+		}
+		c.mu.Lock()
+		c.out = m.appendPublish(c.out, c.version, m.delivery, now)
+		c.mu.Unlock()
+		c.b.stats.messagesOut.Add(1)
+	}
+	return nil
+}
+
+// waitDurable calls the writer again once all that is in the log now is on disk.
+// The caller holds the session's mutex.
+func (c *conn) waitDurable() {
+	s := c.session
+	c.b.store.Commit(nil, func(err error) {
+		if err != nil {
+			return // the connection ends by its own commits
+		}
+		s.mu.Lock()
+		s.out.durable()
+		s.mu.Unlock()
+		c.wake()
+	})
+}
+
+func (c *conn) dropped(m *outgoingMessage, reason string) {
+	c.b.stats.dropped.Add(1)
+	c.log.Debug("message dropped", "topic", string(m.topic), "reason", reason)
+}
+
+// waiting is how many bytes wait to be written.
+func (c *conn) waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.out)
+}
+
+// append adds an acknowledgement to what is to be written.
+func (c *conn) append(t packet.Type, id uint16, reason packet.ReasonCode) {
+	a := packet.Ack{Type: t, PacketID: id, Reason: reason}
+	c.mu.Lock()
+	c.out = a.Append(c.out, c.version)
+	c.mu.Unlock()
+}
+
+// waitRoom holds the reader back while too much waits for its own client, or for
+// the disk on its behalf.
+func (c *conn) waitRoom() error {
+	for {
+		c.mu.Lock()
+		free := len(c.out) < outPause && c.acks.outstanding < maxOutstanding
+		c.mu.Unlock()
+		if free {
+			return nil
+		}
+		c.wake()
+		select {
+		case <-c.room:
+		case <-c.done:
+			return net.ErrClosed
+		}
+	}
+}
+
+// read is the reader: it takes packets, many a call, until the connection ends.
+func (c *conn) read(r *reader) error {
+	for {
+		if c.keepAlive > 0 {
+			// Half as long again. [MQTT-3.1.2-22]
+			c.nc.SetReadDeadline(time.Now().Add(c.keepAlive * 3 / 2))
+		}
+		select {
+		case <-c.done: // its deadline stands
+			return net.ErrClosed
+		default:
+		}
+		if err := r.fill(); err != nil {
+			if errors.Is(err, io.EOF) {
+				return io.EOF
+			}
+			return err
+		}
+		now := time.Now()
+		for {
+			h, body, ok, err := r.next()
+			if err == nil && ok {
+				err = c.handle(h, body, now)
+			}
+			if err != nil {
+				c.endBatch()
+				return err
+			}
+			if !ok {
+				break
+			}
+			if c.router.batch.bytes > maxBatchBytes {
+				c.endBatch()
+			}
+		}
+		c.endBatch()
+		if err := c.waitRoom(); err != nil {
+			return err
+		}
+	}
+}
+
+// maxBatchBytes is how much of one read is committed at a time.
+const maxBatchBytes = 256 << 10
+
+// reader cuts a connection's bytes into packets.
+type reader struct {
+	nc         net.Conn
+	max        int // a larger packet is refused
+	buf        []byte
+	start, end int
+	need       int // bytes of the packet at start, when it is not whole yet
+}
+
+// fill reads what has come, at least one byte.
+func (r *reader) fill() error {
+	if r.start > 0 {
+		r.end = copy(r.buf, r.buf[r.start:r.end])
+		r.start = 0
+	}
+	if r.buf == nil {
+		r.buf = make([]byte, readRoom)
+	}
+	if r.end == len(r.buf) {
+		// A packet larger than the room. It grows as bytes come, not by what
+		// the packet claims.
+		r.buf = append(r.buf, make([]byte, min(len(r.buf), max(r.need-len(r.buf), readRoom)))...)
+	}
+	n, err := r.nc.Read(r.buf[r.end:])
+	r.end += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+const readRoom = 16 << 10
+
+// next gives the next packet that is there as a whole; it aliases the buffer
+// until the next fill.
+func (r *reader) next() (h packet.Header, body []byte, ok bool, err error) {
+	h, err = packet.ParseHeader(r.buf[r.start:r.end])
+	if errors.Is(err, packet.ErrIncomplete) {
+		r.need = 0
+		return h, nil, false, nil
+	}
+	if err != nil {
+		return h, nil, false, err
+	}
+	size := h.Size + h.Remaining
+	if size > r.max {
+		return h, nil, false, &packet.Error{Reason: packet.PacketTooLarge, Clause: "MQTT-3.2.2-15",
+			Text: fmt.Sprintf("%v of %d bytes: at most %d are taken", h.Type, size, r.max)}
+	}
+	if r.end-r.start < size {
+		r.need = size
+		return h, nil, false, nil
+	}
+	body = r.buf[r.start+h.Size : r.start+size]
+	r.start += size
+	if r.start == r.end && len(r.buf) > 4*readRoom {
+		// A large packet has passed: its room goes with it. body keeps the old one.
+		r.buf, r.start, r.end = nil, 0, 0
+	}
+	return h, body, true, nil
+}

@@ -1,0 +1,302 @@
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"headgate/broker/packet"
+	"headgate/broker/store"
+	"headgate/broker/topic"
+)
+
+// handshake takes the CONNECT, gives the connection its session, and answers.
+func (c *conn) handshake(r *reader) error {
+	c.nc.SetDeadline(time.Now().Add(c.b.cfg.ConnectTimeout))
+	p, err := c.readConnect(r)
+	if err != nil {
+		return err
+	}
+	c.version = p.Version
+	c.clientID = string(p.ClientID)
+	now := time.Now()
+	assigned := c.clientID == ""
+	if err := c.checkConnect(p); err != nil {
+		return c.refuse(err)
+	}
+	if assigned {
+		c.clientID = assignedID() // [MQTT-3.1.3-6] [MQTT-3.1.3-7]
+	}
+	c.keepAlive = time.Duration(p.KeepAlive) * time.Second
+	window := c.b.cfg.MaxInflight
+	if p.Properties.Has(packet.PropReceiveMaximum) {
+		window = min(window, int(p.Properties.ReceiveMaximum)) // [MQTT-3.3.4-9]
+	}
+	if p.Properties.Has(packet.PropMaximumPacketSize) {
+		c.maxPacket = int(p.Properties.MaximumPacketSize)
+	}
+	c.volatile.window, c.volatile.flight = window, make(map[uint16]bool)
+
+	var expiry uint32
+	switch {
+	case p.Version == packet.V5 && p.Properties.Has(packet.PropSessionExpiry):
+		expiry = p.Properties.SessionExpiry
+	case p.Version != packet.V5 && !p.CleanStart:
+		expiry = expiryNever
+	}
+	w, err := c.willOf(p)
+	if err != nil {
+		return c.refuse(err)
+	}
+	present, durable, err := c.b.attach(c, attachment{clean: p.CleanStart, expiry: c.b.expiryOf(expiry), will: w, window: window}, now)
+	if err != nil {
+		return c.refuse(err)
+	}
+	// What the CONNACK promises is on disk before it leaves.
+	select {
+	case err = <-durable:
+	case <-c.done:
+		err = errShutdown
+	}
+	if err != nil {
+		c.b.detach(c)
+		return c.refuse(&packet.Error{Reason: packet.ServerUnavailable, Text: "session cannot be stored: " + err.Error()})
+	}
+	ack := packet.Connack{SessionPresent: present} // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+	if c.version == packet.V5 {
+		c.b.announce(&ack.Properties)
+		if assigned {
+			ack.Properties.AssignedClientID = []byte(c.clientID)
+			ack.Properties.Set(packet.PropAssignedClientID) // [MQTT-3.2.2-16]
+		}
+		if c.session.expiry != expiry {
+			ack.Properties.SessionExpiry = c.session.expiry
+			ack.Properties.Set(packet.PropSessionExpiry)
+		}
+	}
+	// Nothing goes before the CONNACK. [MQTT-3.2.0-1]
+	c.mu.Lock()
+	c.out = append(ack.Append(nil, c.version), c.out...)
+	c.mu.Unlock()
+	c.nc.SetDeadline(time.Time{})
+	c.wake()
+	return nil
+}
+
+// announce says what this server does not do, or limits. [MQTT 3.2.2.3]
+func (b *Broker) announce(p *packet.Properties) {
+	p.MaximumPacketSize = uint32(b.cfg.MaxPacketBytes)
+	p.Set(packet.PropMaximumPacketSize)
+	p.SharedSubAvailable = 0
+	p.Set(packet.PropSharedSubAvailable)
+}
+
+// readConnect reads until the first packet is whole. [MQTT-3.1.0-1]
+func (c *conn) readConnect(r *reader) (*packet.Connect, error) {
+	for {
+		if err := r.fill(); err != nil {
+			return nil, fmt.Errorf("no CONNECT came: %w", err)
+		}
+		h, body, ok, err := r.next()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		if h.Type != packet.CONNECT {
+			return nil, &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-1", Text: fmt.Sprintf("%v before CONNECT", h.Type)}
+		}
+		var p packet.Connect
+		if err := p.Decode(body); err != nil {
+			var pe *packet.Error
+			if errors.As(err, &pe) {
+				c.version = p.Version
+				if pe.Reason == packet.UnsupportedProtocolVersion && c.version != packet.V5 {
+					c.version = packet.V311 // answered in the oldest form
+				}
+				return nil, c.refuse(err)
+			}
+			return nil, err
+		}
+		return &p, nil
+	}
+}
+
+// refuse answers a CONNECT with its reason, and gives the error back.
+func (c *conn) refuse(err error) error {
+	var pe *packet.Error
+	if !errors.As(err, &pe) {
+		return err
+	}
+	ack := packet.Connack{Reason: pe.Reason}
+	if c.version != packet.V5 {
+		ack.Reason = pe.Reason.V3()
+		if ack.Reason == 0 {
+			return err // 3.1.1 has no word for it: close [MQTT3-3.2.2-6]
+		}
+	}
+	c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
+	c.nc.Write(ack.Append(nil, c.version))
+	return err
+}
+
+// checkConnect looks whether the client may come in at all.
+func (c *conn) checkConnect(p *packet.Connect) error {
+	id := string(p.ClientID)
+	switch {
+	case id == "" && p.Version == packet.V31:
+		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Text: "CONNECT: MQTT 3.1 wants a client identifier of 1 to 23 characters"}
+	case id == "" && p.Version == packet.V311 && !p.CleanStart:
+		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Clause: "MQTT3-3.1.3-8", Text: "CONNECT: no client identifier, but not a clean session"}
+	case strings.HasPrefix(id, localPrefix):
+		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Text: "CONNECT: client identifier " + id + " is the gateway's own"}
+	case p.Properties.Has(packet.PropAuthMethod):
+		return &packet.Error{Reason: packet.BadAuthenticationMethod, Clause: "MQTT-4.12.0-1", Text: "CONNECT: authentication method " + string(p.Properties.AuthMethod)}
+	case int(c.b.stats.connections.Load()) > c.b.cfg.MaxConnections:
+		return &packet.Error{Reason: packet.ServerBusy, Text: fmt.Sprintf("CONNECT: %d clients are connected already", c.b.cfg.MaxConnections)}
+	}
+	return c.b.users.check(p, c.listener.cfg.Anonymous || loopback(c.nc.RemoteAddr()))
+}
+
+// localPrefix begins the client identifiers of sessions inside the process.
+const localPrefix = "$"
+
+func assignedID() string {
+	var b [12]byte
+	rand.Read(b[:])
+	return "auto-" + hex.EncodeToString(b[:])
+}
+
+// expiryOf bounds what a client asked for.
+func (b *Broker) expiryOf(asked uint32) uint32 {
+	most := b.cfg.MaxSessionExpiry / time.Second
+	if most >= expiryNever {
+		return asked
+	}
+	return min(asked, uint32(most))
+}
+
+// willOf gives the will of a CONNECT, nil if it has none.
+func (c *conn) willOf(p *packet.Connect) (*will, error) {
+	if !p.HasWill {
+		return nil, nil
+	}
+	if err := topic.CheckName(string(p.Will.Topic)); err != nil {
+		return nil, &packet.Error{Reason: packet.TopicNameInvalid, Clause: "MQTT-3.1.3-11", Text: "CONNECT: will topic: " + err.Error()}
+	}
+	m := message{topic: p.Will.Topic, payload: p.Will.Payload, qos: p.Will.QoS, retain: p.Will.Retain}
+	m.props = appendPassedOn(nil, &p.Will.Properties)
+	w := &will{message: m.clone()}
+	if p.Will.Properties.Has(packet.PropMessageExpiry) {
+		w.hasLifetime, w.lifetime = true, time.Duration(p.Will.Properties.MessageExpiry)*time.Second
+	}
+	if p.Will.Properties.Has(packet.PropWillDelay) {
+		w.delay = time.Duration(p.Will.Properties.WillDelay) * time.Second
+	}
+	return w, nil
+}
+
+// attachment is what a CONNECT asks of its session.
+type attachment struct {
+	clean  bool
+	expiry uint32
+	will   *will
+	window int
+}
+
+// attach gives c its session: the one that there is, or a new one. A client
+// that is connected under the same identifier is closed first. [MQTT-3.1.4-3]
+// durable yields once the session is on disk.
+func (b *Broker) attach(c *conn, a attachment, now time.Time) (present bool, durable <-chan error, err error) {
+	for {
+		b.mu.Lock()
+		s := b.sessions[c.clientID]
+		if s == nil {
+			break
+		}
+		old := s.conn.Load()
+		if old == nil {
+			break
+		}
+		b.mu.Unlock()
+		old.end(packet.SessionTakenOver, errTakenOver)
+		select {
+		case <-old.finished:
+		case <-c.done:
+			return false, nil, errShutdown
+		}
+	}
+	defer b.mu.Unlock()
+	s := b.sessions[c.clientID]
+	if s != nil && a.clean { // [MQTT-3.1.2-4]
+		b.publishWill(s)
+		b.endSession(s, func(error) {})
+		delete(b.sessions, s.id)
+		delete(b.offline, s)
+		s = nil
+	}
+	present = s != nil
+	if s == nil {
+		s = newSession(c.clientID)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.expiry > 0 && !s.persistent() {
+		if err := b.makePersistent(s); err != nil {
+			return false, nil, &packet.Error{Reason: packet.ServerUnavailable, Text: err.Error()}
+		}
+	}
+	// A will that waited is not published: the client is back. [MQTT-3.1.3-9]
+	s.expiry, s.will, s.willAt, s.gone = a.expiry, a.will, time.Time{}, time.Time{}
+	c.session = s
+	b.sessions[s.id] = s
+	delete(b.offline, s)
+	done := make(chan error, 1)
+	if s.persistent() {
+		s.out.start(a.window, c.wake)
+		b.store.Commit([]store.Record{s.record()}, func(err error) { done <- err })
+	} else {
+		done <- nil
+	}
+	s.conn.Store(c)
+	return present, done, nil
+}
+
+// detach takes c from its session, which ends or waits for its client.
+func (b *Broker) detach(c *conn) {
+	s := c.session
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.conn.Store(nil)
+	now := time.Now()
+	s.mu.Lock()
+	s.gone = now
+	ends := s.expiry == 0
+	s.mu.Unlock()
+	if s.will != nil {
+		if delay := min(s.will.delay, time.Duration(s.expiry)*time.Second); delay > 0 {
+			s.willAt = now.Add(delay) // [MQTT-3.1.3-9]
+		} else {
+			b.publishWill(s)
+		}
+	}
+	report := func(err error) {
+		if err != nil {
+			b.log.Warn("end of a connection is not on disk", "client", s.id, "err", err)
+		}
+	}
+	if ends {
+		b.endSession(s, report)
+		delete(b.sessions, s.id)
+		return
+	}
+	b.offline[s] = struct{}{}
+	s.mu.Lock()
+	rec := s.record()
+	s.mu.Unlock()
+	b.store.Commit([]store.Record{rec}, report)
+}

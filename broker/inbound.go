@@ -1,0 +1,307 @@
+package broker
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"headgate/broker/packet"
+	"headgate/broker/store"
+	"headgate/broker/topic"
+)
+
+// handle takes one packet from a connected client. An error closes the
+// connection.
+func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
+	switch h.Type {
+	case packet.PUBLISH:
+		return c.handlePublish(h.Flags, body, now)
+	case packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
+		var a packet.Ack
+		if err := a.Decode(c.version, h.Type, body); err != nil {
+			return err
+		}
+		return c.handleAck(&a, now)
+	case packet.SUBSCRIBE:
+		return c.handleSubscribe(body, now)
+	case packet.UNSUBSCRIBE:
+		return c.handleUnsubscribe(body)
+	case packet.PINGREQ:
+		c.mu.Lock()
+		c.out = packet.AppendPingresp(c.out) // [MQTT-3.12.4-1]
+		c.mu.Unlock()
+		return nil
+	case packet.DISCONNECT:
+		return c.handleDisconnect(body)
+	}
+	// A second CONNECT, or what only a server sends. [MQTT-3.1.0-2]
+	return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-2", Text: fmt.Sprintf("%v from a connected client", h.Type)}
+}
+
+func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
+	p := &c.publish
+	if err := p.Decode(c.version, flags, body); err != nil {
+		return err
+	}
+	c.b.stats.messagesIn.Add(1)
+	if p.Properties.Has(packet.PropTopicAlias) {
+		// The CONNACK allowed none. [MQTT-3.3.2-9]
+		return &packet.Error{Reason: packet.TopicAliasInvalid, Clause: "MQTT-3.3.2-9", Text: "PUBLISH with a topic alias"}
+	}
+	reason := packet.Success
+	switch {
+	case p.QoS == 2 && !c.first(p.PacketID):
+		// Sent again: it has been routed already. [MQTT-4.3.3-10]
+		c.owe(packet.PUBREC, p.PacketID, packet.Success, len(c.router.batch.recs) > 0)
+		return nil
+	case bytes.HasPrefix(p.Topic, []byte("$SYS/")):
+		reason = packet.NotAuthorized
+		c.b.stats.dropped.Add(1)
+	default:
+		var m message
+		m.fromPublish(p, now, c.props)
+		c.props = m.props
+		m.from = c.session
+		if c.router.route(&m, now) == 0 {
+			reason = packet.NoMatchingSubscribers
+		}
+	}
+	if c.version != packet.V5 {
+		reason = packet.Success
+	}
+	switch p.QoS {
+	case 1:
+		c.owe(packet.PUBACK, p.PacketID, reason, len(c.router.batch.recs) > 0)
+	case 2:
+		if reason.Failed() {
+			c.forget(p.PacketID)
+		} else if c.session.persistent() {
+			// With the message: after a crash neither is there without the other.
+			c.router.keep(store.Record{Kind: store.Put, Key: receivedKey(c.session.id, p.PacketID), Data: []byte{stateFormat}})
+		}
+		c.owe(packet.PUBREC, p.PacketID, reason, len(c.router.batch.recs) > 0)
+	}
+	return nil
+}
+
+// first remembers the packet identifier of an inbound QoS 2 message. It is
+// false when the message came before and was not released yet.
+func (c *conn) first(id uint16) bool {
+	s := c.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, had := s.received[id]; had {
+		return false
+	}
+	s.received[id] = struct{}{}
+	return true
+}
+
+func (c *conn) forget(id uint16) (had bool) {
+	s := c.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, had = s.received[id]
+	delete(s.received, id)
+	return had
+}
+
+// handleAck takes the four acknowledgements.
+func (c *conn) handleAck(a *packet.Ack, now time.Time) error {
+	if a.Type == packet.PUBREL {
+		reason := packet.Success
+		if !c.forget(a.PacketID) && c.version == packet.V5 {
+			reason = packet.PacketIdentifierNotFound
+		} else if c.session.persistent() {
+			c.router.keep(store.Record{Kind: store.Delete, Key: receivedKey(c.session.id, a.PacketID)})
+		}
+		c.owe(packet.PUBCOMP, a.PacketID, reason, len(c.router.batch.recs) > 0) // [MQTT-4.3.3-11]
+		return nil
+	}
+	if c.session.persistent() {
+		return c.ackDurable(a)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a.Type == packet.PUBREC && !a.Reason.Failed() {
+		if _, ok := c.volatile.flight[a.PacketID]; ok || c.version != packet.V5 {
+			c.answer(ack{typ: packet.PUBREL, id: a.PacketID})
+		} else {
+			c.answer(ack{typ: packet.PUBREL, id: a.PacketID, reason: packet.PacketIdentifierNotFound})
+		}
+		return nil
+	}
+	c.acked(a.PacketID, now)
+	return nil
+}
+
+// ackDurable takes PUBACK, PUBREC and PUBCOMP for what came from the session's
+// queue.
+func (c *conn) ackDurable(a *packet.Ack) error {
+	s := c.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.Type != packet.PUBREC || a.Reason.Failed() {
+		s.out.ack(a.PacketID)
+		return nil
+	}
+	id := a.PacketID
+	known := s.out.receive(id, func(err error) {
+		if err != nil {
+			c.end(packet.ServerUnavailable, err)
+			return
+		}
+		c.append(packet.PUBREL, id, packet.Success) // [MQTT-4.3.3-4]
+		c.wake()
+	})
+	if !known {
+		reason := packet.Success
+		if c.version == packet.V5 {
+			reason = packet.PacketIdentifierNotFound
+		}
+		c.append(packet.PUBREL, id, reason)
+	}
+	return nil
+}
+
+func (c *conn) handleSubscribe(body []byte, now time.Time) error {
+	var p packet.Subscribe
+	if err := p.Decode(c.version, body); err != nil {
+		return err
+	}
+	c.endBatch() // what came before this is routed without it
+	ack := packet.Suback{PacketID: p.PacketID}
+	var recs []store.Record
+	type wanted struct {
+		filter string
+		subscription
+	}
+	var show []wanted // filters whose retained messages are to be sent
+	for _, f := range p.Subscriptions {
+		filter := string(f.Filter)
+		if reason := c.refuses(filter); reason.Failed() {
+			ack.Reasons = append(ack.Reasons, reason)
+			continue
+		}
+		sub := subscription{qos: f.QoS, noLocal: f.NoLocal, retainAsPublished: f.RetainAsPublished, retainHandling: f.RetainHandling}
+		if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
+			sub.id = ids[0]
+		}
+		isNew, rec := c.b.subscribe(c.session, filter, sub)
+		recs = append(recs, rec...)
+		ack.Reasons = append(ack.Reasons, packet.ReasonCode(f.QoS))  // [MQTT-3.9.3-1]
+		if f.RetainHandling == 0 || f.RetainHandling == 1 && isNew { // [MQTT-3.3.1-9] to -11
+			show = append(show, wanted{filter, sub})
+		}
+	}
+	c.answerDurably(recs, func(dst []byte) []byte { return ack.Append(dst, c.version) })
+	for _, w := range show {
+		if err := c.sendRetained(w.filter, w.subscription, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refuses says why a subscription cannot be made; Success if it can.
+func (c *conn) refuses(filter string) packet.ReasonCode {
+	reason := packet.Success
+	if _, _, shared, err := topic.SplitShared(filter); shared || err != nil {
+		reason = packet.SharedSubscriptionsNotSupported // as the CONNACK says
+	} else if err := topic.CheckFilter(filter); err != nil {
+		reason = packet.TopicFilterInvalid
+	}
+	if reason.Failed() && c.version != packet.V5 {
+		reason = packet.UnspecifiedError // 0x80, the only failure that 3.1.1 has
+	}
+	return reason
+}
+
+func (c *conn) handleUnsubscribe(body []byte) error {
+	var p packet.Unsubscribe
+	if err := p.Decode(c.version, body); err != nil {
+		return err
+	}
+	c.endBatch()
+	ack := packet.Unsuback{PacketID: p.PacketID}
+	var recs []store.Record
+	for _, f := range p.Filters {
+		had, rec := c.b.unsubscribe(c.session, string(f))
+		recs = append(recs, rec...)
+		reason := packet.Success
+		if !had {
+			reason = packet.NoSubscriptionExisted
+		}
+		ack.Reasons = append(ack.Reasons, reason)
+	}
+	c.answerDurably(recs, func(dst []byte) []byte { return ack.Append(dst, c.version) })
+	return nil
+}
+
+// answerDurably sends a packet once recs are on disk.
+func (c *conn) answerDurably(recs []store.Record, appendTo func([]byte) []byte) {
+	answer := func(err error) {
+		if err != nil {
+			c.end(packet.ServerUnavailable, err)
+			return
+		}
+		c.mu.Lock()
+		c.out = appendTo(c.out)
+		c.mu.Unlock()
+		c.wake()
+	}
+	if len(recs) == 0 {
+		answer(nil)
+		return
+	}
+	c.b.store.Commit(recs, answer)
+}
+
+// sendRetained sends what is retained under a new subscription's filter. It
+// holds the client's own reader back while the client is slow to take it.
+func (c *conn) sendRetained(filter string, sub subscription, now time.Time) error {
+	var found []*message
+	c.b.retained.tree.Match(filter, func(_ string, m *message) {
+		if !m.expired(now) {
+			found = append(found, m)
+		}
+	})
+	var ids []uint32
+	if sub.id != 0 {
+		ids = []uint32{sub.id}
+	}
+	for _, m := range found {
+		d := delivery{qos: min(m.qos, sub.qos), retain: true, subIDs: ids} // [MQTT-3.3.1-8]
+		if ref, keep := c.router.deliver(c.session, m, d, now); keep {
+			c.router.keep(store.Record{Kind: store.Message, Refs: []store.Ref{ref}, Data: m.stored()})
+		}
+		if c.router.batch.bytes > maxBatchBytes || c.waiting() > outPause {
+			c.endBatch()
+			if err := c.waitRoom(); err != nil {
+				return err
+			}
+		}
+	}
+	c.endBatch()
+	return nil
+}
+
+func (c *conn) handleDisconnect(body []byte) error {
+	var p packet.Disconnect
+	if err := p.Decode(c.version, body); err != nil {
+		return err
+	}
+	s := c.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.Properties.Has(packet.PropSessionExpiry) {
+		if s.expiry == 0 && p.Properties.SessionExpiry != 0 {
+			return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.14.2-2", Text: "DISCONNECT: a session expiry where the CONNECT had none"}
+		}
+		s.expiry = c.b.expiryOf(p.Properties.SessionExpiry)
+	}
+	if p.Reason != packet.DisconnectWithWillMessage {
+		s.will = nil // [MQTT-3.14.4-3]
+	}
+	return errDisconnect
+}

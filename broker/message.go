@@ -1,0 +1,288 @@
+package broker
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"headgate/broker/packet"
+)
+
+// message is one application message on its way through the broker. While it
+// is being routed its slices may alias a connection's read buffer: whoever
+// keeps it beyond that keeps a clone.
+type message struct {
+	topic   []byte
+	payload []byte
+	// props is what MQTT 5.0 passes on unaltered, as it stands on the wire but
+	// without its length: payload format, content type, response topic,
+	// correlation data, user properties.
+	props   []byte
+	qos     byte
+	retain  bool
+	expires int64 // wall clock, ms since 1970; 0 is never
+	from    *session
+}
+
+// clone gives a message that shares nothing with m, in one allocation.
+func (m *message) clone() *message {
+	c := *m
+	b := make([]byte, 0, len(m.topic)+len(m.payload)+len(m.props))
+	b = append(b, m.topic...)
+	b = append(b, m.payload...)
+	b = append(b, m.props...)
+	t, p := len(m.topic), len(m.topic)+len(m.payload)
+	c.topic, c.payload, c.props = b[:t:t], b[t:p:p], b[p:]
+	return &c
+}
+
+// bytes is what keeping m costs.
+func (m *message) bytes() int64 {
+	return int64(len(m.topic)+len(m.payload)+len(m.props)) + messageOverhead
+}
+
+const messageOverhead = 128
+
+func (m *message) expired(now time.Time) bool {
+	return m.expires != 0 && now.UnixMilli() >= m.expires
+}
+
+// fromPublish fills m from a packet that a client sent; m aliases it. props is
+// room for the properties that are passed on.
+func (m *message) fromPublish(p *packet.Publish, now time.Time, props []byte) {
+	*m = message{topic: p.Topic, payload: p.Payload, qos: p.QoS, retain: p.Retain}
+	m.setProperties(&p.Properties, now, props)
+}
+
+func (m *message) setProperties(p *packet.Properties, now time.Time, room []byte) {
+	// The expiry counts from when the server has the message. [MQTT-3.3.2-6]
+	if p.Has(packet.PropMessageExpiry) {
+		m.expires = now.UnixMilli() + int64(p.MessageExpiry)*1000
+		if p.MessageExpiry == 0 {
+			m.expires = now.UnixMilli() // at once, but for those who are there
+		}
+	}
+	m.props = appendPassedOn(room[:0], p)
+}
+
+// appendPassedOn appends the properties that a server must forward as they
+// are. [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-20]
+func appendPassedOn(dst []byte, p *packet.Properties) []byte {
+	if p.Has(packet.PropPayloadFormat) {
+		dst = append(dst, byte(packet.PropPayloadFormat), p.PayloadFormat)
+	}
+	dst = appendString(dst, p, packet.PropContentType, p.ContentType)
+	dst = appendString(dst, p, packet.PropResponseTopic, p.ResponseTopic)
+	dst = appendString(dst, p, packet.PropCorrelationData, p.CorrelationData)
+	for _, u := range p.User {
+		dst = append(dst, byte(packet.PropUser))
+		dst = appendBytes16(appendBytes16(dst, u.Key), u.Value)
+	}
+	return dst
+}
+
+func appendString(dst []byte, p *packet.Properties, id packet.PropertyID, b []byte) []byte {
+	if !p.Has(id) {
+		return dst
+	}
+	return appendBytes16(append(dst, byte(id)), b)
+}
+
+func appendBytes16(dst, b []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(dst, uint16(len(b))), b...)
+}
+
+// properties gives the passed-on properties as a struct, for those who read
+// them inside the process.
+func (m *message) properties() (packet.Properties, error) {
+	var p packet.Properties
+	if len(m.props) == 0 {
+		return p, nil
+	}
+	block := append(binary.AppendUvarint(nil, uint64(len(m.props))), m.props...)
+	_, err := p.Decode(block, packet.PUBLISH)
+	return p, err
+}
+
+// delivery is how one message goes to one receiver.
+type delivery struct {
+	qos      byte
+	retain   bool
+	dup      bool
+	packetID uint16
+	subIDs   []uint32
+}
+
+// appendPublish appends m as a PUBLISH packet. The passed-on properties are
+// copied as bytes: what came in goes out.
+func (m *message) appendPublish(dst []byte, v packet.Version, d delivery, now time.Time) []byte {
+	remaining := 2 + len(m.topic) + len(m.payload)
+	if d.qos > 0 {
+		remaining += 2
+	}
+	props := 0
+	if v == packet.V5 {
+		props = len(m.props)
+		if m.expires != 0 {
+			props += 5
+		}
+		for _, id := range d.subIDs {
+			props += 1 + varintLen(id)
+		}
+		remaining += props + varintLen(uint32(props))
+	}
+	first := byte(packet.PUBLISH)<<4 | d.qos<<1
+	if d.dup {
+		first |= 1 << 3
+	}
+	if d.retain {
+		first |= 1
+	}
+	dst = binary.AppendUvarint(append(dst, first), uint64(remaining))
+	dst = appendBytes16(dst, m.topic)
+	if d.qos > 0 {
+		dst = binary.BigEndian.AppendUint16(dst, d.packetID)
+	}
+	if v == packet.V5 {
+		dst = binary.AppendUvarint(dst, uint64(props))
+		if m.expires != 0 {
+			// What is left of it. [MQTT-3.3.2-6]
+			left := max(0, (m.expires-now.UnixMilli()+999)/1000)
+			dst = binary.BigEndian.AppendUint32(append(dst, byte(packet.PropMessageExpiry)), uint32(left))
+		}
+		for _, id := range d.subIDs {
+			dst = binary.AppendUvarint(append(dst, byte(packet.PropSubscriptionID)), uint64(id))
+		}
+		dst = append(dst, m.props...)
+	}
+	return append(dst, m.payload...)
+}
+
+// publishSize is the size of the packet that appendPublish makes.
+func (m *message) publishSize(v packet.Version, d delivery) int {
+	n := 2 + len(m.topic) + len(m.payload) + 2
+	if v == packet.V5 {
+		n += len(m.props) + 5 + 4 + 5*len(d.subIDs)
+	}
+	return n + 5
+}
+
+// varintLen is the length of v as a Variable Byte Integer, which for the values
+// that MQTT allows is an unsigned varint of at most 4 bytes.
+func varintLen(v uint32) int {
+	switch {
+	case v < 1<<7:
+		return 1
+	case v < 1<<14:
+		return 2
+	case v < 1<<21:
+		return 3
+	}
+	return 4
+}
+
+// The stored form of a message: its format's version, flags, expiry, then
+// topic and properties with their lengths, and the payload to the end.
+const messageFormat = 1
+
+const (
+	storedQoS    = 0b0000_0011
+	storedRetain = 0b0000_0100
+)
+
+var errStoredMessage = errors.New("stored message is damaged or of a newer format")
+
+func (m *message) appendStored(dst []byte) []byte {
+	flags := m.qos
+	if m.retain {
+		flags |= storedRetain
+	}
+	dst = append(dst, messageFormat, flags)
+	dst = binary.AppendUvarint(dst, uint64(m.expires))
+	dst = binary.AppendUvarint(dst, uint64(len(m.topic)))
+	dst = append(dst, m.topic...)
+	dst = binary.AppendUvarint(dst, uint64(len(m.props)))
+	dst = append(dst, m.props...)
+	return append(dst, m.payload...)
+}
+
+func (m *message) stored() []byte {
+	return m.appendStored(make([]byte, 0, 16+len(m.topic)+len(m.props)+len(m.payload)))
+}
+
+// fromStored reads what appendStored wrote; m aliases b.
+func (m *message) fromStored(b []byte) error {
+	if len(b) < 2 || b[0] != messageFormat {
+		return errStoredMessage
+	}
+	*m = message{qos: b[1] & storedQoS, retain: b[1]&storedRetain != 0}
+	b = b[2:]
+	expires, n := binary.Uvarint(b)
+	if n <= 0 {
+		return errStoredMessage
+	}
+	m.expires, b = int64(expires), b[n:]
+	var ok bool
+	if m.topic, b, ok = cutBytes(b); !ok {
+		return errStoredMessage
+	}
+	if m.props, b, ok = cutBytes(b); !ok {
+		return errStoredMessage
+	}
+	m.payload = b
+	return nil
+}
+
+func cutBytes(b []byte) (v, rest []byte, ok bool) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return nil, nil, false
+	}
+	b = b[size:]
+	return b[:n:n], b[n:], true
+}
+
+// A store.Ref's Meta says how its queue's message is to be delivered: granted
+// QoS, retain flag, and the subscription identifiers.
+const (
+	metaQoS    = 0b0000_0011
+	metaRetain = 0b0000_0100
+)
+
+// plainMeta holds the metas without subscription identifiers, so that the usual
+// ones cost nothing.
+var plainMeta = [8][]byte{{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}}
+
+func metaOf(d delivery) []byte {
+	flags := d.qos
+	if d.retain {
+		flags |= metaRetain
+	}
+	if len(d.subIDs) == 0 {
+		return plainMeta[flags]
+	}
+	b := []byte{flags}
+	for _, id := range d.subIDs {
+		b = binary.AppendUvarint(b, uint64(id))
+	}
+	return b
+}
+
+func parseMeta(b []byte) (d delivery, err error) {
+	if len(b) == 0 {
+		return d, errStoredMessage
+	}
+	d.qos, d.retain = b[0]&metaQoS, b[0]&metaRetain != 0
+	for b = b[1:]; len(b) > 0; {
+		id, n := binary.Uvarint(b)
+		if n <= 0 {
+			return d, errStoredMessage
+		}
+		d.subIDs, b = append(d.subIDs, uint32(id)), b[n:]
+	}
+	return d, nil
+}
+
+// systemTopic says whether a topic is the server's own ($SYS/...).
+func systemTopic(topic []byte) bool { return bytes.HasPrefix(topic, []byte("$")) }

@@ -1,0 +1,155 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	"headgate/broker/store"
+)
+
+// outgoing is the sending side of a persistent session: it reads the session's
+// queue in order, gives each QoS 1 and 2 message its packet identifier, and
+// knows what is in flight. Its owner serialises the calls.
+type outgoing struct {
+	queue  *store.Queue
+	reader *store.Reader
+	window int // messages in flight at most
+
+	flight map[uint16]inflight // by packet identifier
+	held   *store.Item         // a QoS 2 message that is not on disk yet
+
+	sent     uint64 // the highest record number ever handed out
+	doubtful int    // how many recovered records may have been sent before a crash
+}
+
+type inflight struct {
+	number   uint64
+	qos      byte
+	received bool // QoS 2: PUBREC has come
+}
+
+// outgoingMessage is the next thing to send.
+type outgoingMessage struct {
+	message
+	delivery
+	number  uint64
+	release bool // QoS 2: PUBREC came before: send PUBREL, not PUBLISH
+}
+
+// identifiers is how many packet identifiers there are: 1 to 65535.
+const identifiers = 65_535
+
+// packetID derives a message's packet identifier from its place in the queue, so
+// that it is the same after a restart without having been written.
+func packetID(ordinal uint64) uint16 { return uint16(ordinal%identifiers) + 1 }
+
+// start begins at the first message that is not acknowledged.
+func (o *outgoing) start(window int, notify func()) {
+	o.window = min(window, identifiers)
+	o.flight = make(map[uint16]inflight)
+	o.held = nil
+	o.reader = o.queue.Reader(notify)
+}
+
+// next gives the next message, or false when there is none, the window is
+// closed, or the next one must wait until it is on disk: then waitDurable is
+// called, once, and next is to be called again after it.
+func (o *outgoing) next(now time.Time, waitDurable func(), drop func(m *outgoingMessage, reason string)) (*outgoingMessage, bool, error) {
+	for len(o.flight) < o.window {
+		it, ok, err := o.nextItem()
+		if err != nil || !ok {
+			return nil, false, err
+		}
+		m := &outgoingMessage{number: it.Number}
+		m.delivery, err = parseMeta(it.Meta)
+		if err == nil {
+			err = m.message.fromStored(it.Data)
+		}
+		if err != nil {
+			o.queue.Ack(it.Number)
+			return nil, false, fmt.Errorf("record %d of queue %s: %w", it.Number, o.queue.Name(), err)
+		}
+		if m.delivery.qos == 2 && !it.Durable {
+			// Exactly once needs an identifier that a crash cannot give to
+			// another message.
+			o.held = &it
+			waitDurable()
+			return nil, false, nil
+		}
+		o.held = nil
+		m.dup = it.Number <= o.sent
+		if it.Recovered && it.Number > o.sent && o.doubtful > 0 {
+			o.doubtful--
+			m.dup = true
+		}
+		o.sent = max(o.sent, it.Number)
+		if m.delivery.qos == 0 {
+			m.dup = false // [MQTT-3.3.1-2]
+			o.queue.Ack(it.Number)
+			if m.expired(now) {
+				drop(m, "expired")
+				continue
+			}
+			return m, true, nil
+		}
+		m.packetID = packetID(it.Ordinal)
+		m.release = it.Received && m.delivery.qos == 2
+		if !m.release && !m.dup && m.expired(now) {
+			// Not begun: it need not be sent any more. [MQTT-3.3.2-5]
+			o.queue.Ack(it.Number)
+			drop(m, "expired")
+			continue
+		}
+		if _, taken := o.flight[m.packetID]; taken {
+			// One is unacknowledged since 65,535 messages: wait for it.
+			o.held = &it
+			return nil, false, nil
+		}
+		o.flight[m.packetID] = inflight{number: it.Number, qos: m.delivery.qos, received: m.release}
+		return m, true, nil
+	}
+	return nil, false, nil
+}
+
+func (o *outgoing) nextItem() (store.Item, bool, error) {
+	if o.held != nil {
+		return *o.held, true, nil
+	}
+	return o.reader.Next()
+}
+
+// durable says that what was held back is on disk.
+func (o *outgoing) durable() {
+	if o.held != nil {
+		o.held.Durable = true
+	}
+}
+
+// ack takes a PUBACK, a PUBCOMP, or a PUBREC that refuses: the message has been
+// dealt with. It is false for an identifier that is not in flight.
+func (o *outgoing) ack(id uint16) bool {
+	f, ok := o.flight[id]
+	if !ok {
+		return false
+	}
+	delete(o.flight, id)
+	o.queue.Ack(f.number)
+	return true
+}
+
+// receive takes a PUBREC; done runs when that is on disk, and only then PUBREL
+// may go. It is false for an identifier that is not a QoS 2 message in flight.
+func (o *outgoing) receive(id uint16, done func(error)) bool {
+	f, ok := o.flight[id]
+	if !ok || f.qos != 2 {
+		return false
+	}
+	if f.received {
+		done(nil)
+		return true
+	}
+	f.received = true
+	o.flight[id] = f
+	o.queue.Received(f.number, done)
+	return true
+}

@@ -1,0 +1,143 @@
+package broker
+
+import (
+	"time"
+
+	"headgate/broker/store"
+)
+
+// router takes the messages of one publisher. It belongs to one goroutine (a
+// connection's reader, a client in the process under its lock): what it
+// remembers between messages needs no lock.
+type router struct {
+	b     *Broker
+	cache map[string][]target // by topic name, while the index is at version
+	ver   uint64
+
+	batch batch
+	woken []*conn // connections with something new to write
+}
+
+// batch is what one publisher commits together.
+type batch struct {
+	recs  []store.Record
+	bytes int64
+}
+
+// target is one session that a topic goes to, its overlapping subscriptions
+// merged into one. [MQTT-3.3.4-2] [MQTT3-3.3.5-1]
+type target struct {
+	session *session
+	subscription
+	ids []uint32
+}
+
+// maxCachedTopics bounds what a publisher's router remembers.
+const maxCachedTopics = 512
+
+// targets gives the sessions that name goes to.
+func (r *router) targets(name []byte) []target {
+	if v := r.b.index.Version(); v != r.ver || r.cache == nil {
+		r.ver = v
+		if r.cache == nil {
+			r.cache = make(map[string][]target)
+		}
+		clear(r.cache)
+	}
+	if ts, ok := r.cache[string(name)]; ok {
+		return ts
+	}
+	if len(r.cache) >= maxCachedTopics {
+		clear(r.cache)
+	}
+	var ts []target
+	at := make(map[*session]int)
+	r.b.index.Match(string(name), func(s *session, sub subscription) {
+		i, seen := at[s]
+		if !seen {
+			at[s] = len(ts)
+			ts = append(ts, target{session: s, subscription: sub})
+			i = len(ts) - 1
+		} else {
+			t := &ts[i]
+			t.qos = max(t.qos, sub.qos)
+			t.noLocal = t.noLocal && sub.noLocal
+			t.retainAsPublished = t.retainAsPublished || sub.retainAsPublished
+			t.raise = t.raise || sub.raise
+		}
+		if sub.id != 0 {
+			ts[i].ids = append(ts[i].ids, sub.id)
+		}
+	})
+	r.cache[string(name)] = ts
+	return ts
+}
+
+// route sends m to every session that it matches: to those who are there at
+// once, and into r.batch for the log what must be kept. It says how many
+// sessions it went to. m may alias the caller's buffer.
+func (r *router) route(m *message, now time.Time) (matched int) {
+	var refs []store.Ref
+	for _, t := range r.targets(m.topic) {
+		if t.noLocal && t.session == m.from {
+			continue // [MQTT-3.8.3-3]
+		}
+		matched++
+		d := delivery{qos: min(m.qos, t.qos), retain: m.retain && t.retainAsPublished, subIDs: t.ids}
+		if t.raise {
+			d.qos = t.qos
+		}
+		if ref, keep := r.deliver(t.session, m, d, now); keep {
+			refs = append(refs, ref)
+		}
+	}
+	if m.retain {
+		r.retain(m)
+	}
+	if len(refs) > 0 {
+		r.keep(store.Record{Kind: store.Message, Refs: refs, Data: m.stored()})
+	}
+	return matched
+}
+
+// deliver gives m to one session. keep is true when it goes by way of the log.
+func (r *router) deliver(s *session, m *message, d delivery, now time.Time) (ref store.Ref, keep bool) {
+	if s.persistent() && d.qos > 0 {
+		return store.Ref{Queue: s.queue.ID(), Meta: metaOf(d)}, true
+	}
+	if c := s.conn.Load(); c != nil {
+		if c.send(m, d, now) {
+			r.woken = append(r.woken, c)
+		}
+	} else if s.inside != nil {
+		s.inside.receive(m.clone(), d)
+	}
+	return store.Ref{}, false
+}
+
+// keep adds a record to what is committed with this batch.
+func (r *router) keep(rec store.Record) {
+	r.batch.recs = append(r.batch.recs, rec)
+	r.batch.bytes += int64(len(rec.Data) + len(rec.Key))
+}
+
+// flush wakes every connection that was given something since the last flush.
+func (r *router) flush() {
+	for i, c := range r.woken {
+		c.wake()
+		r.woken[i] = nil
+	}
+	r.woken = r.woken[:0]
+}
+
+// commit hands the batch to the log; done runs when it is on disk. It is false
+// when there is nothing to commit: then done does not run.
+func (r *router) commit(done func(error)) bool {
+	if len(r.batch.recs) == 0 {
+		return false
+	}
+	recs := r.batch.recs
+	r.batch = batch{}
+	r.b.store.Commit(recs, done)
+	return true
+}

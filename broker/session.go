@@ -1,0 +1,272 @@
+package broker
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"headgate/broker/store"
+	"headgate/broker/topic"
+)
+
+// session is the state that belongs to a client identifier. A persistent one
+// (its expiry is not 0) has a queue in the store and outlives its connection
+// and the process; any other ends with its connection.
+type session struct {
+	id    string
+	queue *store.Queue // nil: not persistent
+
+	conn   atomic.Pointer[conn] // nil while no client is connected
+	inside inside               // a receiver inside the process, instead of a connection; or nil
+
+	mu       sync.Mutex
+	expiry   uint32                  // seconds after the connection ends; expiryNever
+	subs     map[string]subscription // by topic filter
+	received map[uint16]struct{}     // inbound QoS 2 identifiers: PUBREC sent, PUBREL awaited
+	out      outgoing                // used while somebody receives, and only if persistent
+	will     *will                   // published when the connection ends badly
+	willAt   time.Time               // when a delayed will is due; zero: none waits
+	gone     time.Time               // when the connection ended; zero while there is one
+	ended    bool                    // removed: whoever still holds it must not use it
+}
+
+// expiryNever is the Session Expiry Interval that does not expire. [MQTT 3.1.2.11.2]
+const expiryNever = 0xFFFF_FFFF
+
+// subscription is what one SUBSCRIBE asked for one topic filter.
+type subscription struct {
+	qos               byte
+	noLocal           bool
+	retainAsPublished bool
+	retainHandling    byte
+	id                uint32 // subscription identifier, 0: none
+
+	// raise gives every message that matches the subscription's QoS, also one
+	// that was published with less: a bridge's.
+	raise bool
+}
+
+// inside is a receiver within the process.
+type inside interface {
+	receive(m *message, d delivery) // must not block; m is the receiver's
+}
+
+func newSession(id string) *session {
+	return &session{id: id, subs: make(map[string]subscription), received: make(map[uint16]struct{})}
+}
+
+func (s *session) persistent() bool { return s.queue != nil }
+
+// The keys of a session's state in the store. A client identifier holds no
+// U+0000, so it ends there.
+const (
+	sessionPrefix  = "session/"
+	subPrefix      = "sub/"
+	receivedPrefix = "rx/"
+	retainedPrefix = "retained/"
+)
+
+func sessionKey(id string) string            { return sessionPrefix + id }
+func subKey(id, filter string) string        { return subPrefix + id + "\x00" + filter }
+func receivedKey(id string, p uint16) string { return receivedPrefix + id + "\x00" + itoa(int(p)) }
+
+func splitKey(key, prefix string) (id, rest string, ok bool) {
+	return strings.Cut(strings.TrimPrefix(key, prefix), "\x00")
+}
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+const stateFormat = 1
+
+var errState = errors.New("stored state is damaged or of a newer format")
+
+// sessionRecord is what is stored of a session itself.
+type sessionRecord struct {
+	expiry uint32
+	gone   int64  // wall clock ms when the connection ended; 0: it was connected
+	sent   uint64 // the highest record number that was sent, when gone is not 0
+}
+
+func (r sessionRecord) encode() []byte {
+	b := []byte{stateFormat}
+	b = binary.BigEndian.AppendUint32(b, r.expiry)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.gone))
+	return binary.BigEndian.AppendUint64(b, r.sent)
+}
+
+func decodeSession(b []byte) (r sessionRecord, err error) {
+	if len(b) != 21 || b[0] != stateFormat {
+		return r, errState
+	}
+	r.expiry = binary.BigEndian.Uint32(b[1:])
+	r.gone = int64(binary.BigEndian.Uint64(b[5:]))
+	r.sent = binary.BigEndian.Uint64(b[13:])
+	return r, nil
+}
+
+func (s subscription) encode() []byte {
+	flags := s.qos | s.retainHandling<<4
+	if s.noLocal {
+		flags |= 1 << 2
+	}
+	if s.retainAsPublished {
+		flags |= 1 << 3
+	}
+	return binary.BigEndian.AppendUint32([]byte{stateFormat, flags}, s.id)
+}
+
+func decodeSubscription(b []byte) (s subscription, err error) {
+	if len(b) != 6 || b[0] != stateFormat {
+		return s, errState
+	}
+	f := b[1]
+	return subscription{qos: f & 3, noLocal: f&(1<<2) != 0, retainAsPublished: f&(1<<3) != 0,
+		retainHandling: f >> 4, id: binary.BigEndian.Uint32(b[2:])}, nil
+}
+
+// records gives what s is as it stands, for the log. The caller holds s.mu.
+func (s *session) record() store.Record {
+	r := sessionRecord{expiry: s.expiry, sent: s.out.sent}
+	if !s.gone.IsZero() {
+		r.gone = s.gone.UnixMilli()
+	}
+	return store.Record{Kind: store.Put, Key: sessionKey(s.id), Data: r.encode()}
+}
+
+// restore reads the sessions that the store kept. Each one is offline; one that
+// was connected when the process ended counts as gone since now.
+func (b *Broker) restore(now time.Time) error {
+	err := b.store.State(sessionPrefix, func(key string, value []byte) error {
+		id := strings.TrimPrefix(key, sessionPrefix)
+		r, err := decodeSession(value)
+		if err != nil {
+			return fmt.Errorf("session %q: %w", id, err)
+		}
+		s := newSession(id)
+		s.expiry, s.gone = r.expiry, now
+		if s.queue, err = b.store.Queue(id); err != nil {
+			return fmt.Errorf("queue of session %q: %w", id, err)
+		}
+		s.out.queue = s.queue
+		if r.gone == 0 {
+			s.out.doubtful = b.cfg.MaxInflight + doubtfulMargin
+		} else {
+			s.gone, s.out.sent = time.UnixMilli(r.gone), r.sent
+		}
+		b.sessions[id] = s
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = b.store.State(subPrefix, func(key string, value []byte) error {
+		id, filter, _ := splitKey(key, subPrefix)
+		s := b.sessions[id]
+		if s == nil {
+			return nil
+		}
+		sub, err := decodeSubscription(value)
+		if err != nil {
+			return fmt.Errorf("subscription %q of session %q: %w", filter, id, err)
+		}
+		s.subs[filter] = sub
+		b.index.Set(filter, s, sub)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = b.store.State(receivedPrefix, func(key string, _ []byte) error {
+		id, p, _ := splitKey(key, receivedPrefix)
+		n, err := strconv.ParseUint(p, 10, 16)
+		if s := b.sessions[id]; s != nil && err == nil {
+			s.received[uint16(n)] = struct{}{}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, q := range b.store.Queues() {
+		if b.sessions[q.Name()] == nil {
+			b.store.RemoveQueue(q)
+		}
+	}
+	return nil
+}
+
+// doubtfulMargin is how many more messages than were in flight may come again
+// after a crash: acknowledgements reach the disk in groups.
+const doubtfulMargin = 1000
+
+// makePersistent gives s a queue, so that it outlives its connection.
+func (b *Broker) makePersistent(s *session) error {
+	q, err := b.store.Queue(s.id)
+	if err != nil {
+		return fmt.Errorf("queue of session %q: %w", s.id, err)
+	}
+	s.queue, s.out.queue = q, q
+	return nil
+}
+
+// endSession forgets s: its subscriptions, its queue, all that is stored. done
+// runs when that is on disk.
+func (b *Broker) endSession(s *session, done func(error)) {
+	s.mu.Lock()
+	s.ended = true
+	recs := make([]store.Record, 0, 1+len(s.subs)+len(s.received))
+	for filter := range s.subs {
+		b.index.Delete(filter, s)
+		recs = append(recs, store.Record{Kind: store.Delete, Key: subKey(s.id, filter)})
+	}
+	for p := range s.received {
+		recs = append(recs, store.Record{Kind: store.Delete, Key: receivedKey(s.id, p)})
+	}
+	persistent := s.persistent()
+	s.mu.Unlock()
+	if !persistent {
+		done(nil)
+		return
+	}
+	recs = append(recs, store.Record{Kind: store.Delete, Key: sessionKey(s.id)})
+	b.store.RemoveQueue(s.queue)
+	b.store.Commit(recs, done)
+}
+
+// subscribe adds or replaces a subscription in memory and gives the record that
+// keeps it, if s is persistent. [MQTT-3.8.4-3]
+func (b *Broker) subscribe(s *session, filter string, sub subscription) (isNew bool, rec []store.Record) {
+	s.mu.Lock()
+	_, had := s.subs[filter]
+	s.subs[filter] = sub
+	s.mu.Unlock()
+	b.index.Set(filter, s, sub)
+	if s.persistent() {
+		rec = []store.Record{{Kind: store.Put, Key: subKey(s.id, filter), Data: sub.encode()}}
+	}
+	return !had, rec
+}
+
+// unsubscribe removes one.
+func (b *Broker) unsubscribe(s *session, filter string) (had bool, rec []store.Record) {
+	s.mu.Lock()
+	_, had = s.subs[filter]
+	delete(s.subs, filter)
+	s.mu.Unlock()
+	if !had {
+		return false, nil
+	}
+	b.index.Delete(filter, s)
+	if s.persistent() {
+		rec = []store.Record{{Kind: store.Delete, Key: subKey(s.id, filter)}}
+	}
+	return true, rec
+}
+
+// subscriptionIndex finds the sessions that a topic name goes to.
+type subscriptionIndex = topic.Index[*session, subscription]

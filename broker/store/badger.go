@@ -1,0 +1,178 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+const (
+	memTableBytes = 4 << 20
+
+	// inlineBytes is the length from which a segment goes to the value log. A
+	// shorter one stands in the write-ahead log alone, which saves a flush.
+	inlineBytes = 4 << 10
+)
+
+// badgerOptions are what both databases have in common. On 32 bits a table that
+// outgrows the builder's first buffer destroys itself: BaseTableSize must be four
+// times MemTableSize and TableSizeMultiplier 1.
+func badgerOptions(dir string, log *badgerLog) badger.Options {
+	o := badger.DefaultOptions(dir)
+	o.Logger = log
+	o.MemTableSize = memTableBytes
+	o.BaseTableSize = 4 * memTableBytes
+	o.TableSizeMultiplier = 1
+	o.NumMemtables = 2
+	o.NumLevelZeroTables = 2
+	o.NumLevelZeroTablesStall = 4
+	o.NumCompactors = 2
+	o.NumGoroutines = 1
+	o.NumVersionsToKeep = 1
+	o.Compression = options.None
+	o.BlockCacheSize = 0
+	o.IndexCacheSize = 0
+	o.DetectConflicts = false
+	o.MetricsEnabled = false
+	o.BypassLockGuard = true // the store's own lock holds for all of them
+	return o
+}
+
+// openBadger opens a database, and gives a panic that it meets as an error.
+func openBadger(o badger.Options, managed bool) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("badger panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if managed {
+		return badger.OpenManaged(o)
+	}
+	return badger.Open(o)
+}
+
+// closeTimeout is how long a database may take to close: Badger tries to write a
+// table again for ever.
+const closeTimeout = time.Minute
+
+// closeBadger closes a database. One that does not come to an end is left behind,
+// with an error.
+func closeBadger(db *badger.DB) error {
+	done := make(chan error, 1)
+	go func() { done <- db.Close() }()
+	timeout := time.NewTimer(closeTimeout)
+	defer timeout.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timeout.C:
+		return fmt.Errorf("close %s: not done after %v", db.Opts().Dir, closeTimeout)
+	}
+}
+
+// badgerLog is Badger's Logger. Badger logs some failures, that of a sync among
+// them, and does not return them: so every error that it logs counts as one of
+// the operation that was running.
+type badgerLog struct {
+	log   *slog.Logger
+	dir   string
+	first atomic.Pointer[error]
+}
+
+func (l *badgerLog) Errorf(format string, args ...any) {
+	err := fmt.Errorf("badger: %s", strings.TrimSpace(fmt.Sprintf(format, args...)))
+	if l.first.CompareAndSwap(nil, &err) {
+		l.log.Error("the database reports an error", "path", l.dir, "err", err)
+	}
+}
+
+func (l *badgerLog) Warningf(string, ...any) {}
+func (l *badgerLog) Infof(string, ...any)    {}
+func (l *badgerLog) Debugf(string, ...any)   {}
+
+// err is the first error that Badger logged since it was opened.
+func (l *badgerLog) err() error {
+	if p := l.first.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// ours says whether an error lies with the machine and not with the files: then
+// the files are not to be put aside.
+func ours(err error) bool {
+	for _, e := range []error{syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ENOSPC, syscall.EDQUOT,
+		syscall.EROFS, syscall.EACCES, syscall.EPERM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// inventory is what stands in a database's directory.
+type inventory struct {
+	manifest bool
+	mems     []string // write-ahead logs, oldest first
+	vlogs    []string // value logs, oldest first
+	tables   []string
+}
+
+func (v *inventory) empty() bool { return len(v.mems)+len(v.vlogs)+len(v.tables) == 0 }
+
+// errNoManifest is for a directory that Badger would open, deleting its tables.
+var errNoManifest = errors.New("MANIFEST is missing beside data files")
+
+// takeInventory looks into a database's directory before Badger does, and
+// removes the empty files at which Badger would stop: they are what a crash at
+// their creation leaves.
+func takeInventory(dir string) (inventory, error) {
+	var v inventory
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return v, err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		ext := filepath.Ext(e.Name())
+		if ext == ".mem" || ext == ".vlog" {
+			info, err := e.Info()
+			if err != nil {
+				return v, err
+			}
+			if info.Size() == 0 {
+				if err := os.Remove(path); err != nil {
+					return v, err
+				}
+				continue
+			}
+		}
+		switch {
+		case e.Name() == badger.ManifestFilename:
+			v.manifest = true
+		case ext == ".mem":
+			v.mems = append(v.mems, path)
+		case ext == ".vlog":
+			v.vlogs = append(v.vlogs, path)
+		case ext == ".sst":
+			v.tables = append(v.tables, path)
+		}
+	}
+	slices.Sort(v.mems)
+	slices.Sort(v.vlogs)
+	if !v.manifest && !v.empty() {
+		return v, errNoManifest
+	}
+	return v, nil
+}

@@ -1,0 +1,157 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Bytes is a size in a configuration: "64MB", "512kB", "1.5GiB" or a plain
+// number of bytes. k, M and G count in thousands, Ki, Mi and Gi in 1024s.
+type Bytes int64
+
+var byteUnits = []struct {
+	name string
+	size int64
+}{
+	{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"kiB", 1 << 10},
+	{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3},
+	{"Gi", 1 << 30}, {"Mi", 1 << 20}, {"Ki", 1 << 10},
+	{"G", 1e9}, {"M", 1e6}, {"k", 1e3}, {"K", 1e3}, {"B", 1},
+}
+
+// UnmarshalText reads a size as a configuration has it.
+func (b *Bytes) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	number, unit := s, int64(1)
+	for _, u := range byteUnits {
+		if head, ok := strings.CutSuffix(s, u.name); ok {
+			number, unit = strings.TrimSpace(head), u.size
+			break
+		}
+	}
+	if n, err := strconv.ParseInt(number, 10, 64); err == nil {
+		if n < 0 || n > (1<<62)/unit {
+			return fmt.Errorf("%q is out of range for a size", s)
+		}
+		*b = Bytes(n * unit)
+		return nil
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil || f != f {
+		return fmt.Errorf("%q is not a size: want a number with a unit, for instance \"64MB\" or \"512kB\"", s)
+	}
+	if f < 0 || f*float64(unit) > 1<<62 {
+		return fmt.Errorf("%q is out of range for a size", s)
+	}
+	*b = Bytes(f * float64(unit))
+	return nil
+}
+
+// UnmarshalTOML takes a string, as UnmarshalText does, or a number of bytes.
+func (b *Bytes) UnmarshalTOML(v any) error {
+	switch v := v.(type) {
+	case string:
+		return b.UnmarshalText([]byte(v))
+	case int64:
+		if v < 0 {
+			return fmt.Errorf("%d is out of range for a size", v)
+		}
+		*b = Bytes(v)
+		return nil
+	}
+	return fmt.Errorf("%v is not a size: want a number with a unit, for instance \"64MB\" or \"512kB\"", v)
+}
+
+// MarshalText gives the size as String does.
+func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
+// MarshalJSON gives the number of bytes: a program reads it.
+func (b Bytes) MarshalJSON() ([]byte, error) { return json.Marshal(int64(b)) }
+
+// String gives the size in the largest unit that says it exactly: "64MB",
+// "1MiB", "1500B".
+func (b Bytes) String() string {
+	if b != 0 {
+		for _, u := range byteUnits {
+			if u.size > 1 && strings.HasSuffix(u.name, "B") && int64(b)%u.size == 0 {
+				return strconv.FormatInt(int64(b)/u.size, 10) + u.name
+			}
+		}
+	}
+	return strconv.FormatInt(int64(b), 10) + "B"
+}
+
+// Config is the [store] table.
+type Config struct {
+	// MaxBytes bounds what the spool holds on disk. Past it new messages for
+	// queues are refused; acknowledgements and state go on. Default 1GB, and
+	// 256MB on a 32-bit system.
+	MaxBytes Bytes `toml:"max_bytes"`
+
+	// MinFree is how much of the file system is left to others: with less free,
+	// new messages for queues are refused. Default 64MB.
+	MinFree Bytes `toml:"min_free"`
+
+	// RingBytes is how much of the newest records is kept in memory, so that a
+	// reader that keeps up reads nothing from disk. Default 4MB.
+	RingBytes Bytes `toml:"ring_bytes"`
+
+	// PendingBytes bounds what waits in memory for the disk. Past it a commit is
+	// refused at once. Default 16MB, and 12MB on a 32-bit system.
+	PendingBytes Bytes `toml:"pending_bytes"`
+
+	// GenerationBytes is the size of one directory of the spool. Space comes
+	// back a whole directory at a time. Default 32MB, and 16MB on a 32-bit
+	// system.
+	GenerationBytes Bytes `toml:"generation_bytes"`
+}
+
+const (
+	is32bit = strconv.IntSize == 32
+
+	// maxRecordBytes is the largest record that a segment takes; a
+	// generation, and what waits, must have room for it.
+	maxRecordBytes = 9 << 20
+
+	minGenerationBytes = 12 << 20
+	maxGenerationBytes = 64 << 20
+)
+
+// SetDefaults fills what was left zero.
+func (c *Config) SetDefaults() {
+	setDefault(&c.MaxBytes, 1e9, 256e6)
+	setDefault(&c.MinFree, 64e6, 64e6)
+	setDefault(&c.RingBytes, 4e6, 4e6)
+	setDefault(&c.PendingBytes, 16e6, 12e6)
+	setDefault(&c.GenerationBytes, 32e6, 16e6)
+}
+
+func setDefault(b *Bytes, on64, on32 Bytes) {
+	switch {
+	case *b != 0:
+	case is32bit:
+		*b = on32
+	default:
+		*b = on64
+	}
+}
+
+// Check reports each fault by its key, relative to the [store] table.
+func (c *Config) Check(fault func(key, format string, args ...any)) {
+	within := func(key string, v, least, most Bytes) {
+		if v < least || v > most {
+			fault(key, "%v is not within %v to %v", v, least, most)
+		}
+	}
+	most := Bytes(1 << 42)
+	if is32bit {
+		most = 400e6 // what its address space can map beside the rest
+	}
+	within("max_bytes", c.MaxBytes, 1e6, most)
+	within("min_free", c.MinFree, 1e6, 1<<40)
+	within("ring_bytes", c.RingBytes, 1, 1<<30)
+	within("pending_bytes", c.PendingBytes, maxRecordBytes+1<<20, 256<<20)
+	within("generation_bytes", c.GenerationBytes, minGenerationBytes, maxGenerationBytes)
+}

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+const (
+	formatFile    = "FORMAT"
+	formatText    = "headgate store "
+	formatVersion = 1
+)
+
+// checkFormat reads the directory's format version, and writes it to a new one.
+func checkFormat(dir string) error {
+	path := filepath.Join(dir, formatFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return writeFile(path, formatText+strconv.Itoa(formatVersion)+"\n")
+	}
+	if err != nil {
+		return fmt.Errorf("read the format version: %w", err)
+	}
+	text, ok := strings.CutPrefix(strings.TrimSpace(string(b)), formatText)
+	version, err := strconv.Atoi(text)
+	if !ok || err != nil {
+		return fmt.Errorf("%s does not say %q and a version: this is no store, or a damaged one", path, strings.TrimSpace(formatText))
+	}
+	if version > formatVersion {
+		return fmt.Errorf("%s says format %d: a newer headgate wrote it, this one reads format %d at most", path, version, formatVersion)
+	}
+	return nil
+}
+
+// writeFile writes a small file whole or not at all.
+func writeFile(path, text string) error {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", tmp, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes what was created, renamed and removed in a directory durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("sync directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+// lockDir keeps other processes out until the file is closed.
+func lockDir(dir string) (*os.File, error) {
+	path := filepath.Join(dir, "LOCK")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(f, 20))
+		f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		return nil, fmt.Errorf("directory %s is in use by process %s: stop that one first, or give this one another data directory",
+			dir, strings.TrimSpace(string(holder)))
+	}
+	// For the one who is told to stop it; not being able to write it is no fault.
+	if f.Truncate(0) == nil {
+		fmt.Fprintln(f, os.Getpid())
+	}
+	return f, nil
+}
+
+// allocate takes the disk blocks of a file's first n bytes, which Badger maps
+// and would otherwise take while it writes: a full disk would kill the process.
+func allocate(f *os.File, n int64) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	err = syscall.Fallocate(int(f.Fd()), 0, 0, min(n, info.Size()))
+	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
+		return nil // a file system without it: the free-space guard must do
+	}
+	if err != nil {
+		return fmt.Errorf("allocate %d bytes for %s: %w", n, f.Name(), err)
+	}
+	return nil
+}
+
+// freeBytes is what the file system of a directory has left for us.
+func freeBytes(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// putAside renames a directory that cannot be used, so that somebody may look
+// into it.
+func putAside(dir string) (string, error) {
+	for i := 0; ; i++ {
+		to := dir + ".damaged"
+		if i > 0 {
+			to += "-" + strconv.Itoa(i)
+		}
+		if _, err := os.Lstat(to); err == nil {
+			continue
+		}
+		if err := os.Rename(dir, to); err != nil {
+			return "", err
+		}
+		return to, syncDir(filepath.Dir(dir))
+	}
+}

@@ -1,0 +1,212 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// The spool is the list of generations. It owns their directories.
+type spool struct {
+	dir  string
+	log  *slog.Logger
+	room int64 // what a generation takes
+
+	mu    sync.Mutex // guards what follows; taken before generation.mu
+	gens  []*generation
+	tail  *generation // the last of gens; nil until there is one
+	clock int64
+}
+
+// maxOpen is how many generations are open at a time, the tail and one that is
+// being sealed not counted: each is mapped whole.
+func (sp *spool) maxOpen() int {
+	if is32bit {
+		return 2
+	}
+	return 4
+}
+
+const goneSuffix = ".gone"
+
+// load finds the generations on disk, without looking into them.
+func (sp *spool) load() error {
+	if err := os.MkdirAll(sp.dir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(sp.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(sp.dir, e.Name())
+		if strings.HasSuffix(e.Name(), goneSuffix) {
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
+			continue
+		}
+		if id, ok := generationID(e.Name()); ok && e.IsDir() {
+			sp.gens = append(sp.gens, &generation{id: id, dir: path, log: sp.log})
+		}
+	}
+	slices.SortFunc(sp.gens, func(a, b *generation) int { return int(int64(a.id - b.id)) })
+	return nil
+}
+
+// create makes a new tail. The old one is still to be sealed.
+func (sp *spool) create() (old *generation, err error) {
+	sp.mu.Lock()
+	old = sp.tail
+	id := uint64(1)
+	if n := len(sp.gens); n > 0 {
+		id = sp.gens[n-1].id + 1
+	}
+	sp.mu.Unlock()
+	g := &generation{id: id, dir: filepath.Join(sp.dir, generationName(id)), log: sp.log}
+	// What stands there is what an attempt without success has left.
+	if err := os.RemoveAll(g.dir); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(g.dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := g.openTail(sp.room); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(g.dir))
+	}
+	if old != nil {
+		g.last.Store(old.last.Load())
+	}
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.gens = append(sp.gens, g)
+	sp.tail = g
+	return old, nil
+}
+
+// list gives the generations as they stand, oldest first.
+func (sp *spool) list() []*generation {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return slices.Clone(sp.gens)
+}
+
+// bytes is what the spool holds, and in how many generations.
+func (sp *spool) bytes() (bytes int64, generations int) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	for _, g := range sp.gens {
+		bytes += g.bytes.Load()
+	}
+	return bytes, len(sp.gens)
+}
+
+// acquire opens a generation for reading, and keeps it open until release.
+func (sp *spool) acquire(g *generation) error {
+	sp.mu.Lock()
+	sp.clock++
+	g.used.Store(sp.clock)
+	sp.mu.Unlock()
+	for {
+		g.mu.RLock()
+		if g.db != nil {
+			return nil
+		}
+		g.mu.RUnlock()
+		g.mu.Lock()
+		err := g.openSealed()
+		g.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		sp.trim(g)
+	}
+}
+
+func (sp *spool) release(g *generation) { g.mu.RUnlock() }
+
+// trim closes what was not read for the longest time, as long as too many are
+// open; but not keep, and none that is being read.
+func (sp *spool) trim(keep *generation) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	var open []*generation
+	for _, g := range sp.gens {
+		// One that is locked is just being read or opened: it is not idle.
+		if g == keep || g == sp.tail || !g.mu.TryLock() {
+			continue
+		}
+		if g.db != nil && g.tail.mem == nil {
+			open = append(open, g)
+		}
+		g.mu.Unlock()
+	}
+	slices.SortFunc(open, func(a, b *generation) int { return int(a.used.Load() - b.used.Load()) })
+	for len(open) >= sp.maxOpen() {
+		g := open[0]
+		open = open[1:]
+		if g.mu.TryLock() {
+			if err := g.close(); err != nil {
+				sp.log.Warn("a generation of the spool did not close", "path", g.dir, "err", err)
+			}
+			g.mu.Unlock()
+		}
+	}
+}
+
+// forget takes a generation out of the list.
+func (sp *spool) forget(g *generation) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if i := slices.Index(sp.gens, g); i >= 0 {
+		sp.gens = slices.Delete(sp.gens, i, i+1)
+	}
+}
+
+// remove removes a generation and its directory.
+func (sp *spool) remove(g *generation) error {
+	sp.forget(g)
+	g.mu.Lock()
+	g.gone = true
+	err := g.close()
+	g.mu.Unlock()
+	// A crash in between must not leave a directory that looks damaged.
+	gone := g.dir + goneSuffix
+	if rerr := os.Rename(g.dir, gone); rerr != nil {
+		return fmt.Errorf("remove generation %s: %w", g.dir, rerr)
+	}
+	if serr := syncDir(sp.dir); serr != nil {
+		return serr
+	}
+	if rerr := os.RemoveAll(gone); rerr != nil {
+		return fmt.Errorf("remove generation %s: %w", g.dir, rerr)
+	}
+	return err
+}
+
+// quarantine puts a generation aside that cannot be opened.
+func (sp *spool) quarantine(g *generation, cause error) error {
+	sp.forget(g)
+	to, err := putAside(g.dir)
+	if err != nil {
+		return fmt.Errorf("put aside generation %s, which cannot be read (%v): %w", g.dir, cause, err)
+	}
+	sp.log.Error("a generation of the spool cannot be read and was put aside", "path", to, "err", cause)
+	return nil
+}
+
+// close closes what is open.
+func (sp *spool) close() error {
+	var errs []error
+	for _, g := range sp.list() {
+		if err := g.seal(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

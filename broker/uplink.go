@@ -1,0 +1,279 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"headgate/broker/store"
+	"headgate/broker/topic"
+)
+
+// Uplink is a persistent session whose receiver is a bridge inside the process:
+// its queue is the bridge's backlog. A message leaves the queue when the bridge
+// says that the upstream has it.
+type Uplink struct {
+	b      *Broker
+	s      *session
+	wakeup chan struct{}
+
+	mu     sync.Mutex
+	router router // for what comes down
+	direct []Delivery
+	bytes  int64 // of direct
+}
+
+// UplinkFilter is one topic filter that goes up.
+type UplinkFilter struct {
+	Filter string
+	QoS    byte // used upstream: every message that matches is queued at it
+	// QueueQoS0 keeps messages that were published at QoS 0 on disk too, at QoS.
+	// Otherwise they go up at QoS 0, as far as memory holds them.
+	QueueQoS0 bool
+}
+
+// Delivery is one message for the upstream.
+type Delivery struct {
+	Message
+	PacketID uint16 // 0 at QoS 0; the same again after a restart
+	Dup      bool   // it may have been sent before
+	Received bool   // QoS 2: the upstream's PUBREC came before; go on with PUBREL
+}
+
+// maxDirect bounds what waits for the upstream in memory, in bytes: QoS 0
+// messages that are not queued. Past it the oldest is dropped and counted.
+const maxDirect = 256 << 10
+
+// NewUplink gives the session of the bridge called name, with its backlog from
+// before. The filters replace those that it had. To be called before Run, once
+// a name.
+func (b *Broker) NewUplink(name string, filters []UplinkFilter) (*Uplink, error) {
+	id := localPrefix + "bridge/" + name
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.sessions[id]
+	if s == nil {
+		s = newSession(id)
+		if err := b.makePersistent(s); err != nil {
+			return nil, err
+		}
+		b.sessions[id] = s
+	}
+	delete(b.offline, s) // it never expires
+	u := &Uplink{b: b, s: s, wakeup: make(chan struct{}, 1)}
+	u.router.b = b
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expiry, s.inside, s.gone = expiryNever, u, time.Time{}
+	b.store.Commit([]store.Record{s.record()}, func(err error) {
+		if err != nil {
+			b.log.Error("session of a bridge is not on disk", "bridge", name, "err", err)
+		}
+	})
+	for _, f := range filters {
+		if err := topic.CheckFilter(f.Filter); err != nil {
+			return nil, fmt.Errorf("bridge %s: filter %q: %w", name, f.Filter, err)
+		}
+		// In the index only: the config says them again at each start, and the
+		// queue of a bridge that it names no more does not grow.
+		b.index.Set(f.Filter, s, subscription{qos: f.QoS, noLocal: true, retainAsPublished: true, raise: f.QueueQoS0})
+	}
+	s.out.start(identifiers, u.wake)
+	return u, nil
+}
+
+func (u *Uplink) wake() {
+	select {
+	case u.wakeup <- struct{}{}:
+	default:
+	}
+}
+
+// Rewind starts again at the first message that is not acknowledged. No Next
+// runs meanwhile.
+func (u *Uplink) Rewind() {
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	u.s.out.start(identifiers, u.wake)
+}
+
+// Next waits for the next message, in the queue's order.
+func (u *Uplink) Next(ctx context.Context) (Delivery, error) {
+	for {
+		d, ok, err := u.TryNext()
+		if err != nil || ok {
+			return d, err
+		}
+		select {
+		case <-u.wakeup:
+		case <-ctx.Done():
+			return d, ctx.Err()
+		}
+	}
+}
+
+// TryNext gives the next message if there is one now.
+func (u *Uplink) TryNext() (Delivery, bool, error) {
+	u.mu.Lock()
+	if len(u.direct) > 0 {
+		d := u.direct[0]
+		u.direct[0] = Delivery{}
+		u.direct = u.direct[1:]
+		u.bytes -= directBytes(&d)
+		u.mu.Unlock()
+		return d, true, nil
+	}
+	u.mu.Unlock()
+	u.s.mu.Lock()
+	m, ok, err := u.s.out.next(time.Now(), u.waitDurable, u.dropped)
+	u.s.mu.Unlock()
+	if err != nil || !ok {
+		return Delivery{}, false, err
+	}
+	msg, err := m.message.toExternal(m.delivery)
+	if err != nil {
+		return Delivery{}, false, fmt.Errorf("message %d: %w", m.number, err)
+	}
+	return Delivery{Message: msg, PacketID: m.packetID, Dup: m.dup, Received: m.release}, true, nil
+}
+
+func (u *Uplink) waitDurable() {
+	u.b.store.Commit(nil, func(err error) {
+		if err != nil {
+			return
+		}
+		u.s.mu.Lock()
+		u.s.out.durable()
+		u.s.mu.Unlock()
+		u.wake()
+	})
+}
+
+func (u *Uplink) dropped(*outgoingMessage, string) { u.b.stats.dropped.Add(1) }
+
+// receive takes a QoS 0 message that is not queued.
+func (u *Uplink) receive(m *message, d delivery) {
+	msg, err := m.toExternal(d)
+	if err != nil {
+		return
+	}
+	msg.QoS = 0
+	x := Delivery{Message: msg}
+	u.mu.Lock()
+	u.direct = append(u.direct, x)
+	u.bytes += directBytes(&x)
+	for u.bytes > maxDirect && len(u.direct) > 1 {
+		u.bytes -= directBytes(&u.direct[0])
+		u.direct[0] = Delivery{}
+		u.direct = u.direct[1:]
+		u.b.stats.dropped.Add(1)
+	}
+	u.mu.Unlock()
+	u.wake()
+}
+
+func directBytes(d *Delivery) int64 {
+	return int64(len(d.Topic)+len(d.Payload)) + messageOverhead
+}
+
+// Ack lets a message go: the upstream has it, or it is given up.
+func (u *Uplink) Ack(packetID uint16) {
+	u.s.mu.Lock()
+	u.s.out.ack(packetID)
+	u.s.mu.Unlock()
+	u.wake() // one may have waited for its identifier
+}
+
+// Received notes an upstream's PUBREC; done runs when that is on disk.
+func (u *Uplink) Received(packetID uint16, done func(error)) {
+	u.s.mu.Lock()
+	known := u.s.out.receive(packetID, done)
+	u.s.mu.Unlock()
+	if !known {
+		done(nil)
+	}
+}
+
+// Publish routes what came down; done runs when it is on disk, or at once when
+// nothing of it needs to be. A QoS 2 message's packetID is remembered with it:
+// another one of the same identifier is not routed before Release.
+func (u *Uplink) Publish(m Message, packetID uint16, done func(error)) {
+	now := time.Now()
+	r, err := m.toMessage(now)
+	if err != nil {
+		done(err)
+		return
+	}
+	r.from = u.s
+	if m.QoS == 2 {
+		u.s.mu.Lock()
+		_, had := u.s.received[packetID]
+		u.s.received[packetID] = struct{}{}
+		u.s.mu.Unlock()
+		if had {
+			u.b.store.Commit(nil, done)
+			return
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.b.stats.messagesIn.Add(1)
+	u.router.route(r, now)
+	if m.QoS == 2 {
+		u.router.keep(store.Record{Kind: store.Put, Key: receivedKey(u.s.id, packetID), Data: []byte{stateFormat}})
+	}
+	committed := func(err error) {
+		if err != nil && m.QoS == 2 {
+			u.s.mu.Lock()
+			delete(u.s.received, packetID)
+			u.s.mu.Unlock()
+		}
+		done(err)
+	}
+	kept := u.router.commit(committed)
+	u.router.flush()
+	if !kept {
+		done(nil)
+	}
+}
+
+// Release forgets a QoS 2 identifier from upstream; done runs when that is on
+// disk.
+func (u *Uplink) Release(packetID uint16, done func(error)) {
+	u.s.mu.Lock()
+	_, had := u.s.received[packetID]
+	delete(u.s.received, packetID)
+	u.s.mu.Unlock()
+	if !had {
+		done(nil)
+		return
+	}
+	u.b.store.Commit([]store.Record{{Kind: store.Delete, Key: receivedKey(u.s.id, packetID)}}, done)
+}
+
+// ForgetReceived forgets all of them: the upstream has no session of ours.
+func (u *Uplink) ForgetReceived() {
+	u.s.mu.Lock()
+	var recs []store.Record
+	for id := range u.s.received {
+		recs = append(recs, store.Record{Kind: store.Delete, Key: receivedKey(u.s.id, id)})
+	}
+	clear(u.s.received)
+	u.s.mu.Unlock()
+	if len(recs) == 0 {
+		return
+	}
+	u.b.store.Commit(recs, func(err error) {
+		if err != nil && !errors.Is(err, store.ErrClosed) {
+			u.b.log.Warn("identifiers from upstream are not forgotten on disk", "client", u.s.id, "err", err)
+		}
+	})
+}
+
+// Backlog is how much waits for the upstream.
+func (u *Uplink) Backlog() (messages, bytes int64) {
+	st := u.s.queue.Stats()
+	return st.Messages, st.Bytes
+}

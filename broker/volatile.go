@@ -1,0 +1,103 @@
+package broker
+
+import (
+	"time"
+)
+
+// volatile is the sending side of a session that ends with its connection: its
+// QoS 1 and 2 messages are in memory only. Sent ones need no copy, as there is
+// no later connection to send them again on; only their identifiers are kept.
+// conn.mu guards it.
+type volatile struct {
+	window  int
+	flight  map[uint16]bool // by packet identifier; true: PUBREC has come
+	lastID  uint16
+	pending []pending // what the window has no room for, oldest first
+	bytes   int64     // of pending
+}
+
+type pending struct {
+	m *message
+	d delivery
+}
+
+// id takes a free packet identifier. The window is smaller than their number,
+// so there is one.
+func (v *volatile) id() uint16 {
+	for {
+		v.lastID++
+		if v.lastID == 0 {
+			continue // [MQTT-2.2.1-3]
+		}
+		if _, taken := v.flight[v.lastID]; !taken {
+			v.flight[v.lastID] = false
+			return v.lastID
+		}
+	}
+}
+
+// send gives m to the client of a session that is not persistent, or at QoS 0
+// to any. It is true when the caller must wake the writer. What there is no
+// room for is dropped, and counted: a slow client slows nobody.
+func (c *conn) send(m *message, d delivery, now time.Time) (wake bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	size := m.publishSize(c.version, d)
+	limit := int(c.b.cfg.MaxQueuedBytes)
+	v := &c.volatile
+	switch {
+	case c.last:
+		return false
+	case c.maxPacket > 0 && size > c.maxPacket: // [MQTT-3.1.2-24]
+		c.b.stats.dropped.Add(1)
+		return false
+	case d.qos > 0 && (len(v.pending) > 0 || len(v.flight) >= v.window):
+		if v.bytes+m.bytes() > int64(limit) {
+			c.b.stats.dropped.Add(1)
+			return false
+		}
+		v.pending = append(v.pending, pending{m.clone(), d})
+		v.bytes += m.bytes()
+		return false // an acknowledgement opens the window
+	case len(c.out)+size > limit:
+		c.b.stats.dropped.Add(1)
+		return false
+	}
+	c.appendPublish(m, d, now)
+	wake, c.signaled = !c.signaled, true
+	return wake
+}
+
+// appendPublish writes one out. The caller holds c.mu and has looked for room.
+func (c *conn) appendPublish(m *message, d delivery, now time.Time) {
+	if d.qos > 0 {
+		d.packetID = c.volatile.id()
+	}
+	c.out = m.appendPublish(c.out, c.version, d, now)
+	c.b.stats.messagesOut.Add(1)
+}
+
+// acked takes the acknowledgement that ends id's delivery, and sends what waited
+// for the window. It is false when id is not in flight. The caller holds c.mu.
+func (c *conn) acked(id uint16, now time.Time) bool {
+	v := &c.volatile
+	if _, ok := v.flight[id]; !ok {
+		return false
+	}
+	delete(v.flight, id)
+	for len(v.pending) > 0 && len(v.flight) < v.window {
+		p := v.pending[0]
+		v.pending[0] = pending{}
+		v.pending = v.pending[1:]
+		v.bytes -= p.m.bytes()
+		if p.m.expired(now) {
+			c.b.stats.dropped.Add(1)
+			continue
+		}
+		c.appendPublish(p.m, p.d, now)
+	}
+	if len(v.pending) == 0 {
+		v.pending = nil
+	}
+	return true
+}

@@ -1,0 +1,81 @@
+package broker
+
+import (
+	"context"
+	"time"
+)
+
+// will is what a client asked to be published for it when its connection ends
+// without a DISCONNECT. [MQTT-3.1.2-8]
+type will struct {
+	message     *message
+	delay       time.Duration
+	hasLifetime bool
+	lifetime    time.Duration // message expiry, counted from the publishing
+}
+
+// publishWill publishes the will of s, if it has one, and forgets it.
+// The caller holds b.mu. [MQTT-3.1.2-10]
+func (b *Broker) publishWill(s *session) {
+	s.mu.Lock()
+	w := s.will
+	s.will, s.willAt = nil, time.Time{}
+	s.mu.Unlock()
+	if w == nil {
+		return
+	}
+	now := time.Now()
+	m := w.message
+	m.from = s
+	if w.hasLifetime {
+		m.expires = now.Add(w.lifetime).UnixMilli()
+	}
+	r := router{b: b}
+	r.route(m, now)
+	r.commit(func(err error) {
+		if err != nil {
+			b.log.Warn("will is not on disk", "client", s.id, "topic", string(m.topic), "err", err)
+		}
+	})
+	r.flush()
+}
+
+// sweep ends the sessions whose time has passed and publishes the wills whose
+// delay has, once a second.
+func (b *Broker) sweep(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			b.sweepAt(now)
+		}
+	}
+}
+
+func (b *Broker) sweepAt(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.offline {
+		s.mu.Lock()
+		due := !s.willAt.IsZero() && !now.Before(s.willAt)
+		over := s.expiry != expiryNever && now.Sub(s.gone) >= time.Duration(s.expiry)*time.Second
+		s.mu.Unlock()
+		if due || over { // the session's end does not wait for the delay
+			b.publishWill(s)
+		}
+		if !over {
+			continue
+		}
+		b.log.Debug("session expired", "client", s.id)
+		b.endSession(s, func(err error) {
+			if err != nil {
+				b.log.Warn("end of a session is not on disk", "client", s.id, "err", err)
+			}
+		})
+		delete(b.sessions, s.id)
+		delete(b.offline, s)
+	}
+}

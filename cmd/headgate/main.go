@@ -1,0 +1,70 @@
+// Command headgate is the gateway: field devices on one side, an MQTT broker
+// with its messages on disk in the middle, upstream brokers on the other side.
+//
+// This package knows every part and wires them; each subcommand has its file.
+// main.go owns the command line and the exit status, nothing else.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"headgate/cmd/headgate/config"
+)
+
+// The exit statuses.
+const (
+	exitFailed = 1 // what was asked for did not come about
+	exitUsage  = 2 // the command line or the configuration is wrong
+)
+
+// commandLine is what headgate understands. Each command's Run method does it.
+type commandLine struct {
+	Run     runCmd     `cmd:"" help:"Run the gateway until SIGTERM or SIGINT."`
+	Check   checkCmd   `cmd:"" help:"Check a configuration: every fault with its file and line. Starts nothing."`
+	Demo    demoCmd    `cmd:"" help:"Show it all at work: simulated devices, a gateway, a broker as the cloud. Needs no hardware and no root."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+func main() { os.Exit(dispatch(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// dispatch runs the command that args name and gives the exit status.
+func dispatch(args []string, stdout, stderr io.Writer) int {
+	var line commandLine
+	helped := false
+	parser, err := kong.New(&line,
+		kong.Name("headgate"),
+		kong.Description("A gateway from Modbus and serial devices to MQTT, with a broker that keeps what it has acknowledged."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }), // only --help exits
+		kong.Vars{"default_config": defaultConfig},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		fmt.Fprintf(stderr, "headgate: %v\n", err)
+		return exitFailed
+	}
+	ctx, err := parser.Parse(args)
+	if helped {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "headgate: %v\nTry: headgate --help\n", err)
+		return exitUsage
+	}
+	err = ctx.Run()
+	var faults config.Faults
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &faults):
+		printFaults(stderr, faults)
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "headgate: %v\n", err)
+	return exitFailed
+}

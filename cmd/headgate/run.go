@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"headgate/adapters/modbus"
+	"headgate/adapters/serial"
+	"headgate/bridge"
+	"headgate/broker"
+	"headgate/broker/store"
+	"headgate/broker/topic"
+	"headgate/cmd/headgate/config"
+	"headgate/gateway"
+)
+
+// runCmd runs the gateway.
+type runCmd struct {
+	Config  string `default:"${default_config}" placeholder:"FILE" help:"The configuration file, by default ${default}; conf.d/*.toml beside it is read too."`
+	Verbose bool   `short:"v" help:"Log each message too."`
+}
+
+// Run runs it until SIGTERM or SIGINT; a second one ends it at once.
+func (c *runCmd) Run() error {
+	file, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if c.Verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	h, err := build(file, log)
+	if err != nil {
+		return err
+	}
+	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", file.Gateway.DataDir)
+	return h.run(ctx)
+}
+
+// house is the gateway with its parts. build makes them in the order in which
+// data needs them: the store, the broker, the bridges, the adapters behind the
+// pump; run starts them so and stops them in reverse.
+type house struct {
+	log     *slog.Logger
+	store   *store.Store
+	broker  *broker.Broker
+	uplinks []*broker.Uplink
+	bridges []*bridge.Bridge
+	client  *broker.Client
+	gateway *gateway.Gateway
+}
+
+// build makes the parts. It opens the store and reads what it kept; no port, no
+// device and no connection is opened yet.
+func build(file *config.File, log *slog.Logger) (*house, error) {
+	h := &house{log: log}
+	st, err := store.Open(filepath.Join(file.Gateway.DataDir, "store"), file.Store, log)
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	h.store = st
+	if err := h.buildOn(file); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return h, nil
+}
+
+func (h *house) buildOn(file *config.File) (err error) {
+	if h.broker, err = broker.New(file.Broker, h.store, h.log); err != nil {
+		return err
+	}
+	h.client = h.broker.NewClient("gateway")
+	var adapters []gateway.Adapter
+	for _, c := range file.Modbus {
+		a, err := modbus.New(c, h.log)
+		if err != nil {
+			return err
+		}
+		adapters = append(adapters, a)
+	}
+	for _, c := range file.Serial {
+		a, err := serial.New(c, h.log)
+		if err != nil {
+			return err
+		}
+		adapters = append(adapters, a)
+	}
+	if h.gateway, err = gateway.New(file.Gateway, adapters, localPublisher{h.client}, h.log); err != nil {
+		return err
+	}
+	commands := h.gateway.SetFilter()
+	for _, c := range file.Bridge {
+		c.Skip = func(name string) bool { return topic.Match(commands, name) }
+		if err := h.addBridge(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *house) addBridge(c bridge.Config) error {
+	filters := make([]broker.UplinkFilter, len(c.Up))
+	for i, up := range c.Up {
+		filters[i] = broker.UplinkFilter{Filter: up.Filter, QoS: byte(*up.QoS), QueueQoS0: *c.QueueQoS0}
+	}
+	u, err := h.broker.NewUplink(c.Name, filters)
+	if err != nil {
+		return err
+	}
+	b, err := bridge.New(c, uplinkSource{u}, h.log)
+	if err != nil {
+		return err
+	}
+	h.uplinks, h.bridges = append(h.uplinks, u), append(h.bridges, b)
+	return nil
+}
+
+// stage is a part that runs.
+type stage struct {
+	name string
+	run  func(context.Context) error
+}
+
+// run starts the parts and waits for the end of ctx, or for a part that gives
+// up; then it stops them in reverse and closes the store. What was acknowledged
+// is on disk at any time, so nothing is lost when it is not waited for.
+func (h *house) run(ctx context.Context) error {
+	stages := []stage{{"broker", h.broker.Run}}
+	for _, b := range h.bridges {
+		stages = append(stages, stage{"bridge", b.Run})
+	}
+	stages = append(stages, stage{"gateway", h.gateway.Run})
+
+	// Who cannot have his port goes on trying; everything else goes on.
+	if err := h.broker.Listen(); err != nil {
+		h.log.Debug("not every listener could be bound at once", "err", err)
+	}
+	ended := make(chan error, len(stages))
+	var stops []func()
+	for _, s := range stages {
+		partCtx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if err := s.run(partCtx); err != nil && partCtx.Err() == nil {
+				ended <- fmt.Errorf("%s: %w", s.name, err)
+			}
+		}()
+		stops = append(stops, func() {
+			cancel()
+			<-done
+			h.log.Debug("part stopped", "part", s.name)
+		})
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-ended:
+	}
+	h.log.Info("gateway stops")
+	start := time.Now()
+	for i := len(stops) - 1; i >= 0; i-- {
+		stops[i]()
+	}
+	err = errors.Join(err, h.store.Close())
+	h.log.Info("gateway stopped", "took", time.Since(start).Round(time.Millisecond))
+	return err
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+
+	"headgate/bridge"
+	"headgate/broker"
+	"headgate/broker/packet"
+	"headgate/gateway"
+)
+
+// localPublisher gives the pump the broker's own client.
+type localPublisher struct{ client *broker.Client }
+
+func (p localPublisher) Publish(m gateway.Message) error {
+	out := broker.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain}
+	if len(m.CorrelationData) > 0 {
+		out.Properties.CorrelationData = m.CorrelationData
+		out.Properties.Set(packet.PropCorrelationData)
+	}
+	return p.client.Publish(out)
+}
+
+func (p localPublisher) Subscribe(filter string, handle func(gateway.Message)) error {
+	return p.client.Subscribe(filter, func(m broker.Message) {
+		in := gateway.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain}
+		in.ResponseTopic = string(m.Properties.ResponseTopic)
+		in.CorrelationData = m.Properties.CorrelationData
+		for _, u := range m.Properties.User {
+			if string(u.Key) == bridge.QueuedProperty {
+				in.Queued = true
+			}
+		}
+		handle(in)
+	})
+}
+
+// uplinkSource gives a bridge its session in the broker.
+type uplinkSource struct{ uplink *broker.Uplink }
+
+func outgoing(d broker.Delivery) bridge.Outgoing {
+	return bridge.Outgoing{Message: bridge.Message(d.Message), PacketID: d.PacketID, Dup: d.Dup, Received: d.Received}
+}
+
+func (s uplinkSource) Next(ctx context.Context) (bridge.Outgoing, error) {
+	d, err := s.uplink.Next(ctx)
+	return outgoing(d), err
+}
+
+func (s uplinkSource) TryNext() (bridge.Outgoing, bool, error) {
+	d, ok, err := s.uplink.TryNext()
+	return outgoing(d), ok, err
+}
+
+func (s uplinkSource) Publish(m bridge.Message, packetID uint16, done func(error)) {
+	s.uplink.Publish(broker.Message(m), packetID, done)
+}
+
+func (s uplinkSource) Rewind()                                    { s.uplink.Rewind() }
+func (s uplinkSource) Ack(packetID uint16)                        { s.uplink.Ack(packetID) }
+func (s uplinkSource) Received(packetID uint16, done func(error)) { s.uplink.Received(packetID, done) }
+func (s uplinkSource) Release(packetID uint16, done func(error))  { s.uplink.Release(packetID, done) }
+func (s uplinkSource) ForgetReceived()                            { s.uplink.ForgetReceived() }
+func (s uplinkSource) Backlog() (messages, bytes int64)           { return s.uplink.Backlog() }

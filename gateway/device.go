@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"headgate/gateway/point"
+)
+
+// device is what the pump knows of one device: its topics, and what it said
+// last.
+type device struct {
+	gateway     *Gateway
+	runner      *runner
+	name        string
+	statusTopic string
+	points      []*outlet          // in the order of the config
+	byName      map[string]*outlet // the same
+
+	mu      sync.Mutex // guards what follows, and keeps a device's messages in order
+	status  point.Status
+	since   time.Time // of the status
+	said    bool      // the status has been published
+	guessed bool      // the status is from the pump, not from the adapter
+	updated time.Time // the adapter's last word
+	samples uint64
+	bad     uint64 // of samples
+	strays  uint64 // samples of points that there are not
+}
+
+// outlet is one point's way out.
+type outlet struct {
+	info  point.Info
+	topic string
+	unit  []byte       // as a JSON string; empty for none
+	last  point.Sample // under the device's mu; a zero Time: none yet
+}
+
+// target is where a command goes.
+type target struct {
+	device *device
+	point  *outlet
+	warned atomic.Bool // of a retained command
+}
+
+// newDevice makes the device and enters its points as targets of commands.
+func newDevice(g *Gateway, r *runner, d point.Device) (*device, error) {
+	dev := &device{
+		gateway: g, runner: r, name: d.Name,
+		statusTopic: g.topics.status(d.Name),
+		byName:      make(map[string]*outlet, len(d.Points)),
+	}
+	for _, info := range d.Points {
+		if err := point.CheckPointName(info.Name); err != nil {
+			return nil, fmt.Errorf("point %q: its name %w", info.Name, err)
+		}
+		if dev.byName[info.Name] != nil {
+			return nil, fmt.Errorf("point %q is there twice: point names must be unique in a device", info.Name)
+		}
+		o := &outlet{info: info, topic: g.topics.value(d.Name, info.Name)}
+		if info.Unit != "" {
+			o.unit = appendString(nil, info.Unit)
+		}
+		dev.points = append(dev.points, o)
+		dev.byName[info.Name] = o
+	}
+	for _, o := range dev.points {
+		g.targets[g.topics.set(d.Name, o.info.Name)] = &target{device: dev, point: o}
+	}
+	return dev, nil
+}
+
+// update takes what the adapter says of the device.
+func (d *device) update(a *attempt, u point.Update) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// A word that comes after the run it belongs to must not undo what was
+	// said at its end.
+	if a.ended.Load() {
+		return
+	}
+	d.updated = time.Now()
+	switch {
+	case u.Status != nil:
+		d.setStatus(*u.Status, false)
+	case d.guessed && hasGood(u.Samples):
+		// An adapter that was restarted may hold that nothing has changed.
+		d.setStatus(point.Status{Online: true, Time: d.updated}, false)
+	case !d.said:
+		d.publishStatus()
+	}
+	for i := range u.Samples {
+		d.publishSample(u.Samples[i])
+	}
+}
+
+// announce makes the device offline, by the pump's own knowledge.
+func (d *device) announce(reason string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.setStatus(point.Status{Reason: reason}, true)
+}
+
+// readBack publishes the value that a command has left behind.
+func (d *device) readBack(o *outlet, v point.Value) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.publishSample(point.Sample{Point: o.info.Name, Unit: o.info.Unit, Value: v, Time: time.Now()})
+}
+
+// setStatus publishes a status that differs from the one before; mu is held.
+func (d *device) setStatus(s point.Status, guessed bool) {
+	if s.Time.IsZero() {
+		s.Time = time.Now()
+	}
+	if s.Online {
+		s.Reason = ""
+	}
+	d.guessed = guessed
+	same := !d.since.IsZero() && s.Online == d.status.Online && s.Reason == d.status.Reason
+	if same && d.said {
+		return
+	}
+	if !same {
+		d.since = s.Time
+		if s.Online {
+			d.gateway.log.Info("device is online", "device", d.name)
+		} else if !guessed {
+			d.gateway.log.Info("device is offline", "device", d.name, "reason", s.Reason)
+		}
+	}
+	d.status = s
+	d.publishStatus()
+}
+
+// publishStatus publishes the status as it is; one that is dropped is tried
+// again with the device's next word. mu is held.
+func (d *device) publishStatus() {
+	var room [256]byte
+	d.said = d.gateway.publish(Message{
+		Topic: d.statusTopic, Payload: bytes.Clone(appendStatus(room[:0], d.status)), QoS: 1, Retain: true,
+	})
+}
+
+// publishSample publishes one sample; mu is held.
+func (d *device) publishSample(s point.Sample) {
+	o := d.byName[s.Point]
+	if o == nil {
+		d.strays++
+		if d.strays == 1 {
+			d.gateway.log.Warn("the adapter speaks of a point that is not configured", "device", d.name, "point", s.Point)
+		}
+		return
+	}
+	s = honest(s)
+	d.samples++
+	if s.Quality == point.Bad {
+		d.bad++
+	}
+	o.last = s
+	unit := o.unit
+	if s.Unit != o.info.Unit && s.Unit != "" {
+		unit = appendString(nil, s.Unit)
+	}
+	var room [256]byte
+	d.gateway.publish(Message{
+		Topic: o.topic, Payload: bytes.Clone(appendSample(room[:0], &s, unit)),
+		QoS: byte(*d.gateway.cfg.QoS), Retain: d.gateway.cfg.Retain,
+	})
+}
+
+func hasGood(samples []point.Sample) bool {
+	for i := range samples {
+		if samples[i].Quality == point.Good {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,185 @@
+// Package gateway is the pump between the field and the broker: it runs the
+// adapters, each in a goroutine of its own that is restarted with back-off,
+// turns what they say into topics and payloads, and carries commands the other
+// way, with a result for each. It does not know what an adapter talks to, and
+// not what stands behind the Publisher; cmd/headgate brings them together.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"headgate/gateway/point"
+)
+
+// Adapter is what the pump needs of an adapter: one link, and the devices on it.
+type Adapter interface {
+	// Name names the adapter in logs and in the faults of a config.
+	Name() string
+
+	// Devices lists the devices and their points; it does not change. Device
+	// names are unique in the whole gateway, point names within their device;
+	// each can stand as one topic level. "status" and "set" are no point names.
+	Devices() []point.Device
+
+	// Run talks to the devices and emits what they say until ctx ends; it
+	// returns after everything that it has started has returned. Trouble with a
+	// link or a device is a point.Status, not an error: when Run returns before
+	// ctx has ended, or panics, it is run again after a while. emit does not
+	// block, and may be called from any goroutine.
+	Run(ctx context.Context, emit func(point.Update)) error
+
+	// Write carries out one command and returns the value that it read back, or
+	// the zero Value when it has not read it back. It returns soon after ctx
+	// has ended. Its error wraps one of those of package point where that fits.
+	// It is called while Run runs, from another goroutine, once at a time.
+	Write(ctx context.Context, cmd point.Command) (point.Value, error)
+}
+
+// Message is one MQTT message, to or from the Publisher. Its slices are not
+// changed once it is handed over, by either side.
+type Message struct {
+	Topic   string
+	Payload []byte
+	QoS     byte
+	Retain  bool
+
+	// ResponseTopic and CorrelationData are those of MQTT 5.0, "" and nil where
+	// there are none.
+	ResponseTopic   string
+	CorrelationData []byte
+
+	// Queued says that an upstream had kept the message while we were away.
+	Queued bool
+}
+
+// Publisher is what the pump needs of a broker.
+type Publisher interface {
+	// Publish takes one message and never blocks; the error says why it is lost.
+	Publish(m Message) error
+
+	// Subscribe has handle called with each message that is published from now
+	// on, by others than this Publisher, and whose topic matches filter; Retain
+	// is as it was published. handle does not block, and publishes nothing.
+	Subscribe(filter string, handle func(Message)) error
+}
+
+// Gateway is the pump. Make one with New.
+type Gateway struct {
+	cfg    Config
+	topics template
+	pub    Publisher
+	log    *slog.Logger
+
+	// Written by New alone.
+	runners []*runner
+	devices map[string]*device // by name
+	targets map[string]*target // by set topic
+	intake  *queue             // commands as they came
+
+	outcomes [len(outcomeNames)]atomic.Uint64 // commands, by how they ended
+	ignored  atomic.Uint64                    // retained commands
+	flooded  atomic.Uint64                    // commands for which intake had no room
+	dropped  atomic.Uint64                    // messages that the publisher did not take
+	losing   trouble                          // of publishing
+	flooding trouble                          // of intake
+}
+
+// New makes a pump of cfg, to which SetDefaults has been applied and in which
+// Check has found no fault. Nothing runs before Run. The error names every
+// device or point that cannot be published, with its adapters.
+func New(cfg Config, adapters []Adapter, pub Publisher, log *slog.Logger) (*Gateway, error) {
+	topics, err := parseTemplate(cfg.Topic, cfg.ID)
+	if err != nil {
+		return nil, fmt.Errorf("topic template %q: %w", cfg.Topic, err)
+	}
+	g := &Gateway{
+		cfg: cfg, topics: topics, pub: pub, log: log,
+		devices: map[string]*device{},
+		targets: map[string]*target{},
+	}
+	g.intake = newQueue(maxIntake, maxIntakeBytes, g.sort, g.refuseUnread)
+	var faults []error
+	for _, a := range adapters {
+		r := newRunner(g, a)
+		for _, d := range a.Devices() {
+			if err := g.addDevice(r, d); err != nil {
+				faults = append(faults, err)
+			}
+		}
+		g.runners = append(g.runners, r)
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return g, nil
+}
+
+func (g *Gateway) addDevice(r *runner, d point.Device) error {
+	if err := point.CheckDeviceName(d.Name); err != nil {
+		return fmt.Errorf("device %q of adapter %q: its name %w", d.Name, r.adapter.Name(), err)
+	}
+	if other, ok := g.devices[d.Name]; ok {
+		if other.runner == r {
+			return fmt.Errorf("device %q is twice in adapter %q: device names must be unique", d.Name, r.adapter.Name())
+		}
+		return fmt.Errorf("device %q is in adapter %q and in adapter %q: device names must be unique over all adapters",
+			d.Name, other.runner.adapter.Name(), r.adapter.Name())
+	}
+	dev, err := newDevice(g, r, d)
+	if err != nil {
+		return fmt.Errorf("device %q of adapter %q: %w", d.Name, r.adapter.Name(), err)
+	}
+	g.devices[d.Name] = dev
+	r.devices = append(r.devices, dev)
+	return nil
+}
+
+// SetFilter is the topic filter of the commands: what matches it is for this
+// gateway, and nothing that it publishes does.
+func (g *Gateway) SetFilter() string { return g.topics.setFilter() }
+
+// Run runs the adapters and carries commands until ctx ends; then it says of
+// every device that it is offline, and returns nil. The error is that of
+// subscribing to the commands, after which nothing runs either. Run is called
+// once.
+func (g *Gateway) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, r := range g.runners {
+		r.announce("starting")
+	}
+	var running sync.WaitGroup
+	running.Go(func() { g.intake.run(ctx) })
+	for _, r := range g.runners {
+		running.Go(func() { r.run(ctx) })
+		running.Go(func() { r.commands.run(ctx) })
+	}
+	err := g.pub.Subscribe(g.topics.setFilter(), g.handle)
+	if err != nil {
+		err = fmt.Errorf("subscribe to commands at %s: %w", g.topics.setFilter(), err)
+		cancel()
+	}
+	running.Wait()
+	return err
+}
+
+// publish hands one message on, or counts it as dropped.
+func (g *Gateway) publish(m Message) bool {
+	if err := g.pub.Publish(m); err != nil {
+		g.dropped.Add(1)
+		if g.losing.begin(time.Now()) {
+			g.log.Warn("messages are dropped", "topic", m.Topic, "err", err)
+		}
+		return false
+	}
+	if n, over := g.losing.over(time.Now); over {
+		g.log.Info("messages are taken again", "count", n)
+	}
+	return true
+}
