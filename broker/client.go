@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"headgate/broker/packet"
+	"headgate/broker/store"
 	"headgate/broker/topic"
 )
 
@@ -103,7 +105,11 @@ func (c *Client) route(m *message) {
 	c.b.stats.messagesIn.Add(1)
 	c.router.route(m, time.Now())
 	bytes := c.router.batch.bytes
-	if c.router.commit(func(err error) { c.committed(bytes, err) }) {
+	if c.router.commit(func(err error) {
+		if !errors.Is(err, store.ErrClosed) { // that comes at once, with c.mu held
+			c.committed(bytes, err)
+		}
+	}) {
 		c.outstanding += bytes
 	}
 	c.router.flush()

@@ -21,6 +21,13 @@ type Client struct {
 	v    packet.Version
 	buf  []byte
 	last uint16 // packet identifier
+
+	early []packetBytes // PUBLISH packets that came while an answer was awaited
+}
+
+type packetBytes struct {
+	h    packet.Header
+	body []byte
 }
 
 // Dial opens a connection and sends nothing.
@@ -111,17 +118,34 @@ func (c *Client) Next() (packet.Header, []byte, error) {
 	}
 }
 
+// decode waits for a packet of one type. PUBLISH packets that come before it are
+// kept for Receive: they may overtake any answer.
 func (c *Client) decode(want packet.Type, decode func(flags byte, body []byte) error) {
 	c.tb.Helper()
-	h, body, err := c.Next()
-	if err != nil {
-		c.tb.Fatalf("wait for %v: %v", want, err)
+	if want == packet.PUBLISH && len(c.early) > 0 {
+		p := c.early[0]
+		c.early = c.early[1:]
+		if err := decode(p.h.Flags, p.body); err != nil {
+			c.tb.Fatalf("decode %v: %v", want, err)
+		}
+		return
 	}
-	if h.Type != want {
-		c.tb.Fatalf("got %v %x, want %v", h.Type, body, want)
-	}
-	if err := decode(h.Flags, body); err != nil {
-		c.tb.Fatalf("decode %v: %v", want, err)
+	for {
+		h, body, err := c.Next()
+		if err != nil {
+			c.tb.Fatalf("wait for %v: %v", want, err)
+		}
+		if h.Type == packet.PUBLISH && want != packet.PUBLISH {
+			c.early = append(c.early, packetBytes{h, body})
+			continue
+		}
+		if h.Type != want {
+			c.tb.Fatalf("got %v %.40x, want %v", h.Type, body, want)
+		}
+		if err := decode(h.Flags, body); err != nil {
+			c.tb.Fatalf("decode %v: %v", want, err)
+		}
+		return
 	}
 }
 
@@ -204,7 +228,7 @@ func (c *Client) Want(topic, payload string, qos byte) packet.Publish {
 	c.tb.Helper()
 	p := c.Receive()
 	if string(p.Topic) != topic || string(p.Payload) != payload || p.QoS != qos {
-		c.tb.Fatalf("got %s %q at QoS %d, want %s %q at QoS %d", p.Topic, p.Payload, p.QoS, topic, payload, qos)
+		c.tb.Fatalf("got %s %.80q at QoS %d, want %s %.80q at QoS %d", p.Topic, p.Payload, p.QoS, topic, payload, qos)
 	}
 	switch qos {
 	case 1:
@@ -218,11 +242,14 @@ func (c *Client) Want(topic, payload string, qos byte) packet.Publish {
 }
 
 // Silent wants nothing to be there for this client: a PINGREQ is answered before
-// anything else.
+// anything else comes.
 func (c *Client) Silent() {
 	c.tb.Helper()
 	c.Send(packet.AppendPingreq(nil))
 	c.decode(packet.PINGRESP, func(_ byte, body []byte) error { return packet.DecodeEmpty(packet.PINGRESP, body) })
+	if len(c.early) > 0 {
+		c.tb.Fatalf("got %.80x, want nothing", c.early[0].body)
+	}
 }
 
 // Closed wants the server to close the connection, and gives the reason of its
