@@ -273,7 +273,7 @@ func (c *conn) sendRetained(filter string, sub subscription, now time.Time) erro
 	for _, m := range found {
 		d := delivery{qos: min(m.qos, sub.qos), retain: true, subIDs: ids} // [MQTT-3.3.1-8]
 		if ref, keep := c.router.deliver(c.session, m, d, now); keep {
-			c.router.keep(store.Record{Kind: store.Message, Refs: []store.Ref{ref}, Data: m.stored()})
+			c.router.keep(store.Record{Kind: store.Message, Refs: []store.Ref{ref}, Data: c.router.batch.stored(m)})
 		}
 		if c.router.batch.bytes > maxBatchBytes || c.waiting() > outPause {
 			c.endBatch()

@@ -207,10 +207,6 @@ func (m *message) appendStored(dst []byte) []byte {
 	return append(dst, m.payload...)
 }
 
-func (m *message) stored() []byte {
-	return m.appendStored(make([]byte, 0, 16+len(m.topic)+len(m.props)+len(m.payload)))
-}
-
 // fromStored reads what appendStored wrote; m aliases b.
 func (m *message) fromStored(b []byte) error {
 	if len(b) < 2 || b[0] != messageFormat {

@@ -97,16 +97,18 @@ func (r *router) retain(m *message) {
 		return
 	}
 	if m.qos > 0 {
-		r.keep(retainedRecord(m))
+		r.keep(retainedRecord(m, r.batch.stored(m)))
 	}
 }
 
-func retainedRecord(m *message) store.Record {
+// retainedRecord gives the record of a topic's retained message, whose stored
+// form is data.
+func retainedRecord(m *message, data []byte) store.Record {
 	key := retainedPrefix + string(m.topic)
 	if len(m.payload) == 0 {
 		return store.Record{Kind: store.Delete, Key: key}
 	}
-	return store.Record{Kind: store.Put, Key: key, Data: m.stored()}
+	return store.Record{Kind: store.Put, Key: key, Data: data}
 }
 
 func (b *Broker) retainedFull() {
@@ -126,7 +128,7 @@ func (b *Broker) writeRetained() {
 	recs := make([]store.Record, 0, len(r.dirty))
 	for name := range r.dirty {
 		if m, ok := r.tree.Get(name); ok {
-			recs = append(recs, retainedRecord(m))
+			recs = append(recs, retainedRecord(m, m.appendStored(nil)))
 		} else {
 			recs = append(recs, store.Record{Kind: store.Delete, Key: retainedPrefix + name})
 		}

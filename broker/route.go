@@ -18,10 +18,29 @@ type router struct {
 	woken []*conn // connections with something new to write
 }
 
-// batch is what one publisher commits together.
+// batch is what one publisher commits together. Its room is used again for the
+// next one: the store keeps nothing of what it is handed.
 type batch struct {
 	recs  []store.Record
+	refs  []store.Ref // of the records
+	data  []byte      // of the records
 	bytes int64
+}
+
+// stored gives m's stored form, which stands until the commit.
+func (b *batch) stored(m *message) []byte {
+	start := len(b.data)
+	b.data = m.appendStored(b.data)
+	return b.data[start:len(b.data):len(b.data)]
+}
+
+// reset empties it. Much room is let go.
+func (b *batch) reset() {
+	clear(b.recs)
+	b.recs, b.refs, b.data, b.bytes = b.recs[:0], b.refs[:0], b.data[:0], 0
+	if cap(b.data) > 2*maxBatchBytes {
+		b.data = nil
+	}
 }
 
 // target is one session that a topic goes to, its overlapping subscriptions
@@ -77,7 +96,7 @@ func (r *router) targets(name []byte) []target {
 // once, and into r.batch for the log what must be kept. It says how many
 // sessions it went to. m may alias the caller's buffer.
 func (r *router) route(m *message, now time.Time) (matched int) {
-	var refs []store.Ref
+	first := len(r.batch.refs)
 	for _, t := range r.targets(m.topic) {
 		if t.noLocal && t.session == m.from {
 			continue // [MQTT-3.8.3-3]
@@ -88,14 +107,14 @@ func (r *router) route(m *message, now time.Time) (matched int) {
 			d.qos = t.qos
 		}
 		if ref, keep := r.deliver(t.session, m, d, now); keep {
-			refs = append(refs, ref)
+			r.batch.refs = append(r.batch.refs, ref)
 		}
 	}
 	if m.retain {
 		r.retain(m)
 	}
-	if len(refs) > 0 {
-		r.keep(store.Record{Kind: store.Message, Refs: refs, Data: m.stored()})
+	if refs := r.batch.refs[first:]; len(refs) > 0 {
+		r.keep(store.Record{Kind: store.Message, Refs: refs[:len(refs):len(refs)], Data: r.batch.stored(m)})
 	}
 	return matched
 }
@@ -136,8 +155,7 @@ func (r *router) commit(done func(error)) bool {
 	if len(r.batch.recs) == 0 {
 		return false
 	}
-	recs := r.batch.recs
-	r.batch = batch{}
-	r.b.store.Commit(recs, done)
+	r.b.store.Commit(r.batch.recs, done)
+	r.batch.reset()
 	return true
 }

@@ -18,11 +18,11 @@ import (
 )
 
 // A port that cannot be opened, or is lost, is opened again after firstBackoff,
-// then after twice that and so on up to maxBackoff. Once it has been open for
-// settled its trouble is over.
+// then after twice that and so on up to maxBackoff, until something comes. Once
+// it has been open for settled its trouble is over.
 const (
 	firstBackoff = 250 * time.Millisecond
-	maxBackoff   = 2 * time.Second
+	maxBackoff   = time.Second
 	settled      = 2 * time.Second
 )
 
@@ -114,15 +114,21 @@ func (a *Adapter) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer p.Close()
 	opened := time.Now()
 	a.listener.open(opened)
+	defer func() {
+		p.Close()
+		a.listener.count(func(s *Stats) { s.Open = false })
+	}()
 	buffer := make([]byte, 4096)
 	for {
 		wait := a.listener.tick(time.Now(), time.Second)
 		n, err := read(ctx, p, buffer, wait)
 		now := time.Now()
-		a.listener.take(now, buffer[:n])
+		if n > 0 {
+			a.backoff = firstBackoff
+			a.listener.take(now, buffer[:n])
+		}
 		if err != nil {
 			return err
 		}
@@ -157,7 +163,7 @@ func (a *Adapter) well() {
 	if a.trouble > 0 {
 		a.log.Info("serial port is open again", "count", a.trouble)
 	}
-	a.backoff, a.trouble = firstBackoff, 0
+	a.trouble = 0
 }
 
 // pause waits before the port is tried again; it is false when ctx has ended.

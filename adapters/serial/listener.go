@@ -78,7 +78,6 @@ func (l *listener) open(now time.Time) {
 
 // lost notes that the port is not open, or not any more; reason says why.
 func (l *listener) lost(now time.Time, reason string) {
-	l.count(func(s *Stats) { s.Open = false })
 	l.opened, l.online = false, false
 	if reason != l.reason {
 		l.reason = reason
@@ -86,11 +85,8 @@ func (l *listener) lost(now time.Time, reason string) {
 	}
 }
 
-// take takes what was read from the port at the time now.
+// take takes what was read from the port, at least a byte, at the time now.
 func (l *listener) take(now time.Time, b []byte) {
-	if len(b) == 0 {
-		return
-	}
 	l.bytesAt = now
 	l.count(func(s *Stats) { s.Bytes += uint64(len(b)) })
 	if l.first {

@@ -1,6 +1,7 @@
 package point
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -152,14 +153,14 @@ func (v Value) AppendJSON(dst []byte) []byte {
 // ParseJSON reads one JSON scalar: true, 12, -3, 1.5 or "text". Whole numbers
 // that fit stay exact. Objects, arrays and null are errors.
 func ParseJSON(b []byte) (Value, error) {
-	d := json.NewDecoder(strings.NewReader(string(b)))
+	if !json.Valid(b) {
+		return Value{}, fmt.Errorf("value %.40q is not JSON", b)
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	var x any
 	if err := d.Decode(&x); err != nil {
 		return Value{}, fmt.Errorf("value %.40q is not JSON: %w", b, err)
-	}
-	if d.More() {
-		return Value{}, fmt.Errorf("value %.40q is more than one JSON value", b)
 	}
 	switch x := x.(type) {
 	case bool:

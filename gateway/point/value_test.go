@@ -24,7 +24,7 @@ func TestJSONKeepsWholeNumbersExact(t *testing.T) {
 }
 
 func TestJSONThatIsNotOneScalarIsRefused(t *testing.T) {
-	for _, in := range []string{"", "null", "{}", "[1]", "1 2", "yes", "1e999"} {
+	for _, in := range []string{"", "null", "{}", "[1]", "1 2", "yes", "1e999", "1]", "1,"} {
 		if v, err := ParseJSON([]byte(in)); err == nil {
 			t.Errorf("ParseJSON(%q) = %v, want an error", in, v)
 		}
