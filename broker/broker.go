@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"headgate/broker/store"
@@ -33,6 +34,7 @@ type Broker struct {
 	retained  *retained
 	listeners []*listener
 	stats     stats
+	queued    atomic.Int64 // bytes charged for slow clients
 
 	mu       sync.Mutex
 	sessions map[string]*session   // by client identifier

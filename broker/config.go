@@ -39,6 +39,10 @@ type Config struct {
 	// dropped and counted; a persistent session's wait on disk. Default 8MB.
 	MaxQueuedBytes store.Bytes `toml:"max_queued_bytes"`
 
+	// MaxQueuedTotalBytes bounds the same over all clients together. Default
+	// 64MB.
+	MaxQueuedTotalBytes store.Bytes `toml:"max_queued_total_bytes"`
+
 	// MaxRetainedBytes bounds all retained messages together, topics included.
 	// Past it a new one is not kept, and its publisher told so where its
 	// protocol can. Default 32MB.
@@ -84,6 +88,7 @@ func (c *Config) SetDefaults() {
 	setDefault(&c.MaxPacketBytes, 1_000_000)
 	setDefault(&c.MaxInflight, 1000)
 	setDefault(&c.MaxQueuedBytes, 8_000_000)
+	setDefault(&c.MaxQueuedTotalBytes, 64_000_000)
 	setDefault(&c.MaxRetainedBytes, 32_000_000)
 	setDefault(&c.ConnectTimeout, 10*time.Second)
 	setDefault(&c.MaxSessionExpiry, 365*24*time.Hour)
@@ -126,6 +131,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	positive(fault, "max_packet_bytes", int64(c.MaxPacketBytes), maxPacketLimit)
 	positive(fault, "max_inflight", int64(c.MaxInflight), 65_535)
 	positive(fault, "max_queued_bytes", int64(c.MaxQueuedBytes), 1<<40)
+	positive(fault, "max_queued_total_bytes", int64(c.MaxQueuedTotalBytes), 1<<40)
 	positive(fault, "max_retained_bytes", int64(c.MaxRetainedBytes), 1<<40)
 	if c.ConnectTimeout < 0 {
 		fault("connect_timeout", "%v is negative", c.ConnectTimeout)

@@ -50,6 +50,7 @@ type conn struct {
 	signaled bool   // the writer has been, or is about to be, woken
 	last     bool   // the last packet is in out: write, then close
 	reason   error  // why the connection ends
+	charged  int64  // of the broker's memory for slow clients: see charge
 	volatile volatile
 	acks     ackQueue
 }
@@ -63,8 +64,8 @@ const (
 	keepRoom = 32 << 10 // a larger buffer is let go when it is empty
 )
 
-// writeTimeout is how long one write may take: a client that takes nothing for
-// so long is gone.
+// writeTimeout is how long the writing of one part may take: a client that takes
+// nothing for so long is gone.
 const writeTimeout = 30 * time.Second
 
 // closeTimeout is how long the last packet may take.
@@ -102,6 +103,8 @@ func (c *conn) serve(ctx context.Context) {
 	writer.Wait()
 	c.mu.Lock()
 	reason := c.reason
+	c.out, c.volatile.pending, c.volatile.bytes = nil, nil, 0
+	c.discharge()
 	c.mu.Unlock()
 	c.b.detach(c)
 	c.log.Debug("client disconnected", "reason", reason)
@@ -191,12 +194,7 @@ func (c *conn) write() {
 			}
 			buf, last := c.take()
 			if len(buf) > 0 {
-				if !last {
-					c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-				}
-				n, err := c.nc.Write(buf)
-				c.b.stats.bytesOut.Add(int64(n))
-				if err != nil {
+				if err := c.writeAll(buf, last); err != nil {
 					c.shut(err)
 					return
 				}
@@ -210,6 +208,25 @@ func (c *conn) write() {
 		}
 	}
 }
+
+// writeAll writes buf in parts, so that a slow client that takes bytes all the
+// time is not taken for a dead one.
+func (c *conn) writeAll(buf []byte, last bool) error {
+	for len(buf) > 0 {
+		if !last {
+			c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+		}
+		n, err := c.nc.Write(buf[:min(len(buf), writePart)])
+		c.b.stats.bytesOut.Add(int64(n))
+		if err != nil {
+			return err
+		}
+		buf = buf[n:]
+	}
+	return nil
+}
+
+const writePart = 256 << 10
 
 // take gives what is to be written now.
 func (c *conn) take() (buf []byte, last bool) {
@@ -226,6 +243,7 @@ func (c *conn) giveBack(buf []byte) {
 	if c.spare == nil && cap(buf) <= keepRoom {
 		c.spare = buf[:0]
 	}
+	c.discharge()
 	c.mu.Unlock()
 	select {
 	case c.room <- struct{}{}:

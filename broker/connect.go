@@ -56,10 +56,14 @@ func (c *conn) handshake(r *reader) error {
 		return c.refuse(err)
 	}
 	// What the CONNACK promises is on disk before it leaves.
+	limit := time.NewTimer(c.b.cfg.ConnectTimeout)
+	defer limit.Stop()
 	select {
 	case err = <-durable:
 	case <-c.done:
 		err = errShutdown
+	case <-limit.C:
+		err = errors.New("the disk does not answer")
 	}
 	if err != nil {
 		c.b.detach(c)

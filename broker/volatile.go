@@ -52,14 +52,14 @@ func (c *conn) send(m *message, d delivery, now time.Time) (wake bool) {
 		c.b.stats.dropped.Add(1)
 		return false
 	case d.qos > 0 && (len(v.pending) > 0 || len(v.flight) >= v.window):
-		if v.bytes+m.bytes() > int64(limit) {
+		if v.bytes+m.bytes() > int64(limit) || !c.charge(m.bytes()) {
 			c.b.stats.dropped.Add(1)
 			return false
 		}
 		v.pending = append(v.pending, pending{m.clone(), d})
 		v.bytes += m.bytes()
 		return false // an acknowledgement opens the window
-	case len(c.out)+size > limit:
+	case len(c.out)+size > limit || !c.charge(int64(size)):
 		c.b.stats.dropped.Add(1)
 		return false
 	}
@@ -100,4 +100,31 @@ func (c *conn) acked(id uint16, now time.Time) bool {
 		v.pending = nil
 	}
 	return true
+}
+
+// chargeStep is what a connection may hold for nothing, and the steps in which
+// it is charged for more.
+const chargeStep = 64 << 10
+
+// charge takes from the memory that all slow clients share, if what waits for
+// this one and more bytes need it. It is false when that is used up. The caller
+// holds c.mu.
+func (c *conn) charge(more int64) bool {
+	for int64(len(c.out))+c.volatile.bytes+more > c.charged+chargeStep {
+		if c.b.queued.Add(chargeStep) > int64(c.b.cfg.MaxQueuedTotalBytes) {
+			c.b.queued.Add(-chargeStep)
+			return false
+		}
+		c.charged += chargeStep
+	}
+	return true
+}
+
+// discharge gives back what is not needed any more. The caller holds c.mu.
+func (c *conn) discharge() {
+	need := int64(len(c.out)) + c.volatile.bytes
+	for c.charged > 0 && need <= c.charged {
+		c.charged -= chargeStep
+		c.b.queued.Add(-chargeStep)
+	}
 }

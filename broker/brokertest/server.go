@@ -32,37 +32,55 @@ type Server struct {
 // directory of the test's. change may change its config.
 func Start(tb testing.TB, change ...func(*broker.Config)) *Server {
 	tb.Helper()
+	s := New(tb, change...)
+	s.listen()
+	s.Run()
+	return s
+}
+
+// New makes one that does not run and has no port yet.
+func New(tb testing.TB, change ...func(*broker.Config)) *Server {
+	tb.Helper()
 	s := &Server{tb: tb, dir: filepath.Join(tb.TempDir(), "store")}
 	s.cfg.Listener = []broker.ListenerConfig{{URL: "mqtt://127.0.0.1:0"}}
 	for _, f := range change {
 		f(&s.cfg)
 	}
 	s.cfg.SetDefaults()
-	s.start()
+	s.open()
 	tb.Cleanup(s.Stop)
 	return s
 }
 
-func (s *Server) start() {
+// open makes the broker over the store's directory.
+func (s *Server) open() {
 	s.tb.Helper()
 	log := slog.New(slog.NewTextHandler(testWriter{s.tb}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	var cfg store.Config
 	cfg.SetDefaults()
-	st, err := store.Open(s.dir, cfg, log)
-	if err != nil {
+	var err error
+	if s.Store, err = store.Open(s.dir, cfg, log); err != nil {
 		s.tb.Fatalf("open the store: %v", err)
 	}
-	b, err := broker.New(s.cfg, st, log)
-	if err != nil {
+	if s.Broker, err = broker.New(s.cfg, s.Store, log); err != nil {
 		s.tb.Fatalf("make the broker: %v", err)
 	}
-	if err := b.Listen(); err != nil {
+}
+
+func (s *Server) listen() {
+	s.tb.Helper()
+	if err := s.Broker.Listen(); err != nil {
 		s.tb.Fatalf("listen: %v", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.Broker, s.Store, s.Addr, s.cancel = b, st, b.Addresses()[0], cancel
+	s.Addr = s.Broker.Addresses()[0]
+}
+
+// Run runs the broker until Stop.
+func (s *Server) Run() {
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(context.Background())
 	s.done.Go(func() {
-		if err := b.Run(ctx); err != nil {
+		if err := s.Broker.Run(ctx); err != nil {
 			s.tb.Errorf("run the broker: %v", err)
 		}
 	})
@@ -70,13 +88,17 @@ func (s *Server) start() {
 
 // Stop stops the broker and closes its store. A second Stop does nothing.
 func (s *Server) Stop() {
-	if s.cancel == nil {
+	if s.Store == nil {
 		return
 	}
-	s.cancel()
-	s.done.Wait()
-	s.cancel = nil
-	if err := s.Store.Close(); err != nil {
+	if s.cancel != nil {
+		s.cancel()
+		s.done.Wait()
+		s.cancel = nil
+	}
+	st := s.Store
+	s.Store = nil
+	if err := st.Close(); err != nil {
 		s.tb.Errorf("close the store: %v", err)
 	}
 }
@@ -86,7 +108,9 @@ func (s *Server) Stop() {
 func (s *Server) Restart() {
 	s.tb.Helper()
 	s.Stop()
-	s.start()
+	s.open()
+	s.listen()
+	s.Run()
 }
 
 // testWriter logs to the test, which prints it when the test fails.
