@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -41,9 +42,13 @@ const writeGrace = time.Second
 type Port struct {
 	path string
 	mode Mode
-	line serial.Port
 	file *os.File
 	raw  syscall.RawConn
+
+	// mu guards line, which is nil once closed: the library would use the
+	// number of a closed descriptor, and that may be somebody else's by then.
+	mu   sync.Mutex
+	line serial.Port
 }
 
 // Open opens the port at path, for us alone. What had come in before is
@@ -115,16 +120,19 @@ func (p *Port) Read(ctx context.Context, b []byte) (int, error) {
 
 // TryRead gives what has come already, without waiting; 0 when there is nothing.
 func (p *Port) TryRead(b []byte) (int, error) {
-	if err := p.file.SetReadDeadline(time.Time{}); err != nil {
-		return 0, p.failed("read from", err)
-	}
 	var n int
-	var err error
-	if e := p.raw.Read(func(fd uintptr) bool {
-		n, err = unix.Read(int(fd), b)
-		return true
-	}); e != nil {
-		err = e
+	err := os.ErrDeadlineExceeded
+	// Again when the late end of an earlier call's context came in between.
+	for errors.Is(err, os.ErrDeadlineExceeded) {
+		if err = p.file.SetReadDeadline(time.Time{}); err != nil {
+			break
+		}
+		if e := p.raw.Read(func(fd uintptr) bool {
+			n, err = unix.Read(int(fd), b)
+			return true
+		}); e != nil {
+			err = e
+		}
 	}
 	switch {
 	case err == nil && n > 0:
@@ -186,6 +194,11 @@ func (p *Port) within(ctx context.Context, setDeadline func(time.Time) error, do
 
 // Flush discards what has come in and what has not gone out yet.
 func (p *Port) Flush() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.line == nil {
+		return p.failed("flush", os.ErrClosed)
+	}
 	if err := p.line.ResetInputBuffer(); err != nil {
 		return p.failed("flush", err)
 	}
@@ -198,11 +211,14 @@ func (p *Port) Flush() error {
 // Close closes the port; a Read or Write under way ends with ErrGone. It may be
 // called more than once.
 func (p *Port) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var errs []error
 	if p.line != nil {
 		// What could not be sent must not keep the close waiting for it.
 		p.line.ResetOutputBuffer()
 		errs = append(errs, p.line.Close())
+		p.line = nil
 	}
 	if p.file != nil {
 		if err := p.file.Close(); !errors.Is(err, os.ErrClosed) {

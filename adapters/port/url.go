@@ -2,8 +2,10 @@ package port
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,14 +30,10 @@ func ParseURL(text string, schemes ...string) (Address, error) {
 		return Address{}, fmt.Errorf("%q is no URL: want one like %q", text, want)
 	}
 	a := Address{Scheme: u.Scheme, Path: u.Path, Mode: DefaultMode()}
-	known := false
-	for _, s := range schemes {
-		known = known || s == u.Scheme
-	}
 	switch {
 	case u.Scheme == "":
 		return Address{}, fmt.Errorf("%q has no scheme: want one like %q", text, want)
-	case !known:
+	case !slices.Contains(schemes, u.Scheme):
 		return Address{}, fmt.Errorf("%q: the scheme %q is none of %s: want one like %q", text, u.Scheme, strings.Join(schemes, ", "), want)
 	case u.Host != "" || u.User != nil:
 		return Address{}, fmt.Errorf("%q: the path of the port begins after a third slash: \"%s:///%s\"", text, u.Scheme, strings.TrimPrefix(strings.TrimPrefix(text, u.Scheme+"://"), "/"))
@@ -50,11 +48,11 @@ func ParseURL(text string, schemes ...string) (Address, error) {
 	if err != nil {
 		return Address{}, fmt.Errorf("%q: after the ? want settings like \"baud=9600&parity=E\"", text)
 	}
-	for key, values := range query {
-		if len(values) > 1 {
-			return Address{}, fmt.Errorf("%q: %s is given %d times", text, key, len(values))
+	for _, key := range slices.Sorted(maps.Keys(query)) {
+		if n := len(query[key]); n > 1 {
+			return Address{}, fmt.Errorf("%q: %s is given %d times", text, key, n)
 		}
-		if err := a.Mode.set(key, values[0]); err != nil {
+		if err := a.Mode.set(key, query[key][0]); err != nil {
 			return Address{}, fmt.Errorf("%q: %w", text, err)
 		}
 	}

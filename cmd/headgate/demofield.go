@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -23,7 +24,7 @@ type field struct {
 	scalePath       string
 
 	meters, inverters *modbussim.Server
-	scale             *port.Pty
+	scale             io.ReadWriteCloser
 	cancel            context.CancelFunc
 	wg                sync.WaitGroup
 }
@@ -43,8 +44,8 @@ func newField(log *slog.Logger) (f *field, err error) {
 	}()
 	mode := port.DefaultMode()
 	mode.Baud = meterBaud
-	var meterLine *port.Pty
-	if f.meterPath, meterLine, err = port.PacedPair(mode); err != nil {
+	var meterLine io.ReadWriteCloser
+	if f.meterPath, meterLine, err = port.Pair(mode); err != nil {
 		return f, err
 	}
 	f.serve(log, "meter", func() error { return f.meters.ServeRTU(ctx, meterLine) })
@@ -55,7 +56,7 @@ func newField(log *slog.Logger) (f *field, err error) {
 	f.inverterAddress = ln.Addr().String()
 	f.serve(log, "inverter", func() error { return f.inverters.ServeTCP(ctx, ln) })
 	mode.Baud = scaleBaud
-	if f.scalePath, f.scale, err = port.PacedPair(mode); err != nil {
+	if f.scalePath, f.scale, err = port.Pair(mode); err != nil {
 		return f, err
 	}
 	f.inverters.Unit(1).SetHolding(200, 100)

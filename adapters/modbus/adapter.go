@@ -1,0 +1,209 @@
+package modbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"headgate/gateway/point"
+)
+
+const (
+	// idleCheck is how often a link on which nothing is due is looked at, so that
+	// a pulled plug is noticed before the next poll.
+	idleCheck = time.Second
+
+	// maxPending writes wait in the adapter; the callers of the others wait outside.
+	maxPending = 64
+
+	// writesInARow go before a poll that is due gets its turn.
+	writesInARow = 8
+)
+
+// Adapter polls the devices of one link, and writes to them. Make one with New.
+type Adapter struct {
+	name      string
+	log       *slog.Logger
+	address   link
+	timeout   time.Duration
+	transport transport
+	units     []*unit
+	devices   []*device
+	reads     []*read
+	counts    counts
+
+	writes chan *write
+
+	// Of Run alone.
+	emit     func(point.Update)
+	pending  []*write      // in the order in which they came
+	reopened bool          // since the last answer
+	down     string        // why the devices have been told to be offline; "" since the last answer
+	trouble  uint64        // failures of the link since then
+	backoff  time.Duration // the last one since then
+
+	mu     sync.Mutex    // guards what follows, and the devices' stats
+	done   chan struct{} // closed when the Run under way ends; nil when there is none
+	isOpen bool
+	reason string
+	opened uint64
+}
+
+// New makes the adapter of one [[modbus]] table, to which SetDefaults has been
+// applied and in which Check has found no fault. It opens nothing.
+func New(cfg Config, log *slog.Logger) (*Adapter, error) {
+	addr, err := parseURL(cfg.URL)
+	if err != nil {
+		return nil, fmt.Errorf("modbus link %q: url %w", cfg.Name, err)
+	}
+	a := &Adapter{name: cfg.Name, log: log.With("link", cfg.Name), address: addr, timeout: cfg.Timeout, writes: make(chan *write)}
+	if addr.host != "" {
+		a.transport = newTCPLink(addr.host, cfg.Delay, &a.counts)
+	} else {
+		a.transport = newRTULink(addr.serial, cfg.Delay, &a.counts)
+	}
+	for _, c := range cfg.Device {
+		if err := a.add(c); err != nil {
+			return nil, fmt.Errorf("modbus link %q: device %q: %w", cfg.Name, c.Name, err)
+		}
+	}
+	return a, nil
+}
+
+func (a *Adapter) add(c Device) error {
+	if c.Unit == nil {
+		return errors.New("it has no unit id")
+	}
+	d := &device{name: c.Name, unit: a.unit(*c.Unit), stats: DeviceStats{Name: c.Name, Unit: *c.Unit}}
+	for _, p := range c.Point {
+		f, err := newField(c, p)
+		if err != nil {
+			return err
+		}
+		if f.interval <= 0 {
+			return fmt.Errorf("point %q: its interval is %v", p.Name, f.interval)
+		}
+		d.fields = append(d.fields, &f)
+	}
+	d.reads = plan(d)
+	d.unit.devices = append(d.unit.devices, d)
+	a.devices = append(a.devices, d)
+	a.reads = append(a.reads, d.reads...)
+	return nil
+}
+
+// unit gives the unit of that id, which is made the first time.
+func (a *Adapter) unit(id byte) *unit {
+	for _, u := range a.units {
+		if u.id == id {
+			return u
+		}
+	}
+	u := &unit{id: id, client: newClient(id, a.transport)}
+	a.units = append(a.units, u)
+	return u
+}
+
+// Name gives the link's name.
+func (a *Adapter) Name() string { return a.name }
+
+// Devices gives the devices with their points, in the order of the config.
+func (a *Adapter) Devices() []point.Device {
+	var all []point.Device
+	for _, d := range a.devices {
+		p := point.Device{Name: d.name}
+		for _, f := range d.fields {
+			p.Points = append(p.Points, point.Info{Name: f.name, Unit: f.unit, Writable: f.writable})
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// Run polls until ctx ends, and returns the error of ctx. A link that is not
+// there is opened again and again. It must not run twice at a time.
+func (a *Adapter) Run(ctx context.Context, emit func(point.Update)) error {
+	a.emit = emit
+	a.reopened, a.down, a.trouble, a.backoff = false, "", 0, 0
+	now := time.Now()
+	for _, r := range a.reads {
+		r.due, r.failing = now, false
+	}
+	for _, u := range a.units {
+		u.forget()
+	}
+	done := make(chan struct{})
+	a.count(func() { a.done = done })
+	defer func() {
+		a.count(func() { a.done = nil })
+		close(done)
+		a.refuseAll("the gateway is stopping")
+	}()
+	for {
+		err := a.opening(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		a.failed(err)
+		if !a.pause(ctx) {
+			return ctx.Err()
+		}
+	}
+}
+
+// serve makes the requests that are due, one after the other, until the link
+// fails or ctx ends.
+func (a *Adapter) serve(ctx context.Context) error {
+	row := 0
+	for ctx.Err() == nil {
+		a.takeWrites()
+		now := time.Now()
+		r, at := next(a.reads)
+		due := r != nil && !at.After(now)
+		w, ready := a.nextWrite(now)
+		var err error
+		switch {
+		case w != nil && (row < writesInARow || !due):
+			row++
+			err = a.doWrite(ctx, w)
+		case due:
+			row = 0
+			err = a.doRead(ctx, r, now)
+		default:
+			wait := idleCheck
+			if r != nil {
+				wait = min(wait, at.Sub(now))
+			}
+			if len(a.pending) > 0 {
+				wait = min(wait, ready.Sub(now))
+			}
+			err = a.idle(ctx, wait)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// idle waits for a write, and looks after the link if none comes.
+func (a *Adapter) idle(ctx context.Context, wait time.Duration) error {
+	writes := a.writes
+	if len(a.pending) >= maxPending {
+		writes = nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case w := <-writes:
+		a.pending = append(a.pending, w)
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+	}
+	return a.exchange(ctx, true, a.transport.check)
+}

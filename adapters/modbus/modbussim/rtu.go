@@ -1,0 +1,127 @@
+package modbussim
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+)
+
+// maxFrame is the longest RTU frame. [MB-RTU 2.5.1]
+const maxFrame = 256
+
+// ServeRTU answers on a serial line, until ctx ends, Close is called, or the
+// line ends. It closes rw, and returns nil or why the line failed, after
+// everything that it has started has ended.
+func (s *Server) ServeRTU(ctx context.Context, rw io.ReadWriteCloser) error {
+	end, err := s.begin(ctx, func() { rw.Close() })
+	if err != nil {
+		rw.Close()
+		return err
+	}
+	defer end()
+	l := s.newLine(rw)
+	defer l.end()
+	var buffer []byte
+	chunk := make([]byte, maxFrame)
+	for {
+		n, err := rw.Read(chunk)
+		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		buffer = l.takeRTU(append(buffer, chunk[:n]...))
+	}
+}
+
+// takeRTU answers the requests in the buffer, and gives what is left of it.
+func (l *line) takeRTU(buffer []byte) []byte {
+	for start := 0; start < len(buffer); {
+		frame := requestAt(buffer[start:])
+		if frame == nil {
+			start++
+			continue
+		}
+		l.answerRTU(frame)
+		buffer = buffer[start+len(frame):]
+		start = 0
+	}
+	return buffer[max(0, len(buffer)-maxFrame):]
+}
+
+// requestAt gives the whole request that b begins with, nil if it begins with none.
+func requestAt(b []byte) []byte {
+	if len(b) < 4 {
+		return nil
+	}
+	length := len(b) // of a function that is not known: all there is
+	switch b[1] {
+	case 1, 2, 3, 4, 5, 6:
+		length = 8
+	case 15, 16:
+		if len(b) < 7 {
+			return nil
+		}
+		length = 9 + int(b[6])
+	}
+	if length > len(b) || length > maxFrame || binary.LittleEndian.Uint16(b[length-2:]) != checksum(b[:length-2]) {
+		return nil
+	}
+	return b[:length]
+}
+
+func (l *line) answerRTU(frame []byte) {
+	id, pdu := frame[0], frame[1:len(frame)-2]
+	if id == 0 {
+		l.broadcast(pdu)
+		return
+	}
+	u := l.server.lookup(id)
+	if u == nil {
+		return
+	}
+	out, f := u.answer(pdu)
+	if out == nil {
+		return
+	}
+	reply := append([]byte{id}, out...)
+	sum := checksum(reply)
+	if f.CorruptCRC {
+		sum ^= 0x5a5a
+	}
+	l.send(binary.LittleEndian.AppendUint16(reply, sum), f)
+}
+
+// broadcast has every unit carry out a write; none answers. [MB-RTU 2.1]
+func (l *line) broadcast(pdu []byte) {
+	l.server.mu.Lock()
+	var units []*Unit
+	for _, u := range l.server.units {
+		units = append(units, u)
+	}
+	l.server.mu.Unlock()
+	for _, u := range units {
+		if parse(pdu).writes {
+			u.answer(pdu)
+		}
+	}
+}
+
+// checksum is the CRC of RTU, whose low byte is sent first. [MB-RTU 2.5.1.2]
+func checksum(b []byte) uint16 {
+	sum := uint16(0xffff)
+	for _, c := range b {
+		sum ^= uint16(c)
+		for range 8 {
+			odd := sum&1 != 0
+			sum >>= 1
+			if odd {
+				sum ^= 0xa001
+			}
+		}
+	}
+	return sum
+}

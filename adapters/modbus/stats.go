@@ -1,0 +1,72 @@
+package modbus
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Stats is one link as it stands. The counts are since the start.
+type Stats struct {
+	Open      bool   // the link is open
+	Reason    string // why it is not; "" when it is, or has not been tried yet
+	Opened    uint64 // how often it was opened
+	Requests  uint64 // sent
+	Answers   uint64 // that came in time, exceptions too
+	Timeouts  uint64 // requests that got none
+	Discarded uint64 // bytes that were not part of an answer: noise, and answers that came late
+	BytesIn   uint64
+	BytesOut  uint64
+	Devices   []DeviceStats // in the order of the config
+}
+
+// DeviceStats is one device as it stands.
+type DeviceStats struct {
+	Name       string
+	Unit       byte
+	Online     bool
+	Reason     string        // why it is not; "" when it is, or nothing is known yet
+	Reads      uint64        // that gave values
+	Failed     uint64        // that did not
+	Exceptions uint64        // of Failed and of writes, those that the device answered with an exception
+	Timeouts   uint64        // of Failed and of writes, those that it did not answer
+	Merged     uint64        // polls that were due before the one before them was done, and were left out
+	Writes     uint64        // that the device has acknowledged
+	LastAnswer time.Time     // zero when there was none
+	RoundTrip  time.Duration // from a request to its answer, averaged over the last ten or so
+}
+
+// counts is what the transport counts.
+type counts struct {
+	requests, answers, timeouts, discarded, bytesIn, bytesOut atomic.Uint64
+}
+
+// Stats gives the link and its devices as they stand. It may be called at any
+// time.
+func (a *Adapter) Stats() Stats {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := Stats{
+		Open: a.isOpen, Reason: a.reason, Opened: a.opened,
+		Requests: a.counts.requests.Load(), Answers: a.counts.answers.Load(), Timeouts: a.counts.timeouts.Load(),
+		Discarded: a.counts.discarded.Load(), BytesIn: a.counts.bytesIn.Load(), BytesOut: a.counts.bytesOut.Load(),
+	}
+	for _, d := range a.devices {
+		s.Devices = append(s.Devices, d.stats)
+	}
+	return s
+}
+
+// count changes what Stats gives.
+func (a *Adapter) count(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f()
+}
+
+// average is the new value of a RoundTrip.
+func average(before, last time.Duration) time.Duration {
+	if before == 0 {
+		return last
+	}
+	return before + (last-before)/10
+}
