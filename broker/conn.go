@@ -385,7 +385,8 @@ const maxBatchBytes = 256 << 10
 // reader cuts a connection's bytes into packets.
 type reader struct {
 	nc         net.Conn
-	max        int // a larger packet is refused
+	max        int            // a larger packet is refused
+	version    packet.Version // of the connection, 0 before its CONNECT
 	buf        []byte
 	start, end int
 	need       int // bytes of the packet at start, when it is not whole yet
@@ -418,7 +419,7 @@ const readRoom = 16 << 10
 // next gives the next packet that is there as a whole; it aliases the buffer
 // until the next fill.
 func (r *reader) next() (h packet.Header, body []byte, ok bool, err error) {
-	h, err = packet.ParseHeader(r.buf[r.start:r.end])
+	h, err = packet.ParseHeaderOf(r.version, r.buf[r.start:r.end])
 	if errors.Is(err, packet.ErrIncomplete) {
 		r.need = 0
 		return h, nil, false, nil

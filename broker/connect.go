@@ -20,7 +20,7 @@ func (c *conn) handshake(r *reader) error {
 	if err != nil {
 		return err
 	}
-	c.version = p.Version
+	c.version, r.version = p.Version, p.Version
 	c.clientID = string(p.ClientID)
 	now := time.Now()
 	assigned := c.clientID == ""

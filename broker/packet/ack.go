@@ -1,9 +1,6 @@
 package packet
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "encoding/binary"
 
 // Ack is a PUBACK, PUBREC, PUBREL or PUBCOMP. [MQTT 3.4 to 3.7]
 type Ack struct {
@@ -15,7 +12,7 @@ type Ack struct {
 
 // Decode reads the body of the one of the four that t says.
 func (p *Ack) Decode(v Version, t Type, b []byte) (err error) {
-	d := body{t, b}
+	d := body{t, v, b}
 	p.Type, p.Reason = t, Success
 	p.Properties.Reset()
 	if p.PacketID, err = d.packetID(); err != nil {
@@ -28,7 +25,7 @@ func (p *Ack) Decode(v Version, t Type, b []byte) (err error) {
 	reason, _ := d.byte("reason code")
 	p.Reason = ReasonCode(reason)
 	if !p.Reason.allowed(t) {
-		return malformed("MQTT-3.4.2-1", t, fmt.Sprintf("reason code 0x%02x", reason))
+		return reasonFault(v, t, p.Reason)
 	}
 	if len(d.b) == 0 {
 		return nil

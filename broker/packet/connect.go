@@ -42,10 +42,13 @@ const (
 // p.Version is what the client asked for.
 func (p *Connect) Decode(b []byte) error {
 	*p = Connect{Properties: p.Properties, Will: Will{Properties: p.Will.Properties}}
-	d := body{CONNECT, b}
+	p.Properties.Reset()
+	p.Will.Properties.Reset()
+	d := body{CONNECT, V5, b}
 	if err := p.decodeVersion(&d); err != nil {
 		return err
 	}
+	d.v = p.Version
 	flags, err := d.byte("flags")
 	if err != nil {
 		return err
@@ -60,7 +63,7 @@ func (p *Connect) Decode(b []byte) error {
 		return err
 	}
 	if p.Properties.Has(PropAuthData) && !p.Properties.Has(PropAuthMethod) {
-		return protocolError("MQTT-3.1.2.11.10", CONNECT, "authentication data without a method")
+		return protocolError("MQTT 3.1.2.11.10", CONNECT, "authentication data without a method")
 	}
 	if p.ClientID, err = d.string("client identifier"); err != nil { // [MQTT-3.1.3-4]
 		return err
@@ -70,17 +73,27 @@ func (p *Connect) Decode(b []byte) error {
 			return err
 		}
 	}
+	p.dropMissing(&d)
 	if p.HasUsername {
 		if p.Username, err = d.string("user name"); err != nil { // [MQTT-3.1.3-12]
 			return err
 		}
 	}
+	p.dropMissing(&d)
 	if p.HasPassword {
 		if p.Password, err = d.binary("password"); err != nil {
 			return err
 		}
 	}
 	return d.end()
+}
+
+// dropMissing lets 3.1's remaining length win over its flags: a user name or
+// password that is announced but not there was not sent. [MQTT 3.1, 3.1]
+func (p *Connect) dropMissing(d *body) {
+	if p.Version == V31 && len(d.b) == 0 {
+		p.HasUsername, p.HasPassword = p.Username != nil, false
+	}
 }
 
 // decodeVersion reads protocol name and level. [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT3-3.1.2-2]
@@ -109,19 +122,24 @@ func (p *Connect) decodeVersion(d *body) error {
 }
 
 func (p *Connect) decodeFlags(flags byte) error {
-	if flags&1 != 0 {
-		return malformed("MQTT-3.1.2-3", CONNECT, "the reserved flag is set")
+	if flags&1 != 0 && p.Version != V31 { // 3.1 does not use the bit
+		return malformed(p.Version.clause("MQTT-3.1.2-3", "MQTT3-3.1.2-3"), CONNECT, "the reserved flag is set")
 	}
 	p.CleanStart = flags&flagCleanStart != 0
 	p.HasWill = flags&flagWill != 0
-	p.Will.QoS, p.Will.Retain = flags>>3&3, flags&flagWillRetain != 0
+	if p.HasWill || p.Version != V31 { // 3.1 disregards them without a will
+		p.Will.QoS, p.Will.Retain = flags>>3&3, flags&flagWillRetain != 0
+	}
 	p.HasUsername, p.HasPassword = flags&flagUsername != 0, flags&flagPassword != 0
+	v := p.Version
 	switch {
-	case !p.HasWill && (p.Will.QoS != 0 || p.Will.Retain):
-		return malformed("MQTT-3.1.2-11", CONNECT, "will QoS or retain without a will")
+	case !p.HasWill && p.Will.QoS != 0:
+		return malformed(v.clause("MQTT-3.1.2-11", "MQTT3-3.1.2-13"), CONNECT, "will QoS without a will")
+	case !p.HasWill && p.Will.Retain:
+		return malformed(v.clause("MQTT-3.1.2-13", "MQTT3-3.1.2-15"), CONNECT, "will retain without a will")
 	case p.Will.QoS == 3:
-		return malformed("MQTT-3.1.2-12", CONNECT, "will QoS 3")
-	case p.HasPassword && !p.HasUsername && p.Version != V5:
+		return malformed(v.clause("MQTT-3.1.2-12", "MQTT3-3.1.2-14"), CONNECT, "will QoS 3")
+	case p.HasPassword && !p.HasUsername && v != V5:
 		return malformed("MQTT3-3.1.2-22", CONNECT, "a password without a user name")
 	}
 	return nil
@@ -134,8 +152,12 @@ func (p *Connect) decodeWill(d *body) (err error) {
 	if p.Will.Topic, err = d.string("will topic"); err != nil { // [MQTT-3.1.3-11]
 		return err
 	}
-	if len(p.Will.Topic) == 0 || hasWildcard(p.Will.Topic) {
-		return &Error{Reason: TopicNameInvalid, Clause: "MQTT-3.1.3-11", Text: fmt.Sprintf("CONNECT: will topic %.100q", p.Will.Topic)}
+	if len(p.Will.Topic) == 0 {
+		return &Error{Reason: TopicNameInvalid, Clause: d.v.clause("MQTT-4.7.3-1", "MQTT3-4.7.3-1"), Text: "CONNECT: will topic is empty"}
+	}
+	if hasWildcard(p.Will.Topic) {
+		return &Error{Reason: TopicNameInvalid, Clause: d.v.clause("MQTT-4.7.0-1", "MQTT3-4.7.1-1"),
+			Text: fmt.Sprintf("CONNECT: will topic %.100q has a wildcard", p.Will.Topic)}
 	}
 	p.Will.Payload, err = d.binary("will payload")
 	return err
@@ -202,7 +224,7 @@ type Connack struct {
 
 // Decode reads the body of a CONNACK.
 func (p *Connack) Decode(v Version, b []byte) error {
-	d := body{CONNACK, b}
+	d := body{CONNACK, v, b}
 	flags, err := d.byte("flags")
 	if err != nil {
 		return err
@@ -211,18 +233,18 @@ func (p *Connack) Decode(v Version, b []byte) error {
 	if err != nil {
 		return err
 	}
+	if v == V31 {
+		flags = 0 // 3.1 does not use the byte
+	}
 	p.SessionPresent, p.Reason = flags&1 != 0, ReasonCode(reason)
 	switch {
 	case flags&^1 != 0:
-		return malformed("MQTT-3.2.2-1", CONNACK, "reserved flags are set")
+		return malformed(v.clause("MQTT-3.2.2-1", "MQTT3 3.2.2.1"), CONNACK, "reserved flags are set")
 	case p.SessionPresent && p.Reason != Success:
-		return protocolError("MQTT-3.2.2-6", CONNACK, "session present with a refusal")
+		return protocolError(v.clause("MQTT-3.2.2-6", "MQTT3-3.2.2-4"), CONNACK, "session present with a refusal")
+	// A server without 5.0 may refuse it with 5.0's code in 3.1.1's format.
 	case v == V5 && !p.Reason.allowed(CONNACK), v != V5 && p.Reason > ConnectNotAuthorized && p.Reason != UnsupportedProtocolVersion:
-		return malformed("MQTT-3.2.2-8", CONNACK, fmt.Sprintf("reason code 0x%02x", reason))
-	}
-	if v == V5 && len(d.b) == 0 && p.Reason.Failed() {
-		p.Properties.Reset() // a refusal in the form of 3.1.1: lenient, so that its reason is seen
-		return nil
+		return reasonFault(v, CONNACK, p.Reason)
 	}
 	if err := d.properties(&p.Properties, v, CONNACK); err != nil {
 		return err

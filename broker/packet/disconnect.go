@@ -1,7 +1,5 @@
 package packet
 
-import "fmt"
-
 // Disconnect is a DISCONNECT. [MQTT 3.14]
 type Disconnect struct {
 	Reason     ReasonCode // always NormalDisconnection in 3.x
@@ -27,13 +25,13 @@ type Auth struct {
 // Decode reads the body of an AUTH.
 func (p *Auth) Decode(v Version, b []byte) error {
 	if v != V5 {
-		return malformed("MQTT3-2.2.1", AUTH, "packet type 15 before 5.0")
+		return malformed("MQTT3 2.2.1", AUTH, "packet type 15 before 5.0")
 	}
 	if err := decodeReason(v, AUTH, b, &p.Reason, &p.Properties); err != nil {
 		return err
 	}
 	if len(b) > 0 && !p.Properties.Has(PropAuthMethod) {
-		return protocolError("MQTT-3.15.2.2.2", AUTH, "no authentication method")
+		return protocolError("MQTT 3.15.2.2.2", AUTH, "no authentication method")
 	}
 	return nil
 }
@@ -46,7 +44,7 @@ func (p *Auth) Append(dst []byte, v Version) []byte {
 // decodeReason reads the body of a DISCONNECT or AUTH, whose parts may be left
 // out from the end. [MQTT 3.14.2.1] [MQTT 3.15.2.1]
 func decodeReason(v Version, t Type, b []byte, reason *ReasonCode, props *Properties) error {
-	d := body{t, b}
+	d := body{t, v, b}
 	*reason = Success
 	props.Reset()
 	if v != V5 || len(b) == 0 {
@@ -55,7 +53,7 @@ func decodeReason(v Version, t Type, b []byte, reason *ReasonCode, props *Proper
 	c, _ := d.byte("reason code")
 	*reason = ReasonCode(c)
 	if !reason.allowed(t) {
-		return malformed("MQTT-3.14.2-1", t, fmt.Sprintf("reason code 0x%02x", c))
+		return reasonFault(v, t, *reason)
 	}
 	if len(d.b) == 0 {
 		return nil

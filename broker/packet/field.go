@@ -19,6 +19,8 @@ func field(b []byte) (v []byte, n int) {
 	return b[2 : 2+size : 2+size], 2 + size
 }
 
+// appendField appends v with its length. That v is not longer than 65,535 bytes
+// is the caller's to see to. [MQTT-4.7.3-3]
 func appendField(dst, v []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(dst, uint16(len(v))), v...)
 }
@@ -34,6 +36,14 @@ func validString(b []byte) bool {
 	return true
 }
 
+// stringFault is the error for what validString refused.
+func stringFault(v Version, t Type, what string, b []byte) *Error {
+	if utf8.Valid(b) {
+		return malformed(v.clause("MQTT-1.5.4-2", "MQTT3-1.5.3-2"), t, what+" has U+0000 in it")
+	}
+	return malformed(v.clause("MQTT-1.5.4-1", "MQTT3-1.5.3-1"), t, what+" is not UTF-8")
+}
+
 // hasWildcard says whether a topic name has a wildcard in it. [MQTT-3.3.2-2]
 func hasWildcard(b []byte) bool {
 	return bytes.IndexByte(b, '+') >= 0 || bytes.IndexByte(b, '#') >= 0
@@ -42,6 +52,7 @@ func hasWildcard(b []byte) bool {
 // body reads a packet's body from front to end.
 type body struct {
 	t Type
+	v Version // of the connection
 	b []byte
 }
 
@@ -67,7 +78,7 @@ func (d *body) uint16(what string) (uint16, error) {
 func (d *body) packetID() (uint16, error) {
 	id, err := d.uint16("packet identifier")
 	if err == nil && id == 0 {
-		return 0, protocolError("MQTT-2.2.1-3", d.t, "packet identifier is 0")
+		return 0, protocolError(d.v.clause("MQTT-2.2.1-3", "MQTT3-2.3.1-1"), d.t, "packet identifier is 0")
 	}
 	return id, err
 }
@@ -84,7 +95,7 @@ func (d *body) binary(what string) ([]byte, error) {
 func (d *body) string(what string) ([]byte, error) {
 	v, err := d.binary(what)
 	if err == nil && !validString(v) {
-		return nil, malformed("MQTT-1.5.4-1", d.t, what+" is not UTF-8")
+		return nil, stringFault(d.v, d.t, what, v)
 	}
 	return v, err
 }

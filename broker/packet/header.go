@@ -5,7 +5,9 @@
 // and the bridge, which is a client.
 //
 // Decode checks all that a packet alone can be blamed for, and says so in an
-// *Error with reason code and clause. Decoded byte slices alias the input.
+// *Error with reason code and clause. Decoded byte slices alias the input; what
+// a failed Decode leaves behind means nothing. Append checks nothing: fields of
+// at most 65,535 bytes and packets of at most MaxRemaining are the caller's duty.
 package packet
 
 import (
@@ -87,32 +89,40 @@ var ErrIncomplete = errors.New("packet incomplete")
 
 // ParseHeader reads the fixed header at the start of b. It gives ErrIncomplete
 // when b does not hold all of it, and an *Error when it cannot be one.
-func ParseHeader(b []byte) (Header, error) {
+func ParseHeader(b []byte) (Header, error) { return ParseHeaderOf(V5, b) }
+
+// ParseHeaderOf is ParseHeader for a connection whose version is known. What
+// differs is 3.1, where PUBREL, SUBSCRIBE and UNSUBSCRIBE have DUP set when they
+// are sent again. [MQTT 3.1, 2.1]
+func ParseHeaderOf(v Version, b []byte) (Header, error) {
 	if len(b) < 1 {
 		return Header{}, ErrIncomplete
 	}
 	h := Header{Type: Type(b[0] >> 4), Flags: b[0] & 0x0f}
 	if h.Type == 0 {
-		return h, malformed("MQTT-2.1.2", h.Type, "not a packet type")
+		return h, malformed(v.clause("MQTT 2.1.2", "MQTT3 2.2.1"), h.Type, "not a packet type")
 	}
-	// [MQTT-2.1.3-1] [MQTT3-2.2.2-2]
-	if want := fixedFlags(h.Type); h.Type != PUBLISH && h.Flags != want {
-		return h, malformed("MQTT-2.1.3-1", h.Type, "fixed header flags are "+binary4(h.Flags)+", not "+binary4(want))
+	if want := fixedFlags(h.Type); h.Type != PUBLISH && h.Flags != want &&
+		!(v == V31 && want != 0 && h.Flags == want|flagDup) {
+		return h, malformed(v.clause("MQTT-2.1.3-1", "MQTT3-2.2.2-2"), h.Type, "fixed header flags are "+binary4(h.Flags)+", not "+binary4(want))
 	}
 	if len(b) < 2 {
 		return h, ErrIncomplete
 	}
-	v, n := uvarint(b[1:])
+	remaining, n := uvarint(b[1:])
 	switch {
 	case n == 0:
 		return h, ErrIncomplete
 	case n < 0:
-		return h, malformed("MQTT-1.5.5-1", h.Type, "remaining length is malformed")
+		return h, malformed(v.clause("MQTT-1.5.5-1", "MQTT3 2.2.3"), h.Type, "remaining length is malformed")
 	}
-	h.Remaining, h.Size = int(v), 1+n
+	h.Remaining, h.Size = int(remaining), 1+n
 	return h, nil
 }
 
+const flagDup = 0b1000
+
+// fixedFlags gives the flags of the packets in which they are fixed.
 func fixedFlags(t Type) byte {
 	switch t {
 	case PUBREL, SUBSCRIBE, UNSUBSCRIBE:
@@ -189,7 +199,11 @@ func AppendPingresp(dst []byte) []byte { return append(dst, byte(PINGRESP)<<4, 0
 // DecodeEmpty checks the body of a PINGREQ or PINGRESP, which is empty.
 func DecodeEmpty(t Type, body []byte) error {
 	if len(body) != 0 {
-		return malformed("MQTT-3.12.1", t, "has a body")
+		clause := "MQTT 3.12"
+		if t == PINGRESP {
+			clause = "MQTT 3.13"
+		}
+		return malformed(clause, t, "has a body")
 	}
 	return nil
 }

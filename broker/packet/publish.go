@@ -19,20 +19,21 @@ type Publish struct {
 // Decode reads the body of a PUBLISH; flags are those of its fixed header. A
 // Publish that is used again allocates nothing.
 func (p *Publish) Decode(v Version, flags byte, b []byte) (err error) {
-	p.Dup, p.QoS, p.Retain = flags&8 != 0, flags>>1&3, flags&1 != 0
+	p.Dup, p.QoS, p.Retain = flags&flagDup != 0, flags>>1&3, flags&1 != 0
 	p.PacketID = 0
 	switch {
 	case p.QoS == 3:
-		return malformed("MQTT-3.3.1-4", PUBLISH, "QoS 3")
+		return malformed(v.clause("MQTT-3.3.1-4", "MQTT3-3.3.1-4"), PUBLISH, "QoS 3")
 	case p.QoS == 0 && p.Dup:
-		return malformed("MQTT-3.3.1-2", PUBLISH, "DUP at QoS 0")
+		return malformed(v.clause("MQTT-3.3.1-2", "MQTT3-3.3.1-2"), PUBLISH, "DUP at QoS 0")
 	}
-	d := body{PUBLISH, b}
+	d := body{PUBLISH, v, b}
 	if p.Topic, err = d.string("topic name"); err != nil {
 		return err
 	}
 	if hasWildcard(p.Topic) {
-		return &Error{Reason: TopicNameInvalid, Clause: "MQTT-3.3.2-2", Text: fmt.Sprintf("PUBLISH: topic name %.100q has a wildcard", p.Topic)}
+		return &Error{Reason: TopicNameInvalid, Clause: v.clause("MQTT-3.3.2-2", "MQTT3-3.3.2-2"),
+			Text: fmt.Sprintf("PUBLISH: topic name %.100q has a wildcard", p.Topic)}
 	}
 	if p.QoS > 0 {
 		if p.PacketID, err = d.packetID(); err != nil {
@@ -43,7 +44,7 @@ func (p *Publish) Decode(v Version, flags byte, b []byte) (err error) {
 		return err
 	}
 	if len(p.Topic) == 0 && !p.Properties.Has(PropTopicAlias) {
-		return protocolError("MQTT-4.7.3-1", PUBLISH, "topic name is empty")
+		return protocolError(v.clause("MQTT-4.7.3-1", "MQTT3-4.7.3-1"), PUBLISH, "topic name is empty")
 	}
 	p.Payload = d.b
 	return nil
@@ -61,7 +62,7 @@ func (p *Publish) Append(dst []byte, v Version) []byte {
 	}
 	flags := p.QoS << 1
 	if p.Dup {
-		flags |= 8
+		flags |= flagDup
 	}
 	if p.Retain {
 		flags |= 1

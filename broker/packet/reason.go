@@ -65,34 +65,61 @@ const (
 	SubscribeFailure                      = UnspecifiedError // in a 3.1.1 SUBACK
 )
 
-var reasonNames = map[ReasonCode]string{
-	Success: "success", GrantedQoS1: "granted QoS 1", GrantedQoS2: "granted QoS 2",
-	DisconnectWithWillMessage: "disconnect with will message", NoMatchingSubscribers: "no matching subscribers",
-	NoSubscriptionExisted: "no subscription existed", ContinueAuthentication: "continue authentication",
-	ReAuthenticate: "re-authenticate", UnspecifiedError: "unspecified error", MalformedPacket: "malformed packet",
-	ProtocolError: "protocol error", ImplementationSpecificError: "implementation specific error",
-	UnsupportedProtocolVersion: "unsupported protocol version", ClientIdentifierNotValid: "client identifier not valid",
-	BadUserNameOrPassword: "bad user name or password", NotAuthorized: "not authorized",
-	ServerUnavailable: "server unavailable", ServerBusy: "server busy", Banned: "banned",
-	ServerShuttingDown: "server shutting down", BadAuthenticationMethod: "bad authentication method",
-	KeepAliveTimeout: "keep alive timeout", SessionTakenOver: "session taken over",
-	TopicFilterInvalid: "topic filter invalid", TopicNameInvalid: "topic name invalid",
-	PacketIdentifierInUse: "packet identifier in use", PacketIdentifierNotFound: "packet identifier not found",
-	ReceiveMaximumExceeded: "receive maximum exceeded", TopicAliasInvalid: "topic alias invalid",
-	PacketTooLarge: "packet too large", MessageRateTooHigh: "message rate too high", QuotaExceeded: "quota exceeded",
-	AdministrativeAction: "administrative action", PayloadFormatInvalid: "payload format invalid",
-	RetainNotSupported: "retain not supported", QoSNotSupported: "QoS not supported",
-	UseAnotherServer: "use another server", ServerMoved: "server moved",
-	SharedSubscriptionsNotSupported: "shared subscriptions not supported",
-	ConnectionRateExceeded:          "connection rate exceeded", MaximumConnectTime: "maximum connect time",
-	SubscriptionIdentifiersNotSupported: "subscription identifiers not supported",
-	WildcardSubscriptionsNotSupported:   "wildcard subscriptions not supported",
+// reasonTable says of each reason code its name, and in which packets it may
+// stand. [MQTT 2.4, table 2-6]
+var reasonTable = [...]struct {
+	name string
+	in   uint32
+}{
+	Success:                             {"success", in(CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, DISCONNECT, AUTH)},
+	GrantedQoS1:                         {"granted QoS 1", in(SUBACK)},
+	GrantedQoS2:                         {"granted QoS 2", in(SUBACK)},
+	DisconnectWithWillMessage:           {"disconnect with will message", in(DISCONNECT)},
+	NoMatchingSubscribers:               {"no matching subscribers", in(PUBACK, PUBREC)},
+	NoSubscriptionExisted:               {"no subscription existed", in(UNSUBACK)},
+	ContinueAuthentication:              {"continue authentication", in(AUTH)},
+	ReAuthenticate:                      {"re-authenticate", in(AUTH)},
+	UnspecifiedError:                    {"unspecified error", in(CONNACK, PUBACK, PUBREC, SUBACK, UNSUBACK, DISCONNECT)},
+	MalformedPacket:                     {"malformed packet", in(CONNACK, DISCONNECT)},
+	ProtocolError:                       {"protocol error", in(CONNACK, DISCONNECT)},
+	ImplementationSpecificError:         {"implementation specific error", in(CONNACK, PUBACK, PUBREC, SUBACK, UNSUBACK, DISCONNECT)},
+	UnsupportedProtocolVersion:          {"unsupported protocol version", in(CONNACK)},
+	ClientIdentifierNotValid:            {"client identifier not valid", in(CONNACK)},
+	BadUserNameOrPassword:               {"bad user name or password", in(CONNACK)},
+	NotAuthorized:                       {"not authorized", in(CONNACK, PUBACK, PUBREC, SUBACK, UNSUBACK, DISCONNECT)},
+	ServerUnavailable:                   {"server unavailable", in(CONNACK)},
+	ServerBusy:                          {"server busy", in(CONNACK, DISCONNECT)},
+	Banned:                              {"banned", in(CONNACK)},
+	ServerShuttingDown:                  {"server shutting down", in(DISCONNECT)},
+	BadAuthenticationMethod:             {"bad authentication method", in(CONNACK, DISCONNECT)},
+	KeepAliveTimeout:                    {"keep alive timeout", in(DISCONNECT)},
+	SessionTakenOver:                    {"session taken over", in(DISCONNECT)},
+	TopicFilterInvalid:                  {"topic filter invalid", in(SUBACK, UNSUBACK, DISCONNECT)},
+	TopicNameInvalid:                    {"topic name invalid", in(CONNACK, PUBACK, PUBREC, DISCONNECT)},
+	PacketIdentifierInUse:               {"packet identifier in use", in(PUBACK, PUBREC, SUBACK, UNSUBACK)},
+	PacketIdentifierNotFound:            {"packet identifier not found", in(PUBREL, PUBCOMP)},
+	ReceiveMaximumExceeded:              {"receive maximum exceeded", in(DISCONNECT)},
+	TopicAliasInvalid:                   {"topic alias invalid", in(DISCONNECT)},
+	PacketTooLarge:                      {"packet too large", in(CONNACK, DISCONNECT)},
+	MessageRateTooHigh:                  {"message rate too high", in(DISCONNECT)},
+	QuotaExceeded:                       {"quota exceeded", in(CONNACK, PUBACK, PUBREC, SUBACK, DISCONNECT)},
+	AdministrativeAction:                {"administrative action", in(DISCONNECT)},
+	PayloadFormatInvalid:                {"payload format invalid", in(CONNACK, PUBACK, PUBREC, DISCONNECT)},
+	RetainNotSupported:                  {"retain not supported", in(CONNACK, DISCONNECT)},
+	QoSNotSupported:                     {"QoS not supported", in(CONNACK, DISCONNECT)},
+	UseAnotherServer:                    {"use another server", in(CONNACK, DISCONNECT)},
+	ServerMoved:                         {"server moved", in(CONNACK, DISCONNECT)},
+	SharedSubscriptionsNotSupported:     {"shared subscriptions not supported", in(SUBACK, DISCONNECT)},
+	ConnectionRateExceeded:              {"connection rate exceeded", in(CONNACK, DISCONNECT)},
+	MaximumConnectTime:                  {"maximum connect time", in(DISCONNECT)},
+	SubscriptionIdentifiersNotSupported: {"subscription identifiers not supported", in(SUBACK, DISCONNECT)},
+	WildcardSubscriptionsNotSupported:   {"wildcard subscriptions not supported", in(SUBACK, DISCONNECT)},
 }
 
 // String gives the specification's words; an unknown code by its number.
 func (r ReasonCode) String() string {
-	if s, ok := reasonNames[r]; ok {
-		return s
+	if int(r) < len(reasonTable) && reasonTable[r].name != "" {
+		return reasonTable[r].name
 	}
 	return fmt.Sprintf("reason code 0x%02x", byte(r))
 }
@@ -118,54 +145,33 @@ func (r ReasonCode) V3() ReasonCode {
 	return 0
 }
 
-// allowed says whether a reason code may stand in a packet of type t.
-// [MQTT-3.2.2-8] [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1]
-// [MQTT-3.9.3-2] [MQTT-3.11.3-2] [MQTT-3.14.2-1] [MQTT-3.15.2-1]
+// allowed says whether a reason code may stand in a packet of type t in 5.0.
 func (r ReasonCode) allowed(t Type) bool {
+	return int(r) < len(reasonTable) && reasonTable[r].in&(1<<t) != 0
+}
+
+// reasonFault is the error for a reason code that may not stand in the packet.
+func reasonFault(v Version, t Type, r ReasonCode) *Error {
+	clause := ""
 	switch t {
 	case CONNACK:
-		switch r {
-		case Success, UnspecifiedError, MalformedPacket, ProtocolError, ImplementationSpecificError,
-			UnsupportedProtocolVersion, ClientIdentifierNotValid, BadUserNameOrPassword, NotAuthorized,
-			ServerUnavailable, ServerBusy, Banned, BadAuthenticationMethod, TopicNameInvalid, PacketTooLarge,
-			QuotaExceeded, PayloadFormatInvalid, RetainNotSupported, QoSNotSupported, UseAnotherServer,
-			ServerMoved, ConnectionRateExceeded:
-			return true
-		}
-	case PUBACK, PUBREC:
-		switch r {
-		case Success, NoMatchingSubscribers, UnspecifiedError, ImplementationSpecificError, NotAuthorized,
-			TopicNameInvalid, PacketIdentifierInUse, QuotaExceeded, PayloadFormatInvalid:
-			return true
-		}
-	case PUBREL, PUBCOMP:
-		return r == Success || r == PacketIdentifierNotFound
+		clause = v.clause("MQTT-3.2.2-8", "MQTT3 3.2.2.3")
+	case PUBACK:
+		clause = "MQTT-3.4.2-1"
+	case PUBREC:
+		clause = "MQTT-3.5.2-1"
+	case PUBREL:
+		clause = "MQTT-3.6.2-1"
+	case PUBCOMP:
+		clause = "MQTT-3.7.2-1"
 	case SUBACK:
-		switch r {
-		case GrantedQoS0, GrantedQoS1, GrantedQoS2, UnspecifiedError, ImplementationSpecificError, NotAuthorized,
-			TopicFilterInvalid, PacketIdentifierInUse, QuotaExceeded, SharedSubscriptionsNotSupported,
-			SubscriptionIdentifiersNotSupported, WildcardSubscriptionsNotSupported:
-			return true
-		}
+		clause = v.clause("MQTT-3.9.3-2", "MQTT3-3.9.3-2")
 	case UNSUBACK:
-		switch r {
-		case Success, NoSubscriptionExisted, UnspecifiedError, ImplementationSpecificError, NotAuthorized,
-			TopicFilterInvalid, PacketIdentifierInUse:
-			return true
-		}
+		clause = "MQTT-3.11.3-2"
 	case DISCONNECT:
-		switch r {
-		case NormalDisconnection, DisconnectWithWillMessage, UnspecifiedError, MalformedPacket, ProtocolError,
-			ImplementationSpecificError, NotAuthorized, ServerBusy, ServerShuttingDown, KeepAliveTimeout,
-			SessionTakenOver, TopicFilterInvalid, TopicNameInvalid, ReceiveMaximumExceeded, TopicAliasInvalid,
-			PacketTooLarge, MessageRateTooHigh, QuotaExceeded, AdministrativeAction, PayloadFormatInvalid,
-			RetainNotSupported, QoSNotSupported, UseAnotherServer, ServerMoved, SharedSubscriptionsNotSupported,
-			ConnectionRateExceeded, MaximumConnectTime, SubscriptionIdentifiersNotSupported,
-			WildcardSubscriptionsNotSupported:
-			return true
-		}
+		clause = "MQTT-3.14.2-1"
 	case AUTH:
-		return r == Success || r == ContinueAuthentication || r == ReAuthenticate
+		clause = "MQTT-3.15.2-1"
 	}
-	return false
+	return malformed(clause, t, fmt.Sprintf("reason code 0x%02x", byte(r)))
 }

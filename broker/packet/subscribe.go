@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 )
@@ -28,7 +29,7 @@ const (
 
 // Decode reads the body of a SUBSCRIBE.
 func (p *Subscribe) Decode(v Version, b []byte) (err error) {
-	d := body{SUBSCRIBE, b}
+	d := body{SUBSCRIBE, v, b}
 	p.Subscriptions = p.Subscriptions[:0]
 	if p.PacketID, err = d.packetID(); err != nil {
 		return err
@@ -51,7 +52,7 @@ func (p *Subscribe) Decode(v Version, b []byte) (err error) {
 		p.Subscriptions = append(p.Subscriptions, s)
 	}
 	if len(p.Subscriptions) == 0 {
-		return protocolError("MQTT-3.8.3-2", SUBSCRIBE, "no topic filter")
+		return protocolError(v.clause("MQTT-3.8.3-2", "MQTT3-3.8.3-3"), SUBSCRIBE, "no topic filter")
 	}
 	return nil
 }
@@ -59,17 +60,24 @@ func (p *Subscribe) Decode(v Version, b []byte) (err error) {
 func (s *Subscription) options(v Version, o byte) error {
 	s.QoS = o & 3
 	reserved := o &^ 3
-	if v == V5 {
+	switch v {
+	case V31:
+		reserved = 0 // 3.1 does not use them
+	case V5:
 		s.NoLocal, s.RetainAsPublished, s.RetainHandling = o&optionNoLocal != 0, o&optionRetainAsPublished != 0, o>>4&3
 		reserved = o >> 6
 	}
 	switch {
 	case reserved != 0:
-		return malformed("MQTT-3.8.3-5", SUBSCRIBE, fmt.Sprintf("reserved bits in the options 0x%02x", o))
+		return malformed(v.clause("MQTT-3.8.3-5", "MQTT3-3.8.3-4"), SUBSCRIBE, fmt.Sprintf("reserved bits in the options 0x%02x", o))
+	case s.QoS == 3 && v != V5:
+		return malformed("MQTT3-3.8.3-4", SUBSCRIBE, "QoS 3")
 	case s.QoS == 3:
-		return malformed("MQTT-3.8.3-5", SUBSCRIBE, "QoS 3")
+		return protocolError("MQTT 3.8.3.1", SUBSCRIBE, "QoS 3")
 	case s.RetainHandling == 3:
-		return protocolError("MQTT-3.8.3.1", SUBSCRIBE, "retain handling 3")
+		return protocolError("MQTT 3.8.3.1", SUBSCRIBE, "retain handling 3")
+	case s.NoLocal && bytes.HasPrefix(s.Filter, []byte("$share/")):
+		return protocolError("MQTT-3.8.3-4", SUBSCRIBE, "no local on a shared subscription")
 	}
 	return nil
 }
@@ -77,7 +85,7 @@ func (s *Subscription) options(v Version, o byte) error {
 // Append appends the packet.
 func (p *Subscribe) Append(dst []byte, v Version) []byte {
 	return appendFramed(dst, SUBSCRIBE, func(dst []byte) []byte {
-		dst = p.appendHead(dst, v)
+		dst = appendHead(dst, v, p.PacketID, &p.Properties)
 		for _, s := range p.Subscriptions {
 			o := s.QoS
 			if v == V5 {
@@ -95,10 +103,7 @@ func (p *Subscribe) Append(dst []byte, v Version) []byte {
 	})
 }
 
-func (p *Subscribe) appendHead(dst []byte, v Version) []byte {
-	return appendHead(dst, v, p.PacketID, &p.Properties)
-}
-
+// appendHead appends what stands before the payload of the four.
 func appendHead(dst []byte, v Version, id uint16, props *Properties) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, id)
 	if v == V5 {
@@ -135,7 +140,7 @@ type Unsubscribe struct {
 
 // Decode reads the body of an UNSUBSCRIBE.
 func (p *Unsubscribe) Decode(v Version, b []byte) (err error) {
-	d := body{UNSUBSCRIBE, b}
+	d := body{UNSUBSCRIBE, v, b}
 	p.Filters = p.Filters[:0]
 	if p.PacketID, err = d.packetID(); err != nil {
 		return err
@@ -151,7 +156,7 @@ func (p *Unsubscribe) Decode(v Version, b []byte) (err error) {
 		p.Filters = append(p.Filters, f)
 	}
 	if len(p.Filters) == 0 {
-		return protocolError("MQTT-3.10.3-2", UNSUBSCRIBE, "no topic filter")
+		return protocolError(v.clause("MQTT-3.10.3-2", "MQTT3-3.10.3-2"), UNSUBSCRIBE, "no topic filter")
 	}
 	return nil
 }
@@ -199,7 +204,7 @@ func appendReasons(dst []byte, rs []ReasonCode) []byte {
 
 // decodeReasons reads the body of a SUBACK or UNSUBACK.
 func decodeReasons(v Version, t Type, b []byte, id *uint16, props *Properties, reasons *[]ReasonCode) (err error) {
-	d := body{t, b}
+	d := body{t, v, b}
 	*reasons = (*reasons)[:0]
 	if *id, err = d.packetID(); err != nil {
 		return err
@@ -213,12 +218,16 @@ func decodeReasons(v Version, t Type, b []byte, id *uint16, props *Properties, r
 	for _, c := range d.b {
 		r := ReasonCode(c)
 		if v == V5 && !r.allowed(t) || v != V5 && r > GrantedQoS2 && r != SubscribeFailure {
-			return malformed("MQTT-3.9.3-2", t, fmt.Sprintf("reason code 0x%02x", c))
+			return reasonFault(v, t, r)
 		}
 		*reasons = append(*reasons, r)
 	}
 	if len(*reasons) == 0 {
-		return protocolError("MQTT-3.9.3-1", t, "no reason code")
+		clause := v.clause("MQTT-3.8.4-6", "MQTT3-3.8.4-5")
+		if t == UNSUBACK {
+			clause = "MQTT-3.11.3-2"
+		}
+		return protocolError(clause, t, "no reason code")
 	}
 	return nil
 }
