@@ -23,15 +23,19 @@ func (s *session) answered(ids []uint16, p progress) {
 	if len(ids) == 0 {
 		return
 	}
-	known := s.finish(ids, p)
+	known, again := s.finish(ids, p)
 	s.letGo(known)
+	if again {
+		s.b.log.Info("upstream takes messages again")
+	}
 	s.b.counters.forwarded.Add(uint64(len(known)))
 	s.lastProgress.Store(int64(s.age()))
 	wake(s.wakeDrain)
 }
 
 // finish takes those of ids that are at progress p out of what is on its way.
-func (s *session) finish(ids []uint16, p progress) (known []uint16) {
+// again says that the upstream was full before.
+func (s *session) finish(ids []uint16, p progress) (known []uint16, again bool) {
 	known = ids[:0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,12 +48,13 @@ func (s *session) finish(ids []uint16, p progress) (known []uint16) {
 			delete(s.b.upstream.received, id)
 		}
 	}
-	if s.flight.refused == 0 {
+	if s.flight.refused == 0 && len(known) > 0 {
+		again, s.full = s.full, false
 		s.pauses.reset()
 	}
 	s.letting += len(known)
 	s.b.counters.inFlight.Store(int64(s.flight.undone()))
-	return known
+	return known, again
 }
 
 // letGo acknowledges to the Source what finish took out.
@@ -138,14 +143,15 @@ func (r *reader) rejected(p progress) {
 			r.resume = time.Now().Add(r.pauses.next(false))
 		}
 		r.flight.refuse(m)
-		stop := r.stopGet
+		stop, begins := r.stopGet, !r.full
+		r.full = true
 		r.mu.Unlock()
 		if stop != nil {
 			stop()
 		}
 		wake(r.wakeDrain)
-		if times, ok := r.b.repeats.note(a.Reason.String()); ok {
-			r.b.log.Warn("upstream is full, messages wait", "topic", topic, "reason", reasonWords(a.Reason, &a.Properties), "count", times)
+		if begins {
+			r.b.log.Warn("upstream is full, messages wait", "topic", topic, "reason", reasonWords(a.Reason, &a.Properties))
 		}
 		return
 	}
@@ -156,7 +162,8 @@ func (r *reader) rejected(p progress) {
 		r.b.log.Warn("message given up", "topic", topic, "packet_id", a.PacketID,
 			"reason", "refused upstream: "+reasonWords(a.Reason, &a.Properties), "count", times)
 	}
-	r.letGo(r.finish(append(r.acked[:0], a.PacketID), p))
+	ids, _ := r.finish(append(r.acked[:0], a.PacketID), p)
+	r.letGo(ids)
 	r.lastProgress.Store(int64(r.age()))
 	wake(r.wakeDrain)
 }

@@ -63,7 +63,7 @@ type Config struct {
 	MaxBackoff time.Duration `toml:"max_backoff"`
 
 	// MaxInFlight is how many messages may be on their way unacknowledged; the upstream's Receive Maximum lowers it.
-	// Default 1000, at most 60000.
+	// Default 1000, at most 60000. Of messages at QoS 2 on MQTT 3.1.1, which knows no Receive Maximum, never more than 20.
 	MaxInFlight int `toml:"max_in_flight"`
 
 	// QueueQoS0 says whether local messages of QoS 0 are queued like the others while they wait for the upstream

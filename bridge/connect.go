@@ -16,7 +16,6 @@ import (
 )
 
 const (
-	maxTopic    = 65535 // bytes of a topic name [MQTT-1.5.4]
 	maxPassword = 65535 // bytes of binary data [MQTT-1.5.6]
 	maxPEM      = 1 << 20
 
@@ -25,6 +24,11 @@ const (
 	incomingReceiveMax  = 1000    // messages of QoS 1 and 2 that wait for our acknowledgement
 	largestPacket       = packet.MaxRemaining + 5
 	unlimitedReceiveMax = 65535
+
+	// 3.1.1 has no Receive Maximum, but brokers have their limit on messages of
+	// QoS 2 that wait for PUBREL all the same: mosquitto 2.0 by default 20, and
+	// past it messages are lost there, after a PUBREC.
+	exactlyOnceMax311 = 20
 )
 
 // link is an accepted connection, before a session runs on it.
@@ -41,6 +45,7 @@ type link struct {
 // limits is what the upstream's CONNACK allows.
 type limits struct {
 	receiveMaximum int
+	exact          int // of these at QoS 2
 	maxQoS         byte
 	retain         bool
 	maxPacket      int
@@ -94,7 +99,7 @@ func (b *Bridge) connect(ctx context.Context, v packet.Version) (l *link, err er
 	dialer := net.Dialer{KeepAlive: -1}
 	raw, err := dialer.DialContext(ctx, "tcp", b.endpoint.address)
 	if err != nil {
-		return nil, fmt.Errorf("dial: %w", b.timedOut(cause(err)))
+		return nil, fmt.Errorf("dial: %w", b.dialCause(err))
 	}
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		// We gather packets ourselves; what is written must go. A failure here shows in the first write.
@@ -132,6 +137,21 @@ func (b *Bridge) timedOut(err error) error {
 		return fmt.Errorf("no answer within %v", b.cfg.ConnectTimeout)
 	}
 	return err
+}
+
+// dialCause gives a dial's error in words that stay the same over attempts: the
+// resolver's would name the port that it asked from.
+func (b *Bridge) dialCause(err error) error {
+	var dns *net.DNSError
+	switch {
+	case !errors.As(err, &dns):
+		return b.timedOut(cause(err))
+	case dns.IsNotFound:
+		return fmt.Errorf("look up %s: no such host", dns.Name)
+	case dns.IsTimeout:
+		return fmt.Errorf("look up %s: the name server does not answer", dns.Name)
+	}
+	return fmt.Errorf("look up %s: the name server cannot say", dns.Name)
 }
 
 // deadlineFrom makes reads and writes end when ctx does. release ends that.
@@ -177,7 +197,7 @@ func (b *Bridge) handshake(conn net.Conn, v packet.Version, password []byte) (*l
 	if v == packet.V311 && b.dialect.version() == packet.V5 {
 		return nil, errors.New("the upstream accepted MQTT 5 in the format of 3.1.1: set version = \"3.1.1\"")
 	}
-	return &link{conn: conn, packets: packets, version: v, present: ack.SessionPresent, limits: b.limitsFrom(&ack)}, nil
+	return &link{conn: conn, packets: packets, version: v, present: ack.SessionPresent, limits: b.limitsFrom(v, &ack)}, nil
 }
 
 func (b *Bridge) connectPacket(v packet.Version, password []byte) []byte {
@@ -239,11 +259,14 @@ func reasonWords(reason packet.ReasonCode, p *packet.Properties) string {
 	return words
 }
 
-func (b *Bridge) limitsFrom(ack *packet.Connack) limits {
+func (b *Bridge) limitsFrom(v packet.Version, ack *packet.Connack) limits {
 	p := &ack.Properties
 	l := limits{
-		receiveMaximum: unlimitedReceiveMax, maxQoS: 2, retain: true, maxPacket: largestPacket,
+		receiveMaximum: unlimitedReceiveMax, exact: unlimitedReceiveMax, maxQoS: 2, retain: true, maxPacket: largestPacket,
 		keepAlive: b.cfg.KeepAlive, wildcards: true, shared: true,
+	}
+	if v != packet.V5 {
+		l.exact = exactlyOnceMax311
 	}
 	if p.Has(packet.PropReceiveMaximum) {
 		l.receiveMaximum = int(p.ReceiveMaximum)

@@ -32,6 +32,7 @@ type downlink struct {
 	queue []*arrival
 	bytes int
 	held  bool // the local broker refused one: nothing is handed on before it
+	told  bool // and the log says so
 }
 
 type standing uint8
@@ -190,17 +191,18 @@ func (s *session) hand(a *arrival) {
 // taken hears from the Source, on any goroutine, also after the session.
 func (s *session) taken(a *arrival, err error) {
 	s.mu.Lock()
+	told := s.down.told
 	if err != nil {
 		a.standing = held
-		s.down.held = true
+		s.down.held, s.down.told = true, true
 	} else {
 		a.standing = answered
 		s.answerDue()
 	}
 	s.mu.Unlock()
 	if err != nil {
-		if times, ok := s.b.repeats.note("held"); ok {
-			s.b.log.Warn("local broker does not take a message from the upstream, it is tried again", "topic", a.message.Topic, "err", err, "count", times)
+		if !told {
+			s.b.log.Warn("local broker does not take a message from the upstream, it is tried again", "topic", a.message.Topic, "err", err)
 		}
 		return
 	}
@@ -238,8 +240,9 @@ func (s *session) handHeld() {
 		}
 		i := slices.IndexFunc(s.down.queue, func(a *arrival) bool { return a.standing == held })
 		if i < 0 {
-			s.down.held = false
+			s.down.held, s.down.told = false, false
 			s.mu.Unlock()
+			s.b.log.Info("local broker takes messages from the upstream again")
 			return
 		}
 		a := s.down.queue[i]

@@ -163,7 +163,7 @@ func (s *session) remembered(packetID uint16) bool {
 
 func (d *drainer) sendPublish(ctx context.Context, o *Outgoing) bool {
 	p := &d.publish
-	if !d.lockFor(ctx, o.PacketID) {
+	if !d.lockFor(ctx, o.PacketID, p.QoS) {
 		return false
 	}
 	before := len(d.out)
@@ -204,7 +204,7 @@ func (d *drainer) fly(o *Outgoing, p progress) {
 
 // sendPubrel goes on with a message that the upstream has already. [MQTT-4.4.0-1]
 func (d *drainer) sendPubrel(ctx context.Context, o *Outgoing) bool {
-	if !d.lockFor(ctx, o.PacketID) {
+	if !d.lockFor(ctx, o.PacketID, 2) {
 		return false
 	}
 	ack := packet.Ack{Type: packet.PUBREL, PacketID: o.PacketID}
@@ -214,14 +214,16 @@ func (d *drainer) sendPubrel(ctx context.Context, o *Outgoing) bool {
 	return true
 }
 
-// lockFor takes d.mu at a moment when the identifier is free. It hardly ever
-// waits: a SUBSCRIBE has to stand unanswered while 65,000 messages pass. False,
-// without the mutex, when ctx ended.
-func (d *drainer) lockFor(ctx context.Context, packetID uint16) bool {
+// lockFor takes d.mu at a moment when the identifier is free and one more of
+// that QoS may be on its way. False, without the mutex, when ctx ended. For the
+// identifier it hardly ever waits: a SUBSCRIBE has to stand unanswered while
+// 65,000 messages pass.
+func (d *drainer) lockFor(ctx context.Context, packetID uint16, qos byte) bool {
 	for {
 		d.mu.Lock()
 		_, subscribing := d.subs[packetID]
-		if packetID == 0 || !subscribing && d.flight.get(packetID) == nil {
+		free := packetID == 0 || !subscribing && d.flight.get(packetID) == nil
+		if free && (qos < 2 || d.flight.exact < d.link.limits.exact) {
 			return true
 		}
 		d.mu.Unlock()

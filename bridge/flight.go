@@ -28,6 +28,7 @@ type flight struct {
 	at map[uint16]int // identifier -> place in ring, of those not done
 
 	refused int // of these
+	exact   int // of these, those of QoS 2
 }
 
 type flown struct {
@@ -58,6 +59,9 @@ func (f *flight) add(packetID uint16, p progress, topic string) {
 	if p != done {
 		f.at[packetID] = i
 	}
+	if p == sent2 || p == released {
+		f.exact++
+	}
 }
 
 func (f *flight) grow() {
@@ -83,7 +87,10 @@ func (f *flight) get(packetID uint16) *flown {
 // finish marks a message as done and shortens the ring.
 func (f *flight) finish(m *flown) {
 	delete(f.at, m.packetID)
-	if m.progress == refused {
+	switch m.progress {
+	case sent2, recording, released:
+		f.exact--
+	case refused:
 		f.refused--
 	}
 	m.progress, m.topic = done, ""
@@ -95,6 +102,9 @@ func (f *flight) finish(m *flown) {
 
 // refuse marks a message as one to be sent again.
 func (f *flight) refuse(m *flown) {
+	if m.progress == sent2 {
+		f.exact--
+	}
 	m.progress = refused
 	f.refused++
 }
@@ -109,6 +119,6 @@ func (f *flight) first() progress {
 
 // clear forgets all.
 func (f *flight) clear() {
-	f.head, f.n, f.refused = 0, 0, 0
+	f.head, f.n, f.refused, f.exact = 0, 0, 0, 0
 	clear(f.at)
 }

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"headgate/broker/packet"
+	"headgate/broker/topic"
 )
 
 const (
@@ -14,7 +15,7 @@ const (
 
 	// cutBody is what is kept of a packet above the limit: the topic name and the
 	// packet identifier of a PUBLISH fit.
-	cutBody = 2 + maxTopic + 2
+	cutBody = 2 + topic.MaxBytes + 2
 )
 
 // incomingPacket is one packet as it came. Its body is valid until the next call.
@@ -106,8 +107,10 @@ func (p *packetReader) grow(n int) {
 
 // fill reads once, after moving what is left to the front.
 func (p *packetReader) fill() error {
-	p.w = copy(p.buf, p.buf[p.r:p.w])
-	p.r = 0
+	if p.r > 0 {
+		p.w = copy(p.buf, p.buf[p.r:p.w])
+		p.r = 0
+	}
 	if p.w == 0 && len(p.buf) > readBuffer {
 		p.buf = make([]byte, readBuffer) // a large packet is past
 	}

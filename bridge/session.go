@@ -60,6 +60,7 @@ type session struct {
 	closing  bool       // write what is in out, then end
 	flight   flight
 	letting  int                // messages done here, of which the Source does not know yet
+	full     bool               // the upstream refused messages for being full, and has taken none since
 	resume   time.Time          // after an upstream that was full: when to send again
 	pauses   backoff            // of those waits
 	stopGet  context.CancelFunc // ends the Next that runs

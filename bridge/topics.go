@@ -44,7 +44,7 @@ func (c *Config) match(localTopic string) *Up {
 func (u *Up) appendRemote(dst []byte, localTopic string) (remote []byte, ok bool) {
 	rest, ok := strings.CutPrefix(localTopic, u.LocalPrefix)
 	n := len(u.RemotePrefix) + len(rest)
-	if !ok || n == 0 || n > maxTopic {
+	if !ok || n == 0 || n > topic.MaxBytes {
 		return dst, false
 	}
 	return append(append(dst, u.RemotePrefix...), rest...), true
@@ -63,7 +63,7 @@ func (c *Config) localTopic(remoteTopic string) (local string, d *Down, ok bool)
 		}
 		rest, ok := strings.CutPrefix(remoteTopic, d.RemotePrefix)
 		local = d.LocalPrefix + rest
-		if !ok || local == "" || len(local) > maxTopic {
+		if !ok || local == "" || len(local) > topic.MaxBytes {
 			continue
 		}
 		return local, d, true

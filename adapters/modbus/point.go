@@ -128,9 +128,9 @@ func (f *field) encodeBool(v point.Value) (uint64, error) {
 	return 0, nil
 }
 
-// stepTolerance is how far a number may be from a whole one, in steps of the
-// type, and still be meant for it: 0.30000000000000004 with scale 0.1 is 3.
-var stepTolerance = big.NewRat(1, 1_000_000)
+// stepParts: a number may be this part of a step away from a whole one and
+// still be meant for it: 0.30000000000000004 with scale 0.1 is 3.
+const stepParts = 1_000_000
 
 // intBits gives the bits of a whole-number type.
 func (f *field) intBits(v point.Value, number *big.Rat) (uint64, error) {
@@ -150,7 +150,7 @@ func (f *field) intBits(v point.Value, number *big.Rat) (uint64, error) {
 		}
 		return 0, fmt.Errorf("%v does not fit: %s holds %s to %s", v, f.typ, f.scaling.apply(least), f.scaling.apply(most))
 	}
-	if away.Abs(away).Cmp(stepTolerance) > 0 {
+	if away.Abs(away).Cmp(big.NewRat(1, stepParts)) > 0 {
 		return 0, fmt.Errorf("%v cannot be held: %s has steps of %s, the nearest is %s",
 			v, f.typ, ofRat(new(big.Rat).Abs(f.scaling.scale)), f.scaling.apply(new(big.Rat).SetInt(n)))
 	}

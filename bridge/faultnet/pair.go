@@ -1,7 +1,9 @@
 package faultnet
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -27,6 +29,7 @@ type pair struct {
 type chunk struct {
 	bytes []byte
 	due   time.Time
+	end   error // io.EOF or why the connection broke; nil while it goes on
 }
 
 func newPair(p *Proxy, client net.Conn) *pair {
@@ -76,22 +79,19 @@ func (c *pair) run() {
 }
 
 // copy passes one direction: a reader stamps what comes with the time at which
-// it is due, and a writer delivers it then. The end of the stream passes in its
-// turn, as the half of a close.
+// it is due, and deliver hands it on then. The end of the stream passes in its
+// turn.
 func (c *pair) copy(way Direction, dst, src net.Conn) {
 	line := make(chan chunk, maxChunks)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		defer close(line)
+		buf := make([]byte, chunkSize)
 		for {
-			b := make([]byte, chunkSize)
-			n, err := src.Read(b)
-			if n > 0 {
-				select {
-				case line <- chunk{b[:n:n], time.Now().Add(c.p.lag())}:
-				case <-c.ctx.Done():
-					return
-				}
+			n, err := src.Read(buf)
+			select {
+			case line <- chunk{bytes.Clone(buf[:n]), time.Now().Add(c.p.lag()), err}:
+			case <-c.ctx.Done():
+				return
 			}
 			if err != nil {
 				return
@@ -104,32 +104,30 @@ func (c *pair) copy(way Direction, dst, src net.Conn) {
 
 func (c *pair) deliver(way Direction, dst net.Conn, line <-chan chunk) {
 	for {
+		var next chunk
 		select {
-		case next, ok := <-line:
-			if !ok {
-				c.endOf(dst)
-				return
-			}
-			if !c.p.wait(c.ctx, time.Until(next.due)) || !c.p.pass(c.ctx) {
-				return
-			}
-			c.p.spoil(way, next.bytes)
-			if _, err := dst.Write(next.bytes); err != nil {
-				c.reset()
-				return
-			}
+		case next = <-line:
 		case <-c.ctx.Done():
 			return
 		}
-	}
-}
-
-// endOf passes the end of a stream on.
-func (c *pair) endOf(dst net.Conn) {
-	if !c.p.pass(c.ctx) {
-		return
-	}
-	if tcp, ok := dst.(*net.TCPConn); ok {
-		_ = tcp.CloseWrite() // fails only when it is closed already
+		if !c.p.wait(c.ctx, time.Until(next.due)) || !c.p.pass(c.ctx) {
+			return
+		}
+		c.p.spoil(way, next.bytes)
+		if _, err := dst.Write(next.bytes); err != nil {
+			c.reset()
+			return
+		}
+		switch next.end {
+		case nil:
+		case io.EOF:
+			if tcp, ok := dst.(*net.TCPConn); ok {
+				_ = tcp.CloseWrite() // fails only when it is closed already
+			}
+			return
+		default:
+			c.reset()
+			return
+		}
 	}
 }

@@ -99,23 +99,28 @@ type Config struct {
 	RingBytes Bytes `toml:"ring_bytes"`
 
 	// PendingBytes bounds what waits in memory for the disk. Past it a commit is
-	// refused at once. Default 16MB, and 12MB on a 32-bit system.
+	// refused at once. More than three quarters of GenerationBytes counts as
+	// three quarters. Default 16MB, and 12MB on a 32-bit system.
 	PendingBytes Bytes `toml:"pending_bytes"`
 
 	// GenerationBytes is the size of one directory of the spool. Space comes
-	// back a whole directory at a time. Default 32MB, and 16MB on a 32-bit
-	// system.
+	// back a whole directory at a time. More than a quarter of MaxBytes counts
+	// as a quarter. Default 32MB, and 16MB on a 32-bit system.
 	GenerationBytes Bytes `toml:"generation_bytes"`
+
+	// unsynced leaves the syncs out: the control of the power-cut test.
+	unsynced bool
 }
 
 const (
 	is32bit = strconv.IntSize == 32
 
-	// maxRecordBytes is the largest record that a segment takes; a
-	// generation, and what waits, must have room for it.
+	// maxRecordBytes is the largest record that a segment takes; a generation,
+	// and what waits, must have room for it.
 	maxRecordBytes = 9 << 20
 
-	minGenerationBytes = 12 << 20
+	minPendingBytes    = maxRecordBytes + 64<<10
+	minGenerationBytes = minPendingBytes / 3 * 4
 	maxGenerationBytes = 64 << 20
 )
 
@@ -149,9 +154,9 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	if is32bit {
 		most = 400e6 // what its address space can map beside the rest
 	}
-	within("max_bytes", c.MaxBytes, 1e6, most)
+	within("max_bytes", c.MaxBytes, 4*minGenerationBytes, most)
 	within("min_free", c.MinFree, 1e6, 1<<40)
 	within("ring_bytes", c.RingBytes, 1, 1<<30)
-	within("pending_bytes", c.PendingBytes, maxRecordBytes+1<<20, 256<<20)
+	within("pending_bytes", c.PendingBytes, minPendingBytes, maxGenerationBytes)
 	within("generation_bytes", c.GenerationBytes, minGenerationBytes, maxGenerationBytes)
 }

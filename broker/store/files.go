@@ -100,21 +100,30 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// unlockDir lets other processes in again. Closing alone would not, while a child
+// that is just being started still has the file.
+func unlockDir(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	return errors.Join(err, f.Close())
+}
+
 // allocate takes the disk blocks of a file's first n bytes, which Badger maps
 // and would otherwise take while it writes: a full disk would kill the process.
-func allocate(f *os.File, n int64) error {
+// ok is false where the file system cannot do that: then the free-space guard
+// alone must do.
+func allocate(f *os.File, n int64) (ok bool, err error) {
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return false, err
 	}
 	err = syscall.Fallocate(int(f.Fd()), 0, 0, min(n, info.Size()))
 	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
-		return nil // a file system without it: the free-space guard must do
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("allocate %d bytes for %s: %w", n, f.Name(), err)
+		return false, fmt.Errorf("allocate %d bytes for %s: %w", n, f.Name(), err)
 	}
-	return nil
+	return true, nil
 }
 
 // freeBytes is what the file system of a directory has left for us.

@@ -29,12 +29,15 @@ type generation struct {
 	bytes  atomic.Int64 // of segments
 	last   atomic.Uint64
 	used   atomic.Int64 // when it was read last, as the spool counts
+	dying  bool         // spool.dead has given it; guarded by spool.mu
 
-	mu   sync.RWMutex // guards what follows; held for reading while a segment is read
-	db   *badger.DB   // nil: closed
-	keys []uint64     // of the segments, ascending; while db is open
-	bad  map[uint64]bool
-	gone bool
+	mu      sync.RWMutex // guards what follows; held for reading while a segment is read
+	db      *badger.DB   // nil: closed
+	keys    []uint64     // of the segments, ascending; while db is open
+	gone    bool
+	dropped bool // an unfinished commit: see settle
+
+	bad sync.Map // keys of segments that are known to be damaged
 
 	tail tailFiles // of the tail: only the committer uses it
 }
@@ -46,6 +49,7 @@ type tailFiles struct {
 	vlogUsed  int64
 	memRoom   int64
 	vlogRoom  int64
+	allocated bool // the file system has given the blocks
 }
 
 const (
@@ -119,11 +123,14 @@ func (t *tailFiles) open(dir string) error {
 	if t.vlog, err = os.OpenFile(v.vlogs[len(v.vlogs)-1], os.O_RDWR, 0); err != nil {
 		return err
 	}
-	if err := allocate(t.mem, memAlloc); err != nil {
-		return err
-	}
-	if err := allocate(t.vlog, t.vlogRoom+64<<10); err != nil {
-		return err
+	adviseRandom(dir)
+	t.allocated = true
+	for f, n := range map[*os.File]int64{t.mem: memAlloc, t.vlog: t.vlogRoom + 64<<10} {
+		ok, err := allocate(f, n)
+		if err != nil {
+			return err
+		}
+		t.allocated = t.allocated && ok
 	}
 	if err := errors.Join(t.mem.Sync(), t.vlog.Sync()); err != nil {
 		return err
@@ -140,8 +147,13 @@ func (t *tailFiles) close() {
 	t.mem, t.vlog = nil, nil
 }
 
-// unused is what the tail's allocated files still take.
-func (t *tailFiles) unused() int64 { return t.vlogRoom - t.vlogUsed + t.memRoom - t.memUsed }
+// unused is the disk space that the tail has already and that is still empty.
+func (t *tailFiles) unused() int64 {
+	if !t.allocated {
+		return 0
+	}
+	return t.vlogRoom - t.vlogUsed + t.memRoom - t.memUsed
+}
 
 // cost is what segments take in the tail's two files.
 func cost(segs []*segment) (mem, vlog int64) {
@@ -262,13 +274,9 @@ func (g *generation) openSealed() error {
 	}
 	blog := &badgerLog{log: g.log, dir: g.dir}
 	o := spoolOptions(g.dir, blog, 1<<20)
-	if len(v.mems) > 0 { // a crash has left it: its write-ahead log becomes a table
-		db, err := openBadger(o, true)
-		if err == nil {
-			err = closeBadger(db)
-		}
-		if err != nil {
-			return fmt.Errorf("recover generation %s: %w", g.dir, err)
+	if len(v.mems) > 0 { // a crash has left it
+		if err := g.settle(); err != nil {
+			return err
 		}
 	}
 	o.ReadOnly = true

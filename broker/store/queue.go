@@ -12,8 +12,10 @@ type Queue struct {
 	id   QueueID
 	name string
 
-	// touched says that the queue is in Store.touched. Guarded by Store.mu.
+	// Guarded by Store.mu. touched: the queue is in Store.touched. aimed: the last
+	// record that was for the queue.
 	touched bool
+	aimed   uint64
 
 	mu       sync.Mutex // guards what follows; taken after Store.mu, never before it
 	next     uint64     // ordinal of the next message
@@ -21,7 +23,7 @@ type Queue struct {
 	messages int64 // not acknowledged
 	bytes    int64 // of their Data and Meta
 	parts    []part
-	filed    uint64 // ordinal after the last one that is in a part, or is missing
+	filed    uint64      // ordinal after the last one that is in a part, or is missing
 	recent   []recentRef // what the ring holds of it, oldest first, without a gap
 	reader   *Reader
 	removed  bool

@@ -141,19 +141,18 @@ func (r *Reader) lose(end uint64) {
 	q := r.q
 	var lost uint64
 	for ord := max(r.next, q.win.head); ord < end; ord++ {
-		if s := q.win.grow(ord); !s.acked {
-			q.win.pass(ord, r.last, 0)
+		if s := q.win.pass(ord, r.last, 0); !s.acked {
 			q.settleOne(ord, s)
 			lost++
-		} else {
-			q.win.pass(ord, r.last, s.bytes)
 		}
 	}
 	r.next = end
 	if lost == 0 {
 		return
 	}
-	q.s.acknowledgedLocked(q)
+	if q.list() {
+		q.s.listUnlogged(q)
+	}
 	known := min(lost, q.missing)
 	q.missing -= known
 	q.s.lost.Add(int64(lost - known))

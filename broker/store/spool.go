@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // The spool is the list of generations. It owns their directories.
@@ -17,10 +19,13 @@ type spool struct {
 	log  *slog.Logger
 	room int64 // what a generation takes
 
-	mu    sync.Mutex // guards what follows; taken before generation.mu
-	gens  []*generation
-	tail  *generation // the last of gens; nil until there is one
-	clock int64
+	bytes atomic.Int64 // of segments, all generations together
+
+	mu     sync.Mutex // guards what follows; taken before generation.mu
+	gens   []*generation
+	tail   *generation // the last of gens; nil until there is one
+	clock  int64
+	newest uint64 // the highest id that there was
 }
 
 // maxOpen is how many generations are open at a time, the tail and one that is
@@ -52,10 +57,18 @@ func (sp *spool) load() error {
 			continue
 		}
 		if id, ok := generationID(e.Name()); ok && e.IsDir() {
+			if v, err := takeInventory(path); err == nil && !v.manifest {
+				// A crash has come before Badger had begun.
+				if err := os.RemoveAll(path); err != nil {
+					return err
+				}
+				continue
+			}
 			sp.gens = append(sp.gens, &generation{id: id, dir: path, log: sp.log})
+			sp.newest = max(sp.newest, id)
 		}
 	}
-	slices.SortFunc(sp.gens, func(a, b *generation) int { return int(int64(a.id - b.id)) })
+	slices.SortFunc(sp.gens, func(a, b *generation) int { return cmp.Compare(a.id, b.id) })
 	return nil
 }
 
@@ -63,10 +76,7 @@ func (sp *spool) load() error {
 func (sp *spool) create() (old *generation, err error) {
 	sp.mu.Lock()
 	old = sp.tail
-	id := uint64(1)
-	if n := len(sp.gens); n > 0 {
-		id = sp.gens[n-1].id + 1
-	}
+	id := sp.newest + 1
 	sp.mu.Unlock()
 	g := &generation{id: id, dir: filepath.Join(sp.dir, generationName(id)), log: sp.log}
 	// What stands there is what an attempt without success has left.
@@ -85,7 +95,7 @@ func (sp *spool) create() (old *generation, err error) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	sp.gens = append(sp.gens, g)
-	sp.tail = g
+	sp.tail, sp.newest = g, id
 	return old, nil
 }
 
@@ -96,14 +106,19 @@ func (sp *spool) list() []*generation {
 	return slices.Clone(sp.gens)
 }
 
-// bytes is what the spool holds, and in how many generations.
-func (sp *spool) bytes() (bytes int64, generations int) {
+// dead gives the generations that nobody needs any more but for the state, and
+// marks them as given.
+func (sp *spool) dead() []*generation {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
+	var list []*generation
 	for _, g := range sp.gens {
-		bytes += g.bytes.Load()
+		if g != sp.tail && !g.dying && g.living.Load() == 0 {
+			g.dying = true
+			list = append(list, g)
+		}
 	}
-	return bytes, len(sp.gens)
+	return list
 }
 
 // acquire opens a generation for reading, and keeps it open until release.
@@ -146,7 +161,7 @@ func (sp *spool) trim(keep *generation) {
 		}
 		g.mu.Unlock()
 	}
-	slices.SortFunc(open, func(a, b *generation) int { return int(a.used.Load() - b.used.Load()) })
+	slices.SortFunc(open, func(a, b *generation) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
 	for len(open) >= sp.maxOpen() {
 		g := open[0]
 		open = open[1:]
@@ -165,6 +180,7 @@ func (sp *spool) forget(g *generation) {
 	defer sp.mu.Unlock()
 	if i := slices.Index(sp.gens, g); i >= 0 {
 		sp.gens = slices.Delete(sp.gens, i, i+1)
+		sp.bytes.Add(-g.bytes.Load())
 	}
 }
 
@@ -173,6 +189,8 @@ func (sp *spool) remove(g *generation) error {
 	sp.forget(g)
 	g.mu.Lock()
 	g.gone = true
+	g.tail.close() // where it was not sealed yet
+	g.tail = tailFiles{}
 	err := g.close()
 	g.mu.Unlock()
 	// A crash in between must not leave a directory that looks damaged.
@@ -192,6 +210,9 @@ func (sp *spool) remove(g *generation) error {
 // quarantine puts a generation aside that cannot be opened.
 func (sp *spool) quarantine(g *generation, cause error) error {
 	sp.forget(g)
+	g.mu.Lock()
+	g.gone = true
+	g.mu.Unlock()
 	to, err := putAside(g.dir)
 	if err != nil {
 		return fmt.Errorf("put aside generation %s, which cannot be read (%v): %w", g.dir, cause, err)

@@ -1,37 +1,87 @@
 package store
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Stats is what the store has done since Open, and where it stands.
 type Stats struct {
-	Commits  int64         // transactions that reached the disk
-	Records  int64         // records in them
-	Bytes    int64         // bytes of segments in them
-	Acks     int64         // acknowledgements taken
-	Refused  int64         // commits that ended with ErrFull
+	Commits     int64 // transactions that reached the disk
+	Records     int64 // records in them
+	Bytes       int64 // bytes of segments in them
+	Acks        int64 // acknowledgements taken
+	Refused     int64 // commits that ended with ErrFull
+	Checkpoints int64
+
 	SyncTime time.Duration // spent in writing and syncing, all commits together
 	SyncLast time.Duration // the last one
 	SyncMax  time.Duration
 
-	SpoolBytes   int64 // what the spool's records take on disk
+	SpoolBytes   int64 // what the spool's segments take on disk
 	Generations  int   // directories in the spool
-	RingBytes    int64 // newest records in memory
-	PendingBytes int64 // of them, not on disk yet
+	RingBytes    int64 // the newest records, in memory
+	PendingBytes int64 // what waits for the disk
 	FreeBytes    int64 // free space in the file system, as last seen
-	Queues       int
-	Messages     int64 // unacknowledged, all queues together
 
-	Checkpoints     int64
-	NextRecord      uint64 // the number that the next record gets
-	DurableRecord   uint64 // every record up to this one is on disk
-	DamagedSegments int64  // segments that could not be read, and were skipped
-	LostRecords     int64  // records that were in them or are missing, as far as it can be told
+	Queues   int
+	Messages int64 // not acknowledged, all queues together
+
+	NextRecord    uint64 // the number that the next record gets
+	DurableRecord uint64 // every record up to this one is on disk
+
+	DamagedSegments    int64 // that could not be read and were left out
+	DamagedGenerations int64 // that could not be opened and were put aside
+	LostRecords        int64 // messages that are missing, counted once for each queue
 }
 
 // QueueStats is where one queue stands.
 type QueueStats struct {
-	Messages int64  // unacknowledged
+	Messages int64  // not acknowledged
 	Bytes    int64  // of their Data and Meta
-	Next     uint64 // the ordinal that the next message gets
-	Head     uint64 // the ordinal of the first one that is not acknowledged
+	Next     uint64 // ordinal of the next message
+	Head     uint64 // ordinal of the first one that is not acknowledged
+}
+
+type counters struct {
+	commits, records, bytes, acks, refused, checkpoints atomic.Int64
+	syncTime, syncLast, syncMax                         atomic.Int64
+	damagedSegments, damagedGenerations                 atomic.Int64
+}
+
+func (c *counters) synced(took time.Duration) {
+	c.syncTime.Add(int64(took))
+	c.syncLast.Store(int64(took))
+	c.syncMax.Store(max(c.syncMax.Load(), int64(took))) // the committer alone calls it
+}
+
+// Stats gives the figures as they are now.
+func (s *Store) Stats() Stats {
+	c := &s.counters
+	st := Stats{
+		Commits:            c.commits.Load(),
+		Records:            c.records.Load(),
+		Bytes:              c.bytes.Load(),
+		Acks:               c.acks.Load(),
+		Refused:            c.refused.Load(),
+		Checkpoints:        c.checkpoints.Load(),
+		SyncTime:           time.Duration(c.syncTime.Load()),
+		SyncLast:           time.Duration(c.syncLast.Load()),
+		SyncMax:            time.Duration(c.syncMax.Load()),
+		SpoolBytes:         s.spool.bytes.Load(),
+		Generations:        len(s.spool.list()),
+		FreeBytes:          s.space.free.Load(),
+		DurableRecord:      s.durable.Load(),
+		DamagedSegments:    c.damagedSegments.Load(),
+		DamagedGenerations: c.damagedGenerations.Load(),
+		LostRecords:        s.lost.Load(),
+	}
+	s.mu.Lock()
+	st.NextRecord, st.Queues = s.next, len(s.queues)
+	st.RingBytes, st.PendingBytes = s.ring.bytes, s.pending
+	s.mu.Unlock()
+	for _, q := range s.Queues() {
+		st.Messages += q.Stats().Messages
+	}
+	return st
 }

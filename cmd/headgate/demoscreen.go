@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -49,7 +50,7 @@ func (p *plainLines) draw(v demoView) {
 	var points []string
 	for _, d := range v.devices {
 		if !d.online {
-			points = append(points, d.name+" offline ("+d.reason+")")
+			points = append(points, d.name+" "+cmp.Or(d.reason, "starting"))
 			continue
 		}
 		for _, pt := range d.points {
@@ -114,7 +115,7 @@ func (s *fullScreen) draw(v demoView) {
 	for _, d := range v.devices {
 		name := d.name
 		if !d.online {
-			line("%-10s %s%s%s", name, red, d.reason, plain)
+			line("%-10s %s%s%s", name, red, cmp.Or(d.reason, "starting"), plain)
 			continue
 		}
 		for _, p := range d.points {

@@ -67,7 +67,7 @@ func newPlant(t testing.TB) *plant {
 	p.meter = rs485.Unit(7)
 	setMeter(p.meter)
 
-	scalePath, scale, err := port.PacedPair(port.DefaultMode())
+	scalePath, scale, err := port.Pair(port.DefaultMode())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,81 @@
+package modbus
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"headgate/gateway/point"
+)
+
+// libmodbusExamples is where libmodbus-dev puts the server of its own tests.
+const libmodbusExamples = "/usr/share/doc/libmodbus-dev/examples"
+
+// libmodbusServer builds it for a serial port, and gives the program's path.
+func libmodbusServer(t *testing.T, device string) string {
+	t.Helper()
+	need(t, "cc", "--version")
+	need(t, "ls", libmodbusExamples+"/unit-test-server.c", "/usr/include/modbus/modbus.h")
+	dir := t.TempDir()
+	for _, name := range []string{"unit-test-server.c", "unit-test.h"} {
+		text, err := os.ReadFile(filepath.Join(libmodbusExamples, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = bytes.ReplaceAll(text, []byte("/dev/ttyUSB0"), []byte(device))
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(dir, "server")
+	cmd := exec.Command("cc", "-w", "-I/usr/include/modbus", filepath.Join(dir, "unit-test-server.c"), "-lmodbus", "-o", program)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return program
+}
+
+// TestLibmodbusAndItsFaults: the server of libmodbus' own tests, unit 17, has
+// holding registers from 0x160 on, all 0 at first. Of those, 0x171 is answered
+// from another unit, 0x172 half a second late.
+func TestLibmodbusAndItsFaults(t *testing.T) {
+	server, client, _ := socatPair(t)
+	start(t, libmodbusServer(t, server), "rtu")
+	slow := func(p *Point) { p.Interval = 100 * time.Millisecond }
+	slower := func(p *Point) { p.Interval = 130 * time.Millisecond }
+	x := run(t, "rtu://"+client+"?baud=115200", 300*time.Millisecond, deviceOf("m", 17,
+		holding("first", 0x160, rw),
+		holding("wide", 0x163, rw, func(p *Point) { p.Type = "u64" }),
+		holding("wrong_unit", 0x171, slow),
+		holding("late", 0x172, slower),
+		Point{Name: "bit", Register: "coil:0x130", Access: "rw"},
+	))
+	x.status(0, "m", true, "")
+	for name, v := range map[string]point.Value{"first": point.OfUint(555), "wide": point.OfUint(1<<64 - 3), "bit": point.OfBool(true)} {
+		got, err := x.Write(t.Context(), point.Command{Device: "m", Point: name, Value: v})
+		if err != nil || got != v {
+			t.Errorf("%s: got %v, %v; want %v", name, got, err, v)
+		}
+	}
+	from := x.now()
+	x.value(from, "m", "bit", "true")
+	x.value(from, "m", "wide", "18446744073709551613")
+	x.bad(from, "m", "wrong_unit", "unit 17 on rs485")
+	x.bad(from, "m", "late", "unit 17 on rs485")
+	next := from
+	for range 3 {
+		next = x.value(next, "m", "first", "555")
+	}
+	x.stop()
+	// Whatever came late, or from another unit, none became a point's value.
+	for name, want := range map[string]string{"first": "555", "wide": "18446744073709551613", "wrong_unit": "-", "late": "-"} {
+		for _, u := range x.updates[from:] {
+			if s, ok := sampleOf(u, "m", name); ok && s.Quality == point.Good && s.Value.String() != want {
+				t.Errorf("%s is %v, want %s", name, s.Value, want)
+			}
+		}
+	}
+}

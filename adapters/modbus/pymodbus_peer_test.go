@@ -1,0 +1,142 @@
+package modbus
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"headgate/gateway/point"
+)
+
+// The system's Python: another one in the path does not have Debian's packages.
+const python = "/usr/bin/python3"
+
+const apt = "apt-get install python3-pymodbus python3-serial-asyncio socat libmodbus-dev gcc"
+
+// need skips the test, or fails it where the peers are required, unless the
+// program runs.
+func need(t *testing.T, program string, args ...string) {
+	t.Helper()
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err == nil {
+		return
+	}
+	if os.Getenv("HEADGATE_PEERS") == "required" {
+		t.Fatalf("%s: %v: %s\n%s", program, err, out, apt)
+	}
+	t.Skipf("%s: %v\n%s", program, err, apt)
+}
+
+// start starts a program, and ends it with the test.
+func start(t *testing.T, program string, args ...string) (stop func()) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	stop = func() {
+		if !stopped {
+			stopped = true
+			cmd.Process.Kill()
+			cmd.Wait()
+			if t.Failed() {
+				t.Logf("%s said:\n%s", program, said.String())
+			}
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// freeAddress gives a host and a port that nobody listened on just now.
+func freeAddress(t *testing.T) (host, port string) {
+	t.Helper()
+	ln := listen(t, "127.0.0.1:0")
+	defer ln.Close()
+	host, port, err := net.SplitHostPort(ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host, port
+}
+
+// socatPair makes two pseudo-terminals, joined.
+func socatPair(t *testing.T) (server, client string, unplug func()) {
+	t.Helper()
+	need(t, "socat", "-V")
+	dir := t.TempDir()
+	server, client = filepath.Join(dir, "server"), filepath.Join(dir, "client")
+	unplug = start(t, "socat", "pty,raw,echo=0,link="+server, "pty,raw,echo=0,link="+client)
+	for end := time.Now().Add(guard); ; <-time.After(5 * time.Millisecond) {
+		_, err1 := os.Stat(server)
+		_, err2 := os.Stat(client)
+		if err1 == nil && err2 == nil {
+			return server, client, unplug
+		}
+		if time.Now().After(end) {
+			t.Fatal("socat makes no pair")
+		}
+	}
+}
+
+// pymodbusMeter is what testdata/pymodbus_server.py has.
+func pymodbusMeter() []Device {
+	return []Device{
+		deviceOf("meter", 1,
+			holding("three", 3, rw, func(p *Point) { p.Scale = 0.1 }),
+			holding("u64", 100, rw, func(p *Point) { p.Type = "u64" }),
+			holding("f64", 104, func(p *Point) { p.Type = "f64" }),
+			Point{Name: "input", Register: "input:0", Type: "i16"},
+			Point{Name: "relay", Register: "coil:5", Access: "rw"},
+			Point{Name: "door", Register: "discrete:0"},
+			holding("hole", 50),
+		),
+		deviceOf("nobody", 9, holding("x", 0)),
+	}
+}
+
+func agreeWithPymodbus(t *testing.T, x *tested) {
+	t.Helper()
+	x.value(0, "meter", "three", "3")
+	x.value(0, "meter", "u64", "18364758544493064720")
+	x.value(0, "meter", "f64", "-1234.5")
+	x.value(0, "meter", "input", "-1")
+	x.value(0, "meter", "relay", "false")
+	x.value(0, "meter", "door", "true")
+	x.bad(0, "meter", "hole", "read holding register 50 of unit 1 on rs485: exception 2 (illegal data address)")
+	x.status(0, "nobody", false, "unit 9 on rs485 does not answer")
+	for name, v := range map[string]point.Value{"three": point.OfFloat(4.5), "u64": point.OfUint(1<<64 - 1), "relay": point.OfBool(true)} {
+		got, err := x.Write(t.Context(), point.Command{Device: "meter", Point: name, Value: v})
+		if err != nil || got != v {
+			t.Errorf("%s: got %v, %v; want %v", name, got, err, v)
+		}
+	}
+	from := x.value(x.now(), "meter", "relay", "true")
+	x.value(from, "meter", "three", "4.5")
+}
+
+func TestPymodbusOverTCP(t *testing.T) {
+	need(t, python, "-c", "import pymodbus.server")
+	host, port := freeAddress(t)
+	start(t, python, "testdata/pymodbus_server.py", "tcp", host, port)
+	agreeWithPymodbus(t, run(t, "tcp://"+net.JoinHostPort(host, port), time.Second, pymodbusMeter()...))
+}
+
+func TestPymodbusOverASerialLine(t *testing.T) {
+	need(t, python, "-c", "import pymodbus.server, serial_asyncio")
+	server, client, unplug := socatPair(t)
+	stopServer := start(t, python, "testdata/pymodbus_server.py", "rtu", server)
+	x := run(t, "rtu://"+client+"?baud=19200", 500*time.Millisecond, pymodbusMeter()...)
+	agreeWithPymodbus(t, x)
+	stopServer()
+	unplug()
+	from := x.status(0, "meter", false, "rs485 is down: ")
+	x.bad(from-1, "meter", "three", "rs485 is down: ")
+}

@@ -1,0 +1,170 @@
+package modbus
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"headgate/adapters/modbus/modbussim"
+	"headgate/gateway/point"
+)
+
+func TestAWriteIsReadBack(t *testing.T) {
+	overBoth(t, func(t *testing.T, s *modbussim.Server, url string) {
+		u := s.Unit(3)
+		u.SetHolding(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+		u.SetCoils(0, false)
+		x := run(t, url, time.Second, deviceOf("m", 3,
+			holding("setpoint", 0, rw, func(p *Point) { p.Scale, p.Type = 0.1, "i16" }),
+			holding("speed", 1, rw, func(p *Point) { p.Type, p.Order = "f32", "CDAB" }),
+			holding("total", 3, rw, func(p *Point) { p.Type = "u64" }),
+			holding("enable", 7, rw, func(p *Point) { p.Type = "bool" }),
+			Point{Name: "relay", Register: "coil:0", Access: "rw"},
+		))
+		x.status(0, "m", true, "")
+		for _, c := range []struct {
+			point string
+			value point.Value
+			want  string
+		}{
+			{"setpoint", point.OfFloat(-21.5), "-21.5"},
+			{"speed", point.OfFloat(23.45), "23.45"},
+			{"total", point.OfUint(18446744073709551615), "18446744073709551615"},
+			{"enable", point.OfBool(true), "true"},
+			{"relay", point.OfString("on"), "true"},
+			{"relay", point.OfInt(0), "false"},
+		} {
+			from := x.now()
+			got, err := x.Write(t.Context(), point.Command{Device: "m", Point: c.point, Value: c.value})
+			if err != nil || got.String() != c.want {
+				t.Errorf("%s: got %v, %v; want %s", c.point, got, err, c.want)
+			}
+			x.value(from, "m", c.point, c.want)
+		}
+		if v, _ := u.Get(modbussim.HoldingRegisters, 0); v != 0xff29 {
+			t.Errorf("the register holds %#x, want 0xff29", v)
+		}
+		if st := x.Stats(); st.Devices[0].Writes != 6 {
+			t.Errorf("stats are %+v", st)
+		}
+	})
+}
+
+func TestWhatADeviceMakesOfAWriteIsWhatIsGivenBack(t *testing.T) {
+	s, url := overTCP(t)
+	u := s.Unit(3)
+	u.SetHolding(0, 0)
+	u.OnWrite(func(table modbussim.Table, address uint16, values []uint16) {
+		u.Set(table, address, min(values[0], 100))
+	})
+	x := run(t, url, time.Second, deviceOf("m", 3, holding("x", 0, rw)))
+	x.status(0, "m", true, "")
+	got, err := x.Write(t.Context(), point.Command{Device: "m", Point: "x", Value: point.OfInt(500)})
+	if err != nil || got != point.OfUint(100) {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func TestAWriteThatCannotBeIsRefusedBeforeItIsSent(t *testing.T) {
+	s, url := overTCP(t)
+	s.Unit(3).SetHolding(0, 0, 0)
+	x := run(t, url, time.Second, deviceOf("m", 3, holding("x", 0, rw), holding("r", 1)))
+	x.status(0, "m", true, "")
+	for want, cmd := range map[string]point.Command{
+		`no device "n" on rs485`:    {Device: "n", Point: "x", Value: point.OfInt(1)},
+		`device m has no point "y"`: {Device: "m", Point: "y", Value: point.OfInt(1)},
+		"point r of m is read only": {Device: "m", Point: "r", Value: point.OfInt(1)},
+		"0 to 65535":                {Device: "m", Point: "x", Value: point.OfInt(65536)},
+		"not a number":              {Device: "m", Point: "x", Value: point.OfString("warm")},
+	} {
+		if _, err := x.Write(t.Context(), cmd); !errors.Is(err, point.ErrRefused) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: got %v, want %q", cmd, err, want)
+		}
+	}
+	if n := s.Unit(3).Counts().Writes; n != 0 {
+		t.Errorf("%d writes were made", n)
+	}
+}
+
+func TestAWriteThatFailsSaysHow(t *testing.T) {
+	overBoth(t, func(t *testing.T, s *modbussim.Server, url string) {
+		s.Unit(3).SetHolding(0, 0)
+		x := run(t, url, 200*time.Millisecond, deviceOf("m", 3, holding("x", 0, rw), holding("hole", 9, rw)), deviceOf("dead", 4, holding("x", 0, rw)))
+		x.status(0, "m", true, "")
+		write := func(device, name string) error {
+			_, err := x.Write(t.Context(), point.Command{Device: device, Point: name, Value: point.OfInt(1)})
+			return err
+		}
+		if err := write("m", "hole"); !errors.Is(err, point.ErrException) || !strings.Contains(err.Error(), "write holding register 9 of unit 3 on rs485: exception 2") {
+			t.Errorf("got %v, want exception 2", err)
+		}
+		s.Unit(3).Inject(modbussim.Fault{Writes: true, Silent: true, Times: 1})
+		if err := write("m", "x"); !errors.Is(err, point.ErrTimeout) || !strings.Contains(err.Error(), "no answer within 200ms") {
+			t.Errorf("got %v, want a timeout", err)
+		}
+		if err := write("dead", "x"); !errors.Is(err, point.ErrTimeout) {
+			t.Errorf("got %v, want a timeout", err)
+		}
+		if err := write("m", "x"); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+		x.stop()
+		if err := write("m", "x"); !errors.Is(err, point.ErrOffline) {
+			t.Errorf("after the end: %v, want offline", err)
+		}
+	})
+}
+
+func TestARegisterThatCanOnlyBeWrittenIsWritten(t *testing.T) {
+	s, url := overTCP(t)
+	s.Unit(3).SetHolding(0, 0, 1)
+	s.Unit(3).SetHolding(9, 0)
+	x := run(t, url, time.Second, deviceOf("m", 3, holding("x", 9, rw)))
+	x.status(0, "m", true, "")
+	s.Unit(3).OnWrite(func(modbussim.Table, uint16, []uint16) { s.Unit(3).Inject(modbussim.Fault{Exception: 2}) })
+	got, err := x.Write(t.Context(), point.Command{Device: "m", Point: "x", Value: point.OfInt(5)})
+	if err != nil || got != (point.Value{}) {
+		t.Errorf("got %v, %v; want the zero value, for it was acknowledged", got, err)
+	}
+}
+
+func TestAWriteGoesBeforeThePolls(t *testing.T) {
+	s, url := overTCP(t)
+	u := s.Unit(3)
+	var points []Point
+	for i := range 40 {
+		u.SetHolding(uint16(10*i), 0)
+		points = append(points, holding(string(rune('a'+i%26))+string(rune('a'+i/26)), 10*i, rw))
+	}
+	u.Inject(modbussim.Fault{Delay: 10 * time.Millisecond})
+	d := deviceOf("m", 3, points...)
+	d.Interval = 100 * time.Millisecond // 40 reads of 10 ms: never done
+	x := run(t, url, time.Second, d)
+	x.status(0, "m", true, "")
+	before := u.Counts().Requests
+	if _, err := x.Write(t.Context(), point.Command{Device: "m", Point: "aa", Value: point.OfInt(1)}); err != nil {
+		t.Fatal(err)
+	}
+	// The read under way, the write, the read-back; one more may have begun.
+	if n := u.Counts().Requests - before; n > 4 {
+		t.Errorf("%d requests were made until it was done", n)
+	}
+}
+
+func TestAWriteEndsWithItsContext(t *testing.T) {
+	s, url := overTCP(t)
+	s.Unit(3).SetHolding(0, 0)
+	x := run(t, url, 10*time.Second, deviceOf("m", 3, holding("x", 0, rw)))
+	x.status(0, "m", true, "")
+	s.Unit(3).Inject(modbussim.Fault{Silent: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err := x.Write(ctx, point.Command{Device: "m", Point: "x", Value: point.OfInt(1)})
+	if !errors.Is(err, point.ErrTimeout) || time.Since(began) > 5*time.Second {
+		t.Errorf("got %v after %v", err, time.Since(began))
+	}
+	// And Run ends at once, though a request waits for its answer: see run.
+}

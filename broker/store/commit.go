@@ -1,0 +1,181 @@
+package store
+
+import (
+	"fmt"
+	"time"
+)
+
+// Commit appends records to the log. All of recs become durable together, in the
+// order of the calls; a message is in its queues at once, and their readers may
+// give it before it is durable (Item.Durable).
+//
+// done, which may be nil, runs on the committer's goroutine in the order of the
+// calls: with nil after the sync, or with why there is none. It must neither
+// block nor wait for the store, but may call its methods. With no records at all
+// it runs when everything before is durable.
+//
+// What a limit refuses ends with ErrFull, and nothing of it is kept: messages
+// for queues beyond MaxBytes or MinFree, and anything beyond PendingBytes waiting
+// for the disk. After Close done runs at once, with ErrClosed. The slices in recs
+// may be used again when Commit has returned.
+func (s *Store) Commit(recs []Record, done func(error)) {
+	bytes, messages, err := s.measure(recs)
+	now := time.Now()
+	if messages {
+		s.space.look(now)
+	}
+	var report func()
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		if done != nil {
+			done(ErrClosed)
+		}
+		return
+	}
+	if err == nil {
+		err = s.admit(bytes, messages)
+		report = s.refusal.note(err, messages, now, s.log)
+	}
+	if err == nil {
+		s.pending += bytes
+		for i := range recs {
+			s.append(&recs[i])
+		}
+	}
+	if done != nil {
+		s.waiters = append(s.waiters, waiter{done, err})
+	}
+	var few [8]*Reader
+	wakes := append(few[:0], s.notify...)
+	clear(s.notify)
+	s.notify = s.notify[:0]
+	s.mu.Unlock()
+	s.nudge()
+	if report != nil {
+		report()
+	}
+	for _, r := range wakes {
+		if r.notify != nil {
+			r.notify()
+		}
+	}
+}
+
+// measure checks records and bounds what they take in segments. messages says
+// whether there is one that goes to a queue.
+func (s *Store) measure(recs []Record) (bytes int64, messages bool, err error) {
+	for i := range recs {
+		n, err := recs[i].maxEncoded()
+		if err != nil {
+			return 0, false, fmt.Errorf("commit record %d of %d: %w", i+1, len(recs), err)
+		}
+		n += len(recs[i].Refs) * queueEntrySize
+		if n > s.maxRecord {
+			return 0, false, fmt.Errorf("commit record %d of %d: %d bytes: with these limits of the store a record takes at most %d",
+				i+1, len(recs), n, s.maxRecord)
+		}
+		messages = messages || len(recs[i].Refs) > 0
+		bytes += int64(n)
+	}
+	if bytes > int64(s.cfg.PendingBytes) {
+		return 0, false, fmt.Errorf("commit %d records of %d bytes: pending_bytes allows %v at once", len(recs), bytes, s.cfg.PendingBytes)
+	}
+	return bytes, messages, nil
+}
+
+// admit says whether there is room. The caller holds mu.
+func (s *Store) admit(bytes int64, messages bool) error {
+	switch {
+	case s.err != nil:
+		return s.err
+	case bytes > 0 && s.pending > 0 && s.pending+bytes > int64(s.cfg.PendingBytes):
+		s.counters.refused.Add(1)
+		return fmt.Errorf("%w: %v wait for the disk", ErrFull, Bytes(s.pending))
+	case messages:
+		if err := s.space.admit(bytes+s.pending, s.spool.bytes.Load()); err != nil {
+			s.counters.refused.Add(1)
+			return err
+		}
+	}
+	return nil
+}
+
+// append encodes one record into the open segment. The caller holds mu.
+func (s *Store) append(r *Record) {
+	n, err := r.maxEncoded()
+	if err != nil {
+		return // measure has seen it
+	}
+	if r.Kind != Message {
+		seg := s.segmentFor(n, 0)
+		seg.buf = appendState(seg.buf, r)
+		s.changes = append(s.changes, newStateChange(r))
+		s.appended(seg)
+		return
+	}
+	s.targets = s.targets[:0]
+	for i := range r.Refs {
+		if q := s.queues[r.Refs[i].Queue]; q != nil && q.aimed != s.next {
+			q.aimed = s.next
+			s.targets = append(s.targets, target{q, r.Refs[i].Meta})
+		}
+	}
+	data := r.Data
+	if len(s.targets) == 0 {
+		data = nil // for nobody: only the number counts
+	}
+	seg := s.segmentFor(n, len(s.targets))
+	off := len(seg.buf)
+	seg.buf = appendMessage(seg.buf, s.targets, data)
+	for _, t := range s.targets {
+		if rd := t.q.enqueue(seg, off, len(seg.buf), len(data)+len(t.meta)); rd != nil {
+			s.notify = append(s.notify, rd)
+		}
+		s.touch(t.q)
+	}
+	clear(s.targets)
+	s.appended(seg)
+}
+
+const chunkBytes = maxSegmentBytes
+
+// segmentFor gives the open segment if a record of n bytes for so many queues
+// fits in, and else a new one. The caller holds mu.
+func (s *Store) segmentFor(n, queues int) *segment {
+	if s.open != nil && s.open.fits(n, queues) {
+		return s.open
+	}
+	s.closeSegment()
+	need := headerSize + n + queues*queueEntrySize
+	mem := s.chunk
+	switch {
+	case need > chunkBytes:
+		mem = make([]byte, need)
+	case need > len(mem) || len(mem) < chunkBytes/16:
+		s.chunk = make([]byte, chunkBytes)
+		mem = s.chunk
+	}
+	s.open = newSegment(mem, s.next)
+	return s.open
+}
+
+// appended counts the record that was just encoded. The caller holds mu.
+func (s *Store) appended(seg *segment) {
+	seg.count++
+	s.next++
+}
+
+// closeSegment ends the open segment, if there is one. The caller holds mu.
+func (s *Store) closeSegment() {
+	g := s.open
+	if g == nil {
+		return
+	}
+	s.open = nil
+	if len(g.mem) == len(s.chunk) && &g.mem[0] == &s.chunk[0] {
+		s.chunk = s.chunk[g.size():]
+	}
+	s.sealed = append(s.sealed, g)
+	s.ring.push(g)
+}

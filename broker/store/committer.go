@@ -1,0 +1,370 @@
+package store
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+const (
+	ackDelay = time.Second // an acknowledgement is in the log by then
+	ackCount = 1000        // or with this one
+
+	// A checkpoint follows the one before after checkpointSoon if a generation
+	// waits for it or there is much to replay, and else after checkpointLate.
+	checkpointSoon  = time.Second
+	checkpointLate  = 10 * time.Second
+	checkpointBytes = 16 << 20 // of segments: much
+	checkpointDirty = 4 << 20  // of state: much
+
+	roomRetry = 200 * time.Millisecond // when the disk has no room
+)
+
+// batch is what one transaction commits.
+type batch struct {
+	segs    []*segment
+	last    uint64 // number of the last record; of the last durable one if there is none
+	waiters []waiter
+	pending int64
+	changes []stateChange
+	ckpt    *checkpoint // to be written after it
+	dead    []*generation
+	end     bool // nothing comes after it
+}
+
+// checkpointState is what the committer knows of checkpoints. Guarded by
+// Store.mu.
+type checkpointState struct {
+	busy    bool
+	applied uint64
+	at      time.Time
+	bytes   int64 // of segments since
+	dirty   int64 // bytes of state since
+	dead    []*generation
+}
+
+// commitAll is the committer: it commits until Close, and everything that was
+// there then.
+func (s *Store) commitAll() {
+	defer close(s.committer)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		b, wait := s.take(time.Now())
+		if b == nil {
+			timer.Reset(wait)
+			select {
+			case <-s.wake:
+			case <-timer.C:
+			}
+			continue
+		}
+		err := s.Err()
+		if err == nil && len(b.segs) > 0 {
+			err = s.write(b)
+		}
+		s.complete(b, err)
+		if b.end {
+			return
+		}
+	}
+}
+
+// take gathers what is to be committed. If that is nothing, it says how long
+// that stays so at most.
+func (s *Store) take(now time.Time) (*batch, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	acks := s.newAcks.Load()
+	if acks > 0 && s.ackedSince.IsZero() {
+		s.ackedSince = now
+	}
+	acksAt := s.ackedSince.Add(ackDelay)
+	due, ckptAt := s.checkpointAt(now)
+	last := s.closing && !s.ckpt.busy
+	switch {
+	case len(s.waiters) > 0 || s.open != nil || len(s.sealed) > 0:
+	case acks >= ackCount || acks > 0 && !now.Before(acksAt):
+	case due || last:
+	default:
+		wait := time.Hour
+		if acks > 0 {
+			wait = acksAt.Sub(now)
+		}
+		if !ckptAt.IsZero() {
+			wait = min(wait, ckptAt.Sub(now))
+		}
+		return nil, max(wait, time.Millisecond)
+	}
+	s.logProgress()
+	s.closeSegment()
+	b := &batch{segs: s.sealed, waiters: s.waiters, pending: s.pending, changes: s.changes,
+		last: s.next - 1, dead: s.spool.dead(), end: last}
+	s.sealed, s.waiters, s.changes, s.pending = nil, nil, nil, 0
+	if due || last && s.err == nil && s.next-1 > s.ckpt.applied {
+		b.ckpt = s.snapshot(now)
+	}
+	return b, 0
+}
+
+// checkpointAt says whether a checkpoint is due, and else when it will be; zero
+// means that there is nothing to write. The caller holds mu.
+func (s *Store) checkpointAt(now time.Time) (due bool, at time.Time) {
+	c := &s.ckpt
+	if c.busy || s.err != nil || s.next-1 == c.applied {
+		return false, time.Time{}
+	}
+	wait := checkpointLate
+	if len(c.dead) > 0 || c.bytes > checkpointBytes || c.dirty > checkpointDirty {
+		wait = checkpointSoon
+	}
+	at = c.at.Add(wait)
+	return !now.Before(at), at
+}
+
+// logProgress appends the acknowledgements and PUBRECs that the log does not
+// have. The caller holds mu.
+func (s *Store) logProgress() {
+	s.unloggedMu.Lock()
+	queues := s.unlogged
+	s.unlogged = nil
+	s.newAcks.Store(0)
+	s.unloggedMu.Unlock()
+	s.ackedSince = time.Time{}
+	for _, q := range queues {
+		q.mu.Lock()
+		acked, recv := q.newAcked, q.newReceived
+		q.newAcked, q.newReceived, q.listed = nil, nil, false
+		gone := q.removed
+		q.mu.Unlock()
+		if gone || s.err != nil {
+			continue
+		}
+		s.logOrdinals(received, q.id, recv)
+		s.logOrdinals(acknowledged, q.id, acked)
+		s.touch(q)
+	}
+}
+
+func (s *Store) logOrdinals(k Kind, id QueueID, list []ordinals) {
+	for some := range slices.Chunk(list, maxOrdinals) {
+		body := appendOrdinals(nil, some)
+		seg := s.segmentFor(len(body)+32, 0)
+		seg.buf = appendQueueEvent(seg.buf, k, id, string(body))
+		s.appended(seg)
+	}
+}
+
+// acknowledged counts an acknowledgement; list says that q is not on the list.
+func (s *Store) acknowledged(q *Queue, list bool) {
+	s.counters.acks.Add(1)
+	if list {
+		s.listUnlogged(q)
+	}
+	if n := s.newAcks.Add(1); n == 1 || n == ackCount {
+		s.nudge()
+	}
+}
+
+func (s *Store) listUnlogged(q *Queue) {
+	s.unloggedMu.Lock()
+	s.unlogged = append(s.unlogged, q)
+	s.unloggedMu.Unlock()
+}
+
+// snapshot takes the queues as they are now, which is as the log has them: all
+// acknowledgements have just been appended. The changes of the state come when
+// the batch is durable. The caller holds mu.
+func (s *Store) snapshot(now time.Time) *checkpoint {
+	c := &checkpoint{applied: s.next - 1, nextID: s.nextID, dropped: s.dropped}
+	for _, q := range s.touched {
+		q.touched = false
+		q.mu.Lock()
+		if !q.removed {
+			c.queues = append(c.queues, queueState{id: q.id, name: q.name, next: q.next, head: q.win.head,
+				acked: q.win.ackedRanges(), received: q.win.receivedRanges()})
+		}
+		q.mu.Unlock()
+	}
+	clear(s.touched)
+	s.touched, s.dropped = s.touched[:0], nil
+	s.ckpt.busy, s.ckpt.at = true, now
+	return c
+}
+
+// write makes a batch durable.
+func (s *Store) write(b *batch) error {
+	begin := time.Now()
+	var bytes, records int64
+	for _, g := range b.segs {
+		bytes += int64(len(g.finish()))
+		records += int64(g.count)
+	}
+	if t := s.spool.tail; t == nil || t.full(b.segs) {
+		if err := s.rotate(); err != nil {
+			return err
+		}
+		begin = time.Now()
+	}
+	tail := s.spool.tail
+	if err := tail.append(b.segs, s.cfg.unsynced); err != nil {
+		return err
+	}
+	s.spool.bytes.Add(bytes)
+	s.space.unused.Store(tail.tail.unused())
+	s.counters.synced(time.Since(begin))
+	s.counters.commits.Add(1)
+	s.counters.bytes.Add(bytes)
+	s.counters.records.Add(records)
+	return nil
+}
+
+// rotate begins a new generation. As long as the disk has no room for it,
+// nothing is written and so nothing acknowledged; at Close that ends.
+func (s *Store) rotate() error {
+	told := false
+	retry := time.NewTicker(roomRetry)
+	defer retry.Stop()
+	for {
+		if s.space.writable(memAlloc + s.spool.room) {
+			old, err := s.spool.create()
+			if err == nil {
+				if told {
+					s.log.Info("the disk has room again", "path", s.dir)
+				}
+				if old != nil {
+					s.jobs <- job{seal: old}
+				}
+				return nil
+			}
+			if !noRoom(err) {
+				return err
+			}
+		}
+		if !told {
+			told = true
+			s.log.Warn("the disk has no room for another generation: nothing is acknowledged until it has", "path", s.dir, "bytes", s.space.free.Load())
+		}
+		s.mu.Lock()
+		closing := s.closing
+		s.mu.Unlock()
+		if closing {
+			return ErrFull
+		}
+		<-retry.C
+	}
+}
+
+// complete ends a batch: the store's memory follows the disk, and then the
+// callers are told.
+func (s *Store) complete(b *batch, err error) {
+	if err != nil {
+		s.fail(err)
+	} else if len(b.segs) > 0 {
+		tail := s.spool.tail
+		for _, g := range b.segs {
+			for i := range g.queues {
+				e := &g.queues[i]
+				e.q.mu.Lock()
+				e.q.file(tail, ordinals{e.first, e.first + uint64(e.count)})
+				e.q.mu.Unlock()
+			}
+		}
+		s.durable.Store(b.last)
+	}
+	s.mu.Lock()
+	if err == nil {
+		s.ring.shrink(b.last)
+		for _, g := range b.segs {
+			s.ckpt.bytes += int64(len(g.buf))
+		}
+		for _, c := range b.changes {
+			s.dirty[c.key] = c
+			s.ckpt.dirty += int64(len(c.key) + len(c.value))
+		}
+		s.ckpt.dead = append(s.ckpt.dead, b.dead...)
+		if b.ckpt != nil {
+			b.ckpt.changes, s.saving = s.dirty, s.dirty
+			s.dirty = make(stateChanges)
+			s.ckpt.bytes, s.ckpt.dirty = 0, 0
+		}
+	} else if b.ckpt != nil {
+		s.ckpt.busy = false
+	}
+	remove := s.removable()
+	s.mu.Unlock()
+	if err == nil && b.ckpt != nil {
+		s.jobs <- job{ckpt: b.ckpt}
+	}
+	for _, g := range remove {
+		s.jobs <- job{remove: g}
+	}
+	for _, w := range b.waiters {
+		if w.err == nil {
+			w.err = err
+		}
+		w.done(w.err)
+	}
+}
+
+// removable takes the generations that can go: all in them is acknowledged, which
+// is durable, and the checkpoint has passed them. The caller holds mu.
+func (s *Store) removable() []*generation {
+	var list []*generation
+	s.ckpt.dead = slices.DeleteFunc(s.ckpt.dead, func(g *generation) bool {
+		if g.last.Load() <= s.ckpt.applied {
+			list = append(list, g)
+			return true
+		}
+		return false
+	})
+	return list
+}
+
+// State gives the state keys that begin with prefix, and their values, in the
+// order of the keys, as all completed commits have left them. An error of fn ends
+// it and is returned. It is made for the start: it copies what no checkpoint has
+// yet.
+func (s *Store) State(prefix string, fn func(key string, value []byte) error) error {
+	newer := make(stateChanges)
+	s.mu.Lock()
+	for _, from := range []stateChanges{s.saving, s.dirty} {
+		for k, c := range from {
+			if len(k) >= len(prefix) && k[:len(prefix)] == prefix {
+				newer[k] = c
+			}
+		}
+	}
+	s.mu.Unlock()
+	keys := slices.Sorted(maps.Keys(newer))
+	give := func(upTo string, all bool) error {
+		for len(keys) > 0 && (all || keys[0] <= upTo) {
+			c := newer[keys[0]]
+			keys = keys[1:]
+			if c.deleted {
+				continue
+			}
+			if err := fn(c.key, c.value); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := s.state.each(prefix, func(key string, value func() ([]byte, error)) error {
+		if err := give(key, false); err != nil {
+			return err
+		}
+		if _, ok := newer[key]; ok {
+			return nil
+		}
+		v, err := value()
+		if err != nil {
+			return err
+		}
+		return fn(key, v)
+	})
+	if err != nil {
+		return err
+	}
+	return give("", true)
+}

@@ -1,0 +1,411 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+func spoolDir(dir string) string { return filepath.Join(dir, "spool") }
+func stateDir(dir string) string { return filepath.Join(dir, "state") }
+
+// minStartBytes must be free to open a store: Badger makes files before it
+// looks whether there is room.
+const minStartBytes = 16 << 20
+
+// recover brings memory to where the log ends.
+func (s *Store) recover() error {
+	if err := checkFormat(s.dir); err != nil {
+		return err
+	}
+	free, err := freeBytes(s.dir)
+	if err != nil {
+		return err
+	}
+	if free < minStartBytes {
+		return fmt.Errorf("%v are free in the file system of %s, and %v are needed: make room there", Bytes(free), s.dir, Bytes(minStartBytes))
+	}
+	s.space.look(time.Now())
+	applied, err := s.recoverState()
+	if err != nil {
+		return err
+	}
+	if err := s.spool.load(); err != nil {
+		return fmt.Errorf("look into the spool: %w", err)
+	}
+	if err := s.replay(applied); err != nil {
+		return err
+	}
+	last, err := s.count()
+	if err != nil {
+		return err
+	}
+	last = max(last, applied)
+	s.next, s.firstNew = last+1, last+1
+	s.durable.Store(last)
+	s.ckpt.applied = applied
+	s.reportMissing()
+	if err := s.recoverTail(); err != nil {
+		return err
+	}
+	s.ckpt.dead = s.spool.dead() // never the tail
+	for _, g := range s.removable() {
+		if err := s.spool.remove(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recoverState opens the state database and takes over what it holds. One that
+// cannot be read is put aside: then the log, as far as it goes back, is all.
+func (s *Store) recoverState() (applied uint64, err error) {
+	dir := stateDir(s.dir)
+	st, c, err := loadState(dir, s)
+	if err != nil {
+		if ours(err) || errors.Is(err, errNewer) {
+			return 0, fmt.Errorf("open the state database %s: %w", dir, err)
+		}
+		to, perr := putAside(dir)
+		if perr != nil {
+			return 0, fmt.Errorf("put aside the state database, which cannot be read (%v): %w", err, perr)
+		}
+		s.log.Error("the state database cannot be read and was put aside: what the log does not have is lost", "path", to, "err", err)
+		s.counters.damagedGenerations.Add(1)
+		if st, c, err = loadState(dir, s); err != nil {
+			return 0, fmt.Errorf("make a new state database: %w", err)
+		}
+	}
+	s.state, s.nextID = st, c.nextID
+	for _, qs := range c.queues {
+		q := &Queue{s: s, id: qs.id, name: qs.name, next: qs.next, win: window{head: qs.head}}
+		q.replay(acknowledged, qs.acked)
+		q.replay(received, qs.received)
+		s.addQueue(q)
+	}
+	return c.applied, nil
+}
+
+func loadState(dir string, s *Store) (*stateDB, checkpoint, error) {
+	st, err := openState(dir, s.log)
+	if err != nil {
+		return nil, checkpoint{}, err
+	}
+	c, err := st.load()
+	if err != nil {
+		return nil, c, errors.Join(err, st.close())
+	}
+	return st, c, nil
+}
+
+// replay applies the records after the checkpoint.
+func (s *Store) replay(applied uint64) error {
+	gens := s.spool.list()
+	first := len(gens)
+	for first > 0 {
+		first--
+		begins, err := s.firstRecord(gens[first])
+		if err != nil {
+			return err
+		}
+		if begins != 0 && begins <= applied+1 {
+			break
+		}
+	}
+	for _, g := range gens[first:] {
+		err := s.eachSegment(g, func(v *segmentView) error {
+			if v.last() <= applied {
+				return nil
+			}
+			return s.replaySegment(v, applied)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// firstRecord is the number of a generation's first record; 0 if it has none, or
+// could not be opened and was put aside.
+func (s *Store) firstRecord(g *generation) (uint64, error) {
+	err := s.spool.acquire(g)
+	if err == nil {
+		defer s.spool.release(g)
+		if len(g.keys) == 0 {
+			return 0, nil
+		}
+		return g.keys[0], nil
+	}
+	switch {
+	case errors.Is(err, errGone):
+		return 0, nil
+	case ours(err):
+		return 0, err
+	}
+	s.counters.damagedGenerations.Add(1)
+	return 0, s.spool.quarantine(g, err)
+}
+
+// eachSegment gives a generation's segments, of which the checksums are right.
+// One that was put aside has none.
+func (s *Store) eachSegment(g *generation, fn func(v *segmentView) error) error {
+	if first, err := s.firstRecord(g); err != nil || first == 0 {
+		return err
+	}
+	if err := s.spool.acquire(g); err != nil {
+		return err
+	}
+	defer s.spool.release(g)
+	for i := range g.keys {
+		if _, bad := g.bad.Load(g.keys[i]); bad {
+			continue
+		}
+		err := g.view(i, func(v *segmentView) error {
+			if err := v.checkBody(); err != nil {
+				return err
+			}
+			return fn(v)
+		})
+		if err != nil {
+			s.damaged(g, i, err)
+		}
+	}
+	return nil
+}
+
+// damaged counts and logs a segment that cannot be read, once. The caller holds
+// g.mu for reading.
+func (s *Store) damaged(g *generation, i int, err error) {
+	first := g.keys[i]
+	if _, known := g.bad.LoadOrStore(first, true); known {
+		return
+	}
+	s.counters.damagedSegments.Add(1)
+	last := g.last.Load()
+	if i+1 < len(g.keys) {
+		last = g.keys[i+1] - 1
+	}
+	s.log.Error("a segment of the log cannot be read and is left out", "path", g.dir, "first", first, "last", max(first, last), "err", err)
+}
+
+func (s *Store) replaySegment(v *segmentView, applied uint64) error {
+	for i := range v.queueCount() {
+		e := v.queueAt(i)
+		s.nextID = max(s.nextID, e.queue+1)
+		if q := s.queues[e.queue]; q != nil {
+			q.next = max(q.next, e.first+uint64(e.count))
+			s.touch(q)
+		}
+	}
+	b := v.body
+	for n := range uint64(v.count) {
+		rec, rest, err := cutRecord(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		if v.first+n <= applied {
+			continue
+		}
+		if err := s.replayRecord(v, rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) replayRecord(v *segmentView, rec []byte) error {
+	switch k := Kind(rec[0]); k {
+	case Message:
+	case Put, Delete:
+		key, value, err := cutState(rec)
+		if err != nil {
+			return err
+		}
+		s.dirty[key] = stateChange{key: key, value: slices.Clone(value), deleted: k == Delete}
+	case queueCreated:
+		id, name, err := cutQueueEvent(rec)
+		if err != nil {
+			return err
+		}
+		s.nextID = max(s.nextID, id+1)
+		if s.queues[id] == nil {
+			q := &Queue{s: s, id: id, name: string(name)}
+			s.addQueue(q)
+			// Its first messages may stand in the same segment.
+			if e, ok := v.find(id); ok {
+				q.next = e.first + uint64(e.count)
+			}
+			s.touch(q)
+		}
+	case queueRemoved:
+		id, _, err := cutQueueEvent(rec)
+		if err != nil {
+			return err
+		}
+		if q := s.queues[id]; q != nil {
+			delete(s.queues, id)
+			if s.names[q.name] == q {
+				delete(s.names, q.name)
+			}
+			q.removed = true
+		}
+		s.dropped = append(s.dropped, id)
+	case acknowledged, received:
+		id, body, err := cutQueueEvent(rec)
+		if err != nil {
+			return err
+		}
+		list, err := cutOrdinals(body)
+		if err != nil {
+			return err
+		}
+		if q := s.queues[id]; q != nil {
+			q.replay(k, list)
+			s.touch(q)
+		}
+	default:
+		return segmentError("record of kind %d", k)
+	}
+	return nil
+}
+
+// replay applies acknowledgements, or PUBRECs, of an earlier start.
+func (q *Queue) replay(k Kind, list []ordinals) {
+	for _, r := range list {
+		r.end = min(r.end, q.next)
+		if r.first >= r.end {
+			continue
+		}
+		if k == acknowledged && r.first <= q.win.head {
+			q.win.skipTo(r.end)
+			continue
+		}
+		for ord := max(r.first, q.win.head); ord < r.end; ord++ {
+			s := q.win.grow(ord)
+			s.acked = s.acked || k == acknowledged
+			s.received = s.received || k == received
+		}
+	}
+}
+
+// count goes through the whole spool and counts what waits. It gives the number
+// of the last record.
+func (s *Store) count() (last uint64, err error) {
+	for _, g := range s.spool.list() {
+		end := uint64(0) // the record that comes next in this generation
+		err := s.eachSegment(g, func(v *segmentView) error {
+			if end != 0 && v.first != end {
+				s.log.Error("records are missing in the log", "path", g.dir, "first", end, "last", v.first-1)
+			}
+			end = v.last() + 1
+			n := int64(headerSize + len(v.body) + len(v.queues))
+			g.bytes.Add(n)
+			s.spool.bytes.Add(n)
+			for i := range v.queueCount() {
+				if err := s.countQueue(g, v, v.queueAt(i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
+		if end != 0 {
+			last = end - 1
+		}
+		g.last.Store(last)
+	}
+	return last, nil
+}
+
+// countQueue counts what waits of one queue in a segment.
+func (s *Store) countQueue(g *generation, v *segmentView, e queueEntry) error {
+	s.nextID = max(s.nextID, e.queue+1)
+	q := s.queues[e.queue]
+	r := ordinals{e.first, e.first + uint64(e.count)}
+	if q == nil || r.end <= q.win.head || e.count <= 0 {
+		return nil
+	}
+	bytes := e.bytes
+	if r.first < q.win.end() { // some of them may be acknowledged
+		items, err := v.items(e, q.win.head, nil)
+		if err != nil {
+			return err
+		}
+		bytes = 0
+		for _, it := range items {
+			if !q.win.acked(it.Ordinal) {
+				bytes += int64(len(it.Meta) + len(it.Data))
+			}
+		}
+	}
+	if n := len(q.parts); n > 0 && q.parts[n-1].g == g {
+		q.missing += q.win.unacked(ordinals{q.parts[n-1].end, r.first})
+	}
+	q.next = max(q.next, r.end)
+	q.messages += q.file(g, r)
+	q.bytes += bytes
+	return nil
+}
+
+// reportMissing counts and logs the messages that should be there and are not:
+// a queue's ordinals have no gaps.
+func (s *Store) reportMissing() {
+	var total uint64
+	queues := 0
+	for _, q := range s.queues {
+		q.filed = q.next
+		q.missing += q.win.unacked(ordinals{q.win.head, q.next}) - uint64(q.messages)
+		if q.missing > 0 {
+			total += q.missing
+			queues++
+		}
+	}
+	if total > 0 {
+		s.lost.Add(int64(total))
+		s.log.Error("messages are missing in the log", "path", s.dir, "count", total, "queues", queues)
+	}
+}
+
+// recoverTail opens the last generation for writing, or a new one if that is
+// nearly full or damaged. Without room for it the committer waits for some.
+func (s *Store) recoverTail() error {
+	gens := s.spool.list()
+	if len(gens) > 0 {
+		g := gens[len(gens)-1]
+		bad := g.dropped
+		g.bad.Range(func(any, any) bool { bad = true; return false })
+		if g.bytes.Load() < s.spool.room/4*3 && !bad && s.space.writable(memAlloc+s.spool.room) {
+			g.mu.Lock()
+			err := g.close()
+			g.mu.Unlock()
+			if err == nil {
+				err = g.openTail(s.spool.room)
+			}
+			if err == nil {
+				s.spool.tail = g
+				s.space.unused.Store(g.tail.unused())
+				return nil
+			}
+			if !noRoom(err) {
+				s.log.Warn("the last generation cannot be written any more, a new one is begun", "path", g.dir, "err", err)
+			}
+		}
+	}
+	if !s.space.writable(memAlloc + s.spool.room) {
+		return nil
+	}
+	if _, err := s.spool.create(); err != nil {
+		if noRoom(err) {
+			return nil
+		}
+		return err
+	}
+	s.space.unused.Store(s.spool.tail.tail.unused())
+	return nil
+}

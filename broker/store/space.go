@@ -1,0 +1,91 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// space guards the disk. Badger writes through memory maps: where a full disk
+// has no block for a page, the process dies. So there is room before a write, or
+// no write.
+type space struct {
+	dir      string
+	minFree  int64
+	maxBytes int64
+
+	free   atomic.Int64 // as last seen
+	seenAt atomic.Int64 // when, in ns since 1970
+	unused atomic.Int64 // of the tail's allocated files
+}
+
+// lookInterval is how old the free space may be.
+const lookInterval = 100 * time.Millisecond
+
+// look brings the free space up to date, if it is old.
+func (sp *space) look(now time.Time) {
+	seen := sp.seenAt.Load()
+	if d := now.UnixNano() - seen; d >= 0 && d < int64(lookInterval) || !sp.seenAt.CompareAndSwap(seen, now.UnixNano()) {
+		return
+	}
+	// Without an answer the last one holds.
+	if free, err := freeBytes(sp.dir); err == nil {
+		sp.free.Store(free)
+	}
+}
+
+// admit says whether so many bytes more may go to disk, with spool bytes there
+// already.
+func (sp *space) admit(bytes, spool int64) error {
+	if spool+bytes > sp.maxBytes {
+		return fmt.Errorf("%w: the spool holds %v of max_bytes %v", ErrFull, Bytes(spool), Bytes(sp.maxBytes))
+	}
+	if free := sp.free.Load(); free+sp.unused.Load()-bytes < sp.minFree {
+		return fmt.Errorf("%w: %v free in the file system of %s, min_free is %v", ErrFull, Bytes(free), sp.dir, Bytes(sp.minFree))
+	}
+	return nil
+}
+
+// writable says whether what Badger may need by itself is free: then so many
+// bytes more may be allocated.
+func (sp *space) writable(bytes int64) bool {
+	free, err := freeBytes(sp.dir)
+	if err != nil {
+		return false
+	}
+	sp.free.Store(free)
+	return free-bytes >= sp.minFree/4
+}
+
+// refusal tells once that messages are refused and once that they are not any
+// more. Guarded by Store.mu.
+type refusal struct {
+	reason error // nil: not refusing
+	last   time.Time
+	count  int64
+}
+
+// quietAfter is how long nothing must have been refused until it is said that
+// messages are taken again: at the limit it goes to and fro.
+const quietAfter = 10 * time.Second
+
+// note takes what became of a commit. It gives what is to be logged, if anything
+// is: not under the lock.
+func (r *refusal) note(err error, messages bool, now time.Time, log *slog.Logger) func() {
+	switch {
+	case errors.Is(err, ErrFull):
+		first := r.reason == nil
+		r.reason, r.last = err, now
+		r.count++
+		if first {
+			return func() { log.Warn("messages are refused", "err", err) }
+		}
+	case err == nil && messages && r.reason != nil && now.Sub(r.last) > quietAfter:
+		count := r.count
+		*r = refusal{}
+		return func() { log.Info("messages are taken again", "count", count) }
+	}
+	return nil
+}

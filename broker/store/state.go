@@ -1,0 +1,354 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// The state database is a checkpoint of the log: it says up to which record it
+// has been applied, and holds the queues and the state keys as of then. Keys:
+//
+//	m               what it is: version (1), record number (8), next queue id (4)
+//	q ID            a queue: see queueState
+//	k KEY           0 and the value; or 1, count of chunks (4)
+//	c LEN KEY N     a chunk of a long value: LEN is that of KEY (4), N counts (4)
+//
+// A checkpoint may take several transactions. The "m" is in the last one: with an
+// older one, what stands there of the newer is set again from the log.
+type stateDB struct {
+	db   *badger.DB
+	blog *badgerLog
+	dir  string
+}
+
+const (
+	stateVersion = 1
+
+	// chunkedBytes is how long a value may be in one entry, and a chunk is. A
+	// transaction takes 15 % of the memtable.
+	chunkedBytes = 256 << 10
+)
+
+// stateChange is one Put or Delete, stateChanges many by key.
+type stateChange struct {
+	key     string
+	value   []byte
+	deleted bool
+}
+
+type stateChanges map[string]stateChange
+
+func newStateChange(r *Record) stateChange {
+	c := stateChange{key: r.Key, deleted: r.Kind == Delete}
+	if !c.deleted {
+		c.value = append(make([]byte, 0, len(r.Data)), r.Data...)
+	}
+	return c
+}
+
+// queueState is a queue in a checkpoint.
+type queueState struct {
+	id       QueueID
+	name     string
+	next     uint64
+	head     uint64
+	acked    []ordinals // above head
+	received []ordinals
+}
+
+func openState(dir string, log *slog.Logger) (*stateDB, error) {
+	if _, err := takeInventory(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	st := &stateDB{blog: &badgerLog{log: log, dir: dir}, dir: dir}
+	o := badgerOptions(dir, st.blog)
+	o.SyncWrites = true
+	o.ValueLogFileSize = 1 << 20
+	o.ValueThreshold = memTableBytes * 15 / 100 // nothing goes to the value log
+	o.CompactL0OnClose = true
+	db, err := openBadger(o, false)
+	if err != nil {
+		return nil, err
+	}
+	st.db = db
+	adviseRandom(dir)
+	return st, errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+}
+
+func (st *stateDB) close() error {
+	if err := closeBadger(st.db); err != nil {
+		return fmt.Errorf("close the state database: %w", err)
+	}
+	return nil
+}
+
+// checkpoint is one state of the log.
+type checkpoint struct {
+	applied uint64 // every record up to this one
+	nextID  QueueID
+	queues  []queueState
+	dropped []QueueID
+	changes stateChanges
+}
+
+// write makes a checkpoint durable.
+func (st *stateDB) write(c *checkpoint) error {
+	w := stateWriter{db: st.db, txn: st.db.NewTransaction(true)}
+	defer func() { w.txn.Discard() }()
+	for i := range c.queues {
+		w.set(queueKey(c.queues[i].id), c.queues[i].encode())
+	}
+	for _, id := range c.dropped {
+		w.delete(queueKey(id))
+	}
+	for _, ch := range c.changes {
+		w.apply(&ch)
+	}
+	m := binary.BigEndian.AppendUint64([]byte{stateVersion}, c.applied)
+	w.set([]byte{'m'}, binary.BigEndian.AppendUint32(m, uint32(c.nextID)))
+	w.commit()
+	if w.err == nil {
+		w.err = st.blog.err()
+	}
+	if w.err == nil {
+		// Badger does not sync the directory when it begins a new file.
+		w.err = syncDir(st.dir)
+	}
+	if w.err != nil {
+		return fmt.Errorf("write the checkpoint at record %d: %w", c.applied, w.err)
+	}
+	return nil
+}
+
+// stateWriter spreads writes over as many transactions as they need. After an
+// error it does nothing.
+type stateWriter struct {
+	db  *badger.DB
+	txn *badger.Txn
+	err error
+}
+
+func (w *stateWriter) try(write func() error) {
+	if w.err != nil {
+		return
+	}
+	w.err = write()
+	if errors.Is(w.err, badger.ErrTxnTooBig) {
+		if w.commit(); w.err == nil {
+			w.err = write()
+		}
+	}
+}
+
+func (w *stateWriter) commit() {
+	if w.err != nil && !errors.Is(w.err, badger.ErrTxnTooBig) {
+		return
+	}
+	w.err = w.txn.Commit()
+	w.txn = w.db.NewTransaction(true)
+}
+
+func (w *stateWriter) set(key, value []byte) {
+	w.try(func() error { return w.txn.Set(key, value) })
+}
+
+func (w *stateWriter) delete(key []byte) {
+	w.try(func() error { return w.txn.Delete(key) })
+}
+
+// apply writes one state key.
+func (w *stateWriter) apply(c *stateChange) {
+	if w.err != nil {
+		return
+	}
+	had, err := chunkCount(w.txn, c.key)
+	if err != nil {
+		w.err = err
+		return
+	}
+	var chunks uint32
+	switch {
+	case c.deleted:
+		w.delete(stateKey(c.key))
+	case len(c.value) <= chunkedBytes:
+		w.set(stateKey(c.key), append([]byte{0}, c.value...))
+	default:
+		for rest := c.value; len(rest) > 0; chunks++ {
+			n := min(len(rest), chunkedBytes)
+			w.set(chunkKey(c.key, chunks), rest[:n])
+			rest = rest[n:]
+		}
+		w.set(stateKey(c.key), binary.BigEndian.AppendUint32([]byte{1}, chunks))
+	}
+	for i := chunks; i < had; i++ {
+		w.delete(chunkKey(c.key, i))
+	}
+}
+
+func stateKey(key string) []byte { return append([]byte{'k'}, key...) }
+
+func chunkKey(key string, n uint32) []byte {
+	b := binary.BigEndian.AppendUint32([]byte{'c'}, uint32(len(key)))
+	return binary.BigEndian.AppendUint32(append(b, key...), n)
+}
+
+func queueKey(id QueueID) []byte { return binary.BigEndian.AppendUint32([]byte{'q'}, uint32(id)) }
+
+var (
+	errState = errors.New("damaged entry in the state database")
+	errNewer = errors.New("a newer headgate wrote it")
+)
+
+// chunkCount is in how many chunks a key's value stands.
+func chunkCount(txn *badger.Txn, key string) (n uint32, err error) {
+	item, err := txn.Get(stateKey(key))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	err = item.Value(func(b []byte) error {
+		if len(b) == 5 && b[0] == 1 {
+			n = binary.BigEndian.Uint32(b[1:])
+		}
+		return nil
+	})
+	return n, err
+}
+
+// value reads a state key's value.
+func (st *stateDB) value(txn *badger.Txn, key string, item *badger.Item) ([]byte, error) {
+	b, err := item.ValueCopy(nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b) > 0 && b[0] == 0:
+		return b[1:], nil
+	case len(b) != 5 || b[0] != 1:
+		return nil, errState
+	}
+	var value []byte
+	for i := range binary.BigEndian.Uint32(b[1:]) {
+		item, err := txn.Get(chunkKey(key, i))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errState, err)
+		}
+		if err := item.Value(func(b []byte) error { value = append(value, b...); return nil }); err != nil {
+			return nil, err
+		}
+	}
+	return value, nil
+}
+
+// each gives the keys that begin with a prefix, in order.
+func (st *stateDB) each(prefix string, fn func(key string, value func() ([]byte, error)) error) error {
+	return st.db.View(func(txn *badger.Txn) error {
+		o := badger.IteratorOptions{Prefix: stateKey(prefix)}
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			item := it.Item()
+			key := string(item.Key()[1:])
+			if err := fn(key, func() ([]byte, error) { return st.value(txn, key, item) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// load reads everything but the state keys. A new database gives a zero
+// checkpoint.
+func (st *stateDB) load() (c checkpoint, err error) {
+	c.nextID = 1
+	err = st.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get([]byte{'m'})
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		m, err := item.ValueCopy(nil)
+		if err != nil {
+			return err
+		}
+		if len(m) > 0 && m[0] > stateVersion {
+			return fmt.Errorf("%w: its format is %d, this one reads format %d at most", errNewer, m[0], stateVersion)
+		}
+		if len(m) != 13 {
+			return errState
+		}
+		c.applied = binary.BigEndian.Uint64(m[1:])
+		c.nextID = QueueID(binary.BigEndian.Uint32(m[9:]))
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{'q'}})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			b, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				return err
+			}
+			key := it.Item().Key()
+			if len(key) != 5 {
+				return errState
+			}
+			q, err := decodeQueueState(QueueID(binary.BigEndian.Uint32(key[1:])), b)
+			if err != nil {
+				return err
+			}
+			c.queues = append(c.queues, q)
+		}
+		return nil
+	})
+	return c, err
+}
+
+func (q *queueState) encode() []byte {
+	b := binary.AppendUvarint(nil, uint64(len(q.name)))
+	b = append(b, q.name...)
+	b = binary.AppendUvarint(b, q.next)
+	b = binary.AppendUvarint(b, q.head)
+	acked := appendOrdinals(nil, q.acked)
+	b = append(binary.AppendUvarint(b, uint64(len(acked))), acked...)
+	return appendOrdinals(b, q.received)
+}
+
+func decodeQueueState(id QueueID, b []byte) (queueState, error) {
+	q := queueState{id: id}
+	bad := false
+	number := func() uint64 {
+		v, w := binary.Uvarint(b)
+		if w <= 0 {
+			bad = true
+			return 0
+		}
+		b = b[w:]
+		return v
+	}
+	bytes := func() []byte {
+		n := number()
+		if n > uint64(len(b)) {
+			bad = true
+			return nil
+		}
+		v := b[:n]
+		b = b[n:]
+		return v
+	}
+	q.name = string(bytes())
+	q.next, q.head = number(), number()
+	acked, aerr := cutOrdinals(bytes())
+	received, rerr := cutOrdinals(b)
+	if bad || aerr != nil || rerr != nil || q.head > q.next {
+		return q, errState
+	}
+	q.acked, q.received = acked, received
+	return q, nil
+}

@@ -1,0 +1,274 @@
+// Package store is the durable log of the broker: the only place where anything
+// becomes durable, and the only package that imports Badger.
+//
+// A record is a message for some queues, a state key set or deleted, or one of
+// the store's own: a queue created or removed, acknowledgements, PUBRECs that
+// came. Records have one order and one number each. One goroutine, the committer,
+// gathers what arrives while the last commit syncs and writes it as one
+// transaction of segments (segment.go) to the tail of the spool, which is a list
+// of generations (generation.go, spool.go): directories that are written once and
+// removed as a whole when nothing in them is wanted any more. The state database
+// (state.go) is a checkpoint of that log, which opening brings up to date
+// (recover.go). The newest segments stay in memory, in the ring; a queue's reader
+// (reader.go) reads them there and the others from disk, by the same numbers and
+// ordinals, so that nothing is ever out of order.
+//
+// What a record says is opaque here: the broker encodes it, and calls Commit,
+// Queue and State.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	// ErrFull is for a commit that a limit refuses; nothing of it is kept. What
+	// wraps it says which limit.
+	ErrFull = errors.New("the store is full")
+
+	// ErrClosed is for what comes after Close.
+	ErrClosed = errors.New("the store is closed")
+)
+
+// Store is one directory's log. Its methods may be called from any goroutine.
+type Store struct {
+	dir   string
+	cfg   Config
+	log   *slog.Logger
+	lock  *os.File
+	spool *spool
+	state *stateDB
+	space space
+
+	firstNew  uint64 // number of the first record of this start
+	maxRecord int    // encoded
+
+	mu      sync.Mutex // guards what follows, to the blank line
+	closing bool
+	err     error // the first failure: nothing is written any more
+	next    uint64
+	queues  map[QueueID]*Queue
+	names   map[string]*Queue
+	nextID  QueueID
+	open    *segment   // being filled; nil: none
+	chunk   []byte     // free memory for segments; open has its begin
+	sealed  []*segment // full ones that wait for the committer
+	waiters []waiter
+	pending int64         // bytes that commits wait with
+	changes []stateChange // of the records in open and sealed
+	notify  []*Reader
+	targets []target
+	touched []*Queue // changed since the last checkpoint
+	dropped []QueueID
+	ring    ring
+	dirty   stateChanges // committed, in no checkpoint yet
+	saving  stateChanges // in the checkpoint that is being written
+	ckpt    checkpointState
+	refusal refusal
+
+	unloggedMu sync.Mutex // guards unlogged; taken last
+	unlogged   []*Queue   // with acknowledgements that the log does not have
+	newAcks    atomic.Int64
+	ackedSince time.Time // the committer's: since when there are such
+
+	durable    atomic.Uint64 // every record up to this one is on disk
+	readersEnd atomic.Bool
+	lost       atomic.Int64
+	counters   counters
+
+	wake      chan struct{} // to the committer: something is to be done
+	jobs      chan job      // to the keeper
+	committer chan struct{} // closed when it has ended
+	keeper    chan struct{}
+}
+
+// waiter is a commit whose done has not run.
+type waiter struct {
+	done func(error)
+	err  error // refused
+}
+
+// Open opens the store in dir, and makes it if there is none. It brings the
+// state up to date and counts what waits; what cannot be read is put aside or
+// left out, logged and counted. A zero field of cfg takes its default.
+func Open(dir string, cfg Config, log *slog.Logger) (*Store, error) {
+	cfg.SetDefaults()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the store's directory: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	s := newStore(dir, cfg, log)
+	s.lock = lock
+	if err := s.recover(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the store: %w", err), s.release())
+	}
+	go s.commitAll()
+	go s.keepHouse()
+	return s, nil
+}
+
+func newStore(dir string, cfg Config, log *slog.Logger) *Store {
+	// A quarter of the limit at most is in a generation that cannot go yet, and
+	// everything that waits fits into one.
+	room := min(int64(cfg.GenerationBytes), int64(cfg.MaxBytes)/4)
+	cfg.PendingBytes = min(cfg.PendingBytes, Bytes(room/4*3))
+	return &Store{
+		dir:       dir,
+		cfg:       cfg,
+		log:       log,
+		spool:     &spool{dir: spoolDir(dir), log: log, room: room},
+		maxRecord: min(maxRecordBytes, int(cfg.PendingBytes)-headerSize),
+		queues:    make(map[QueueID]*Queue),
+		names:     make(map[string]*Queue),
+		nextID:    1,
+		next:      1,
+		ring:      ring{limit: int64(cfg.RingBytes)},
+		dirty:     make(stateChanges),
+		space:     space{dir: dir, minFree: int64(cfg.MinFree), maxBytes: int64(cfg.MaxBytes)},
+		wake:      make(chan struct{}, 1),
+		jobs:      make(chan job, 4),
+		committer: make(chan struct{}),
+		keeper:    make(chan struct{}),
+	}
+}
+
+// Close commits what waits, writes a checkpoint and ends. Afterwards Commit ends
+// with ErrClosed, and so does a reader's Next. Another Close does nothing.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		<-s.keeper
+		return nil
+	}
+	s.closing = true
+	s.mu.Unlock()
+	s.nudge()
+	<-s.committer
+	close(s.jobs)
+	<-s.keeper
+	s.readersEnd.Store(true)
+	return errors.Join(s.Err(), s.release())
+}
+
+// release closes the databases and gives the directory up.
+func (s *Store) release() error {
+	errs := []error{s.spool.close()}
+	if s.state != nil {
+		errs = append(errs, s.state.close())
+	}
+	return errors.Join(append(errs, unlockDir(s.lock))...)
+}
+
+// Err is the first commit or sync that did not succeed. After it nothing is
+// acknowledged, and every Commit ends with it.
+func (s *Store) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// fail stops all writing. Disk and memory may differ from here on: only opening
+// the store again tells what is on disk.
+func (s *Store) fail(err error) {
+	s.mu.Lock()
+	first := s.err == nil
+	if first {
+		s.err = err
+	}
+	s.mu.Unlock()
+	if first {
+		s.log.Error("the store has failed: nothing is acknowledged any more", "path", s.dir, "err", err)
+	}
+	s.nudge()
+}
+
+// nudge wakes the committer.
+func (s *Store) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Queue finds a queue by its name, or creates it. A creation is a record in the
+// log: it is durable before any later commit is.
+func (s *Store) Queue(name string) (*Queue, error) {
+	if len(name) == 0 || len(name) > maxKeyBytes {
+		return nil, fmt.Errorf("queue name of %d bytes: want 1 to %d", len(name), maxKeyBytes)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q := s.names[name]; q != nil {
+		return q, nil
+	}
+	switch {
+	case s.closing:
+		return nil, fmt.Errorf("create queue %q: %w", name, ErrClosed)
+	case s.err != nil:
+		return nil, fmt.Errorf("create queue %q: %w", name, s.err)
+	}
+	q := &Queue{s: s, id: s.nextID, name: name}
+	s.nextID++
+	s.addQueue(q)
+	s.touch(q)
+	seg := s.segmentFor(len(name)+16, 0)
+	seg.buf = appendQueueEvent(seg.buf, queueCreated, q.id, name)
+	s.appended(seg)
+	s.nudge()
+	return q, nil
+}
+
+func (s *Store) addQueue(q *Queue) {
+	s.queues[q.id] = q
+	s.names[q.name] = q
+}
+
+// touch notes that the next checkpoint must have q. The caller holds mu.
+func (s *Store) touch(q *Queue) {
+	if !q.touched {
+		q.touched = true
+		s.touched = append(s.touched, q)
+	}
+}
+
+// Queues gives all queues, in no order.
+func (s *Store) Queues() []*Queue {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*Queue, 0, len(s.queues))
+	for _, q := range s.queues {
+		list = append(list, q)
+	}
+	return list
+}
+
+// RemoveQueue lets a queue and all that waits in it go, and ends its reader. It
+// is a record in the log, durable with the next commit.
+func (s *Store) RemoveQueue(q *Queue) {
+	s.mu.Lock()
+	if s.queues[q.id] != q {
+		s.mu.Unlock()
+		return
+	}
+	delete(s.queues, q.id)
+	delete(s.names, q.name)
+	if s.err == nil && !s.closing {
+		seg := s.segmentFor(16, 0)
+		seg.buf = appendQueueEvent(seg.buf, queueRemoved, q.id, "")
+		s.appended(seg)
+		s.dropped = append(s.dropped, q.id)
+	}
+	q.remove()
+	s.mu.Unlock()
+	s.nudge()
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// numbers is what became of the numbers that were published to a topic.
+type numbers struct {
+	missing  []int
+	repeated int
+	disorder int // first arrivals after a greater number
+	unknown  []string
+}
+
+func (n numbers) String() string {
+	return fmt.Sprintf("%d missing %v, %d repeated, %d out of order, unknown %v", len(n.missing), few(n.missing), n.repeated, n.disorder, few(n.unknown))
+}
+
+func few[T any](s []T) []T { return s[:min(len(s), 10)] }
+
+// inOrder says that all are there and in order; repeated ones may be among them.
+func (n numbers) inOrder() bool { return len(n.missing)+n.disorder+len(n.unknown) == 0 }
+
+// countNumbers looks through the payloads of a topic to which the numbers 0 to
+// want-1 were published.
+func countNumbers(payloads []string, want int) numbers {
+	var r numbers
+	seen := make([]bool, want)
+	last := -1
+	for _, p := range payloads {
+		n, err := strconv.Atoi(p)
+		switch {
+		case err != nil || n < 0 || n >= want:
+			r.unknown = append(r.unknown, p)
+			continue
+		case seen[n]:
+			r.repeated++
+			continue
+		case n < last:
+			r.disorder++
+		}
+		seen[n] = true
+		last = max(n, last)
+	}
+	for n, ok := range seen {
+		if !ok {
+			r.missing = append(r.missing, n)
+		}
+	}
+	return r
+}
+
+// wantNumbers waits until the numbers 0 to want-1 are all among the payloads that
+// get gives, and wants them in order; with once, none twice.
+func wantNumbers(t testing.TB, what string, get func() []string, want int, once bool) {
+	t.Helper()
+	var got numbers
+	whole := false
+	defer func() {
+		if !whole {
+			t.Logf("%s: of %d: %v", what, want, got)
+		}
+	}()
+	length := -1
+	eventually(t, "all numbers of "+what, func() bool {
+		payloads := get()
+		if len(payloads) != length {
+			length = len(payloads)
+			got = countNumbers(payloads, want)
+		}
+		return len(got.missing) == 0
+	})
+	whole = true
+	if !got.inOrder() || once && got.repeated > 0 {
+		t.Errorf("%s: of %d: %v", what, want, got)
+		return
+	}
+	t.Logf("%s: all %d, in order, %d repeated", what, want, got.repeated)
+}
+
+func TestTheCountOfNumbersFindsWhatIsWrong(t *testing.T) {
+	got := countNumbers([]string{"0", "2", "1", "1", "x", "9", "4"}, 5)
+	want := numbers{missing: []int{3}, repeated: 1, disorder: 1, unknown: []string{"x", "9"}}
+	if got.String() != want.String() || !slices.Equal(got.missing, want.missing) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
