@@ -197,8 +197,8 @@ func TestAnUnknownKeyIsSaidWithTheKeyThatWasMeant(t *testing.T) {
 func TestConfDContinuesTheFile(t *testing.T) {
 	file, faults := loadFiles(t, map[string]string{
 		"main.toml":           plant,
-		"conf.d/20-two.toml":  "[[modbus]]\nname = \"second\"\nurl = \"tcp://10.0.0.2:502\"\n[gateway]\nmax_age = \"5s\"\n",
-		"conf.d/10-one.toml":  "[[modbus]]\nname = \"first\"\nurl = \"tcp://10.0.0.1:502\"\n",
+		"conf.d/20-two.toml":  "[[modbus]]\nname = \"second\"\nurl = \"tcp://10.0.0.2:502\"\n[[modbus.device]]\nname = \"d2\"\nunit = 1\ninterval = \"1s\"\n[[modbus.device.point]]\nname = \"p\"\nregister = \"holding:0\"\ntype = \"u16\"\n[gateway]\nmax_age = \"5s\"\n",
+		"conf.d/10-one.toml":  "[[modbus]]\nname = \"first\"\nurl = \"tcp://10.0.0.1:502\"\n[[modbus.device]]\nname = \"d1\"\nunit = 1\ninterval = \"1s\"\n[[modbus.device.point]]\nname = \"p\"\nregister = \"holding:0\"\ntype = \"u16\"\n",
 		"conf.d/30-not.txt":   "nonsense",
 		"conf.d/.hidden.toml": "nonsense",
 	})
@@ -307,20 +307,23 @@ func TestTheSameThingTwiceIsAFault(t *testing.T) {
 url = "mqtt://0.0.0.0:1883"
 [[modbus]]
 name = "scale"
-url = "ascii:///dev/serial/by-id/usb-FTDI_FT232R-if00-port0"
+url = "rtu:///dev/serial/by-id/usb-FTDI_FT232R-if00-port0"
 [[modbus.device]]
 name = "meter1"
 unit = 2
 interval = "1s"
+[[modbus.device.point]]
+name = "p"
+register = "holding:0"
+type = "u16"
 [[modbus]]
 name = "inverter"
 url = "tcp://10.0.0.1"
+device = [{ name = "d1", unit = 1, interval = "1s", point = [{ name = "p", register = "coil:0" }] }]
 [[modbus]]
 name = "inverter2"
 url = "tcp://10.0.0.1:502"
-[[modbus]]
-name = "inverter3"
-url = "udp://10.0.0.1:502"
+device = [{ name = "d2", unit = 1, interval = "1s", point = [{ name = "p", register = "coil:0" }] }]
 [[serial]]
 name = "gps"
 url = "serial:///dev/ttyUSB1"
@@ -335,10 +338,10 @@ up = [{ filter = "#" }]
 		"broker.listener.url: port 1883 is taken by the listener at main.toml:7",
 		"modbus.url: the link is taken at main.toml:11: one [[modbus]] table holds all devices of a link",
 		`modbus.device.name: "meter1" is the name of another device, at main.toml:13: its topics would mix with these`,
-		"modbus.url: the link is taken at main.toml:57: one [[modbus]] table holds all devices of a link",
+		"modbus.url: the link is taken at main.toml:61: one [[modbus]] table holds all devices of a link",
 		`main.toml:49: modbus.name: "scale" is the name of another link, at main.toml:29`,
 		"serial.url: the port is taken at main.toml:30: only one can listen on it",
-		"main.toml:67: serial.parse.regexp: ",
+		"main.toml:70: serial.parse.regexp: ",
 		`bridge.name: "cloud" is the name of another bridge, at main.toml:35`,
 	} {
 		if !strings.Contains(strings.Join(faults, "\n"), want) {
