@@ -150,12 +150,6 @@ func (s *sink) released(id uint16) {
 	}
 }
 
-func (s *sink) counted() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.count
-}
-
 func (s *sink) payloads() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,7 +3,6 @@ package bridge
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -268,7 +267,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 func payloads(ps []*packet.Publish) string {
 	var s []string
 	for _, p := range ps {
-		s = append(s, fmt.Sprintf("%s", p.Payload))
+		s = append(s, string(p.Payload))
 	}
 	return strings.Join(s, " ")
 }

@@ -36,7 +36,6 @@ type conn struct {
 	router  router
 	publish packet.Publish
 	props   []byte // room for the properties that are passed on
-	clean   bool   // a DISCONNECT came: no will
 
 	wakeup   chan struct{} // tells the writer that there is something to do
 	room     chan struct{} // tells the reader that something was written or committed

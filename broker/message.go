@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -279,6 +278,3 @@ func parseMeta(b []byte) (d delivery, err error) {
 	}
 	return d, nil
 }
-
-// systemTopic says whether a topic is the server's own ($SYS/...).
-func systemTopic(topic []byte) bool { return bytes.HasPrefix(topic, []byte("$")) }

@@ -166,7 +166,7 @@ func TestStateIsAsTheLastCommitLeftIt(t *testing.T) {
 			check()
 			remove("s/long")
 			set("s/10", "again")
-			s, dir = restart(t, s, dir)
+			s, _ = restart(t, s, dir)
 			check()
 			stop := errors.New("stop")
 			if err := s.State("s/", func(string, []byte) error { return stop }); err != stop {

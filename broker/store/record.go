@@ -246,8 +246,6 @@ func addOrdinal(list []ordinals, ord uint64) []ordinals {
 // maxOrdinals is how many ranges go into one record.
 const maxOrdinals = 2000
 
-const maxOrdinalsBytes = 2*binary.MaxVarintLen64*maxOrdinals + 16
-
 func appendOrdinals(dst []byte, list []ordinals) []byte {
 	at := uint64(0)
 	for _, r := range list {
