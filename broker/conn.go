@@ -23,7 +23,7 @@ type conn struct {
 	nc       net.Conn
 	log      *slog.Logger
 	remote   string
-	listener *listener
+	nameless bool // it may come without a user name
 
 	// Set by the handshake, unchanged after it.
 	version   packet.Version
@@ -70,8 +70,8 @@ const writeTimeout = 30 * time.Second
 // closeTimeout is how long the last packet may take.
 const closeTimeout = time.Second
 
-func newConn(b *Broker, nc net.Conn, l *listener) *conn {
-	c := &conn{b: b, nc: nc, remote: nc.RemoteAddr().String(), listener: l,
+func newConn(b *Broker, nc net.Conn, nameless bool) *conn {
+	c := &conn{b: b, nc: nc, remote: nc.RemoteAddr().String(), nameless: nameless,
 		wakeup: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		done: make(chan struct{}), finished: make(chan struct{})}
 	c.log = b.log.With("remote", c.remote)

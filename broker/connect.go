@@ -163,7 +163,7 @@ func (c *conn) checkConnect(p *packet.Connect) error {
 	case int(c.b.stats.connections.Load()) > c.b.cfg.MaxConnections:
 		return &packet.Error{Reason: packet.ServerBusy, Text: fmt.Sprintf("CONNECT: %d clients are connected already", c.b.cfg.MaxConnections)}
 	}
-	return c.b.users.check(p, c.listener.cfg.Anonymous || loopback(c.nc.RemoteAddr()))
+	return c.b.users.check(p, c.nameless)
 }
 
 // localPrefix begins the client identifiers of sessions inside the process.

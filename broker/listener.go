@@ -110,9 +110,17 @@ func (l *listener) run(ctx context.Context) {
 		}
 		wg.Go(func() {
 			defer l.b.stats.connections.Add(-1)
-			newConn(l.b, nc, l).serve(ctx)
+			newConn(l.b, nc, l.cfg.Anonymous || loopback(nc.RemoteAddr())).serve(ctx)
 		})
 	}
+}
+
+// ServeConn serves a connection that the caller made, one from this process, until
+// it or ctx ends; it closes nc. It may come without a user name.
+func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) {
+	b.stats.connections.Add(1)
+	defer b.stats.connections.Add(-1)
+	newConn(b, nc, true).serve(ctx)
 }
 
 // connectMargin is how many connections past the limit are heard, so that they
