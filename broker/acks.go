@@ -46,6 +46,9 @@ func (c *conn) owe(t packet.Type, id uint16, reason packet.ReasonCode, durable b
 
 // answer writes one out. The caller holds c.mu.
 func (c *conn) answer(a ack) {
+	if a.typ == packet.PUBACK || a.typ == packet.PUBCOMP && !a.reason.Failed() || a.typ == packet.PUBREC && a.reason.Failed() {
+		c.unanswered--
+	}
 	p := packet.Ack{Type: a.typ, PacketID: a.id, Reason: a.reason}
 	c.out = p.Append(c.out, c.version)
 }

@@ -26,11 +26,13 @@ import (
 
 // Broker owns everything of the package. Make it with New, start it with Run.
 type Broker struct {
-	cfg       Config
+	cfg       Config // as at the start
+	live      atomic.Pointer[settings]
 	store     *store.Store
 	log       *slog.Logger
 	users     users
 	index     *subscriptionIndex
+	groups    groups
 	retained  *retained
 	listeners []*listener
 	stats     stats
@@ -39,6 +41,13 @@ type Broker struct {
 	mu       sync.Mutex
 	sessions map[string]*session   // by client identifier
 	offline  map[*session]struct{} // those that outlive their connection, without one
+
+	persistent int // of sessions, those that outlive their connection
+}
+
+// settings are what a reload replaces, as a whole.
+type settings struct {
+	Limits
 }
 
 // New takes what the store kept: sessions, their subscriptions, retained
@@ -51,10 +60,12 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
 	b := &Broker{
 		cfg: cfg, store: st, log: log, users: u,
 		index:    topic.NewIndex[*session, subscription](),
-		retained: newRetained(int64(cfg.MaxRetainedBytes)),
+		groups:   groups{byName: make(map[string]*group)},
+		retained: newRetained(),
 		sessions: make(map[string]*session),
 		offline:  make(map[*session]struct{}),
 	}
+	b.live.Store(&settings{Limits: cfg.Limits})
 	now := time.Now()
 	if err := b.restore(now); err != nil {
 		return nil, fmt.Errorf("read the sessions: %w", err)

@@ -326,9 +326,6 @@ func TestSubscriptionOptionsOf5(t *testing.T) {
 	c.Silent() // it is not new
 	c.Subscribe(packet.Subscription{Filter: []byte("kept"), QoS: 1, RetainAsPublished: true})
 	c.Want("kept", "r", 1)
-	if r := c.Subscribe(packet.Subscription{Filter: []byte("$share/g/a")}); r[0] != packet.SharedSubscriptionsNotSupported {
-		t.Errorf("a shared subscription got %v", r[0])
-	}
 	if r := c.Subscribe(packet.Subscription{Filter: []byte("a#")}); r[0] != packet.TopicFilterInvalid {
 		t.Errorf("a faulty filter got %v", r[0])
 	}

@@ -156,8 +156,8 @@ func (c *Client) Subscribe(filter string, handle func(Message)) error {
 	c.handlersMu.Lock()
 	c.handlers = append(c.handlers, handler{filter, handle})
 	c.handlersMu.Unlock()
-	c.b.subscribe(c.s, filter, subscription{qos: 2, noLocal: true, retainAsPublished: true})
-	return nil
+	_, _, err := c.b.subscribe(c.s, filter, subscription{qos: 2, noLocal: true, retainAsPublished: true})
+	return err
 }
 
 // Close ends the subscriptions.

@@ -6,9 +6,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"time"
-
-	"headgate/broker/store"
 )
 
 // Config is the [broker] table.
@@ -21,41 +18,7 @@ type Config struct {
 	// one, a user name that is not listed is refused.
 	User []UserConfig `toml:"user"`
 
-	// MaxConnections is how many clients may be connected at a time; one more
-	// is refused with "server busy". Default 10000.
-	MaxConnections int `toml:"max_connections"`
-
-	// MaxPacketBytes is the largest packet that is taken; a larger one closes
-	// its connection. Default 1MB.
-	MaxPacketBytes store.Bytes `toml:"max_packet_bytes"`
-
-	// MaxInflight is how many QoS 1 and 2 messages may be on their way to one
-	// client, unacknowledged. A client that names a lower Receive Maximum gets
-	// that. Default 1000.
-	MaxInflight int `toml:"max_inflight"`
-
-	// MaxQueuedBytes bounds what waits in memory for one slow client. Past it
-	// its QoS 0 messages, and a clean session's QoS 1 and 2 messages, are
-	// dropped and counted; a persistent session's wait on disk. Default 8MB.
-	MaxQueuedBytes store.Bytes `toml:"max_queued_bytes"`
-
-	// MaxQueuedTotalBytes bounds the same over all clients together. Default
-	// 64MB.
-	MaxQueuedTotalBytes store.Bytes `toml:"max_queued_total_bytes"`
-
-	// MaxRetainedBytes bounds all retained messages together, topics included.
-	// Past it a new one is not kept, and its publisher told so where its
-	// protocol can. Default 32MB.
-	MaxRetainedBytes store.Bytes `toml:"max_retained_bytes"`
-
-	// ConnectTimeout is how long a new connection may take to send its CONNECT.
-	// Default 10s.
-	ConnectTimeout time.Duration `toml:"connect_timeout"`
-
-	// MaxSessionExpiry bounds how long a session outlives its connection; a
-	// client that asks for longer gets this. An MQTT 3.1.1 session that is not
-	// clean asks for ever. Default 8760h (a year).
-	MaxSessionExpiry time.Duration `toml:"max_session_expiry"`
+	Limits
 }
 
 // ListenerConfig is one [[broker.listener]] table.
@@ -84,21 +47,7 @@ type UserConfig struct {
 
 // SetDefaults fills what was left out.
 func (c *Config) SetDefaults() {
-	setDefault(&c.MaxConnections, 10_000)
-	setDefault(&c.MaxPacketBytes, 1_000_000)
-	setDefault(&c.MaxInflight, 1000)
-	setDefault(&c.MaxQueuedBytes, 8_000_000)
-	setDefault(&c.MaxQueuedTotalBytes, 64_000_000)
-	setDefault(&c.MaxRetainedBytes, 32_000_000)
-	setDefault(&c.ConnectTimeout, 10*time.Second)
-	setDefault(&c.MaxSessionExpiry, 365*24*time.Hour)
-}
-
-func setDefault[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
-	}
+	c.Limits.SetDefaults()
 }
 
 // Check reports each fault by its key, relative to the [broker] table.
@@ -127,28 +76,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 			}
 		}
 	}
-	positive(fault, "max_connections", int64(c.MaxConnections), 1_000_000)
-	positive(fault, "max_packet_bytes", int64(c.MaxPacketBytes), maxPacketLimit)
-	positive(fault, "max_inflight", int64(c.MaxInflight), 65_535)
-	positive(fault, "max_queued_bytes", int64(c.MaxQueuedBytes), 1<<40)
-	positive(fault, "max_queued_total_bytes", int64(c.MaxQueuedTotalBytes), 1<<40)
-	positive(fault, "max_retained_bytes", int64(c.MaxRetainedBytes), 1<<40)
-	if c.ConnectTimeout < 0 {
-		fault("connect_timeout", "%v is negative", c.ConnectTimeout)
-	}
-	if c.MaxSessionExpiry < 0 {
-		fault("max_session_expiry", "%v is negative", c.MaxSessionExpiry)
-	}
-}
-
-// maxPacketLimit is the most that max_packet_bytes may be: what the store can
-// keep as one record.
-const maxPacketLimit = 8_000_000
-
-func positive(fault func(key, format string, args ...any), key string, v, most int64) {
-	if v < 1 || v > most {
-		fault(key, "%d is not within 1 to %d", v, most)
-	}
+	c.Limits.Check(fault)
 }
 
 func keyOf(table string, i int) string { return table + "[" + itoa(i) + "]" }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"headgate/broker/packet"
@@ -31,6 +32,9 @@ type conn struct {
 	session   *session
 	keepAlive time.Duration
 	maxPacket int // the largest packet that the client takes; 0: any
+	limits    *Limits
+
+	receiveMaximum int // QoS 1 and 2 messages that the client may have unanswered; 0: any number
 
 	// The reader's own.
 	router  router
@@ -43,15 +47,19 @@ type conn struct {
 	finished chan struct{} // closed when nothing of it runs any more
 	once     sync.Once
 
-	mu       sync.Mutex
-	out      []byte // packets to be written
-	spare    []byte // the buffer written last, to be filled again
-	signaled bool   // the writer has been, or is about to be, woken
-	last     bool   // the last packet is in out: write, then close
-	reason   error  // why the connection ends
-	charged  int64  // of the broker's memory for slow clients: see charge
-	volatile volatile
-	acks     ackQueue
+	mu         sync.Mutex
+	out        []byte // packets to be written
+	spare      []byte // the buffer written last, to be filled again
+	signaled   bool   // the writer has been, or is about to be, woken
+	last       bool   // the last packet is in out: write, then close
+	reason     error  // why the connection ends
+	charged    int64  // of the broker's memory for slow clients: see charge
+	volatile   volatile
+	acks       ackQueue
+	unanswered int // of the client's QoS 1 and 2 messages
+	aliases    aliases
+
+	moving atomic.Int64 // QoS 2 messages on their way out of a group's queue
 }
 
 // outBatch is how many bytes a writer takes from a session's queue before it
@@ -86,7 +94,7 @@ func (c *conn) serve(ctx context.Context) {
 	defer stop()
 	defer c.nc.Close()
 
-	r := reader{nc: c.nc, max: int(c.b.cfg.MaxPacketBytes)}
+	r := reader{nc: c.nc, max: int(c.b.live.Load().MaxPacketBytes)}
 	if err := c.guard(func() error { return c.handshake(&r) }); err != nil {
 		c.log.Info("connection refused", "client", c.clientID, "err", err)
 		c.b.stats.refused.Add(1)
@@ -102,10 +110,14 @@ func (c *conn) serve(ctx context.Context) {
 	writer.Wait()
 	c.mu.Lock()
 	reason := c.reason
+	c.mu.Unlock()
+	taken := c.endShared()
+	c.mu.Lock()
 	c.out, c.volatile.pending, c.volatile.bytes = nil, nil, 0
 	c.discharge()
 	c.mu.Unlock()
 	c.b.detach(c)
+	taken.giveBack()
 	c.log.Debug("client disconnected", "reason", reason)
 }
 
@@ -251,35 +263,44 @@ func (c *conn) giveBack(buf []byte) {
 }
 
 // fill takes from the queue of a persistent session as much as the client may
-// have in flight, up to one good write.
+// have in flight, up to one good write, and then from those of its groups.
 func (c *conn) fill() error {
-	s := c.session
-	if !s.persistent() {
-		return nil
-	}
 	now := time.Now()
+	if c.session.persistent() {
+		if drained, err := c.fillOwn(now); err != nil || !drained {
+			return err
+		}
+	}
+	return c.fillShared(now)
+}
+
+func (c *conn) fillOwn(now time.Time) (drained bool, err error) {
+	s := c.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c.waiting() < outBatch {
 		m, ok, err := s.out.next(now, c.waitDurable, c.dropped)
 		if err != nil || !ok {
-			return err
+			return true, err
 		}
 		if m.release {
 			c.append(packet.PUBREL, m.packetID, packet.Success)
 			continue
 		}
-		if c.maxPacket > 0 && m.publishSize(c.version, m.delivery) > c.maxPacket {
+		if c.tooLarge(m) {
 			s.out.ack(m.packetID) // [MQTT-3.1.2-25]
 			c.dropped(m, "packet too large for the client")
 			continue
 		}
 		c.mu.Lock()
-		c.out = m.appendPublish(c.out, c.version, m.delivery, now)
+		c.appendPacket(&m.message, m.delivery, now)
 		c.mu.Unlock()
-		c.b.stats.messagesOut.Add(1)
 	}
-	return nil
+	return false, nil
+}
+
+func (c *conn) tooLarge(m *outgoingMessage) bool {
+	return c.maxPacket > 0 && m.publishSize(c.version, m.delivery) > c.maxPacket
 }
 
 // waitDurable calls the writer again once all that is in the log now is on disk.

@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -15,7 +17,7 @@ import (
 
 // handshake takes the CONNECT, gives the connection its session, and answers.
 func (c *conn) handshake(r *reader) error {
-	c.nc.SetDeadline(time.Now().Add(c.b.cfg.ConnectTimeout))
+	c.nc.SetDeadline(time.Now().Add(c.b.live.Load().ConnectTimeout))
 	p, err := c.readConnect(r)
 	if err != nil {
 		return err
@@ -30,15 +32,27 @@ func (c *conn) handshake(r *reader) error {
 	if assigned {
 		c.clientID = assignedID() // [MQTT-3.1.3-6] [MQTT-3.1.3-7]
 	}
+	limits := &c.b.live.Load().Limits
+	c.limits = limits
 	c.keepAlive = time.Duration(p.KeepAlive) * time.Second
-	window := c.b.cfg.MaxInflight
+	if p.Version == packet.V5 {
+		c.receiveMaximum = int(limits.ReceiveMaximum.wire())
+		if most := limits.MaxKeepAlive; most > 0 && (c.keepAlive == 0 || c.keepAlive > most) {
+			c.keepAlive = most
+		}
+	}
+	window := int(min(limits.MaxInflight, identifiers))
 	if p.Properties.Has(packet.PropReceiveMaximum) {
 		window = min(window, int(p.Properties.ReceiveMaximum)) // [MQTT-3.3.4-9]
 	}
 	if p.Properties.Has(packet.PropMaximumPacketSize) {
 		c.maxPacket = int(p.Properties.MaximumPacketSize)
 	}
-	c.volatile.window, c.volatile.flight = window, make(map[uint16]bool)
+	if p.Properties.Has(packet.PropTopicAliasMaximum) && p.Properties.TopicAliasMaximum > 0 {
+		c.aliases.outMax = int(min(p.Properties.TopicAliasMaximum, maxOutAliases)) // [MQTT-3.1.2-26]
+		c.aliases.out = make(map[string]uint16)
+	}
+	c.volatile.window, c.volatile.flight = window, make(map[uint16]struct{})
 
 	var expiry uint32
 	switch {
@@ -56,7 +70,7 @@ func (c *conn) handshake(r *reader) error {
 		return c.refuse(err)
 	}
 	// What the CONNACK promises is on disk before it leaves.
-	limit := time.NewTimer(c.b.cfg.ConnectTimeout)
+	limit := time.NewTimer(c.b.live.Load().ConnectTimeout)
 	defer limit.Stop()
 	select {
 	case err = <-durable:
@@ -71,7 +85,7 @@ func (c *conn) handshake(r *reader) error {
 	}
 	ack := packet.Connack{SessionPresent: present} // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
 	if c.version == packet.V5 {
-		c.b.announce(&ack.Properties)
+		c.announce(&ack.Properties, p.KeepAlive)
 		if assigned {
 			ack.Properties.AssignedClientID = []byte(c.clientID)
 			ack.Properties.Set(packet.PropAssignedClientID) // [MQTT-3.2.2-16]
@@ -90,12 +104,20 @@ func (c *conn) handshake(r *reader) error {
 	return nil
 }
 
-// announce says what this server does not do, or limits. [MQTT 3.2.2.3]
-func (b *Broker) announce(p *packet.Properties) {
-	p.MaximumPacketSize = uint32(b.cfg.MaxPacketBytes)
+// announce says what this server limits. [MQTT 3.2.2.3]
+func (c *conn) announce(p *packet.Properties, keepAlive uint16) {
+	p.MaximumPacketSize = uint32(c.limits.MaxPacketBytes)
 	p.Set(packet.PropMaximumPacketSize)
-	p.SharedSubAvailable = 0
-	p.Set(packet.PropSharedSubAvailable)
+	p.TopicAliasMaximum = c.limits.TopicAliasMaximum.wire()
+	p.Set(packet.PropTopicAliasMaximum)
+	if c.receiveMaximum < math.MaxUint16 {
+		p.ReceiveMaximum = uint16(c.receiveMaximum)
+		p.Set(packet.PropReceiveMaximum)
+	}
+	if k := uint16(c.keepAlive / time.Second); k != keepAlive {
+		p.ServerKeepAlive = k // [MQTT-3.1.2-21]
+		p.Set(packet.PropServerKeepAlive)
+	}
 }
 
 // readConnect reads until the first packet is whole. [MQTT-3.1.0-1]
@@ -160,8 +182,8 @@ func (c *conn) checkConnect(p *packet.Connect) error {
 		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Text: "CONNECT: client identifier " + id + " is the gateway's own"}
 	case p.Properties.Has(packet.PropAuthMethod):
 		return &packet.Error{Reason: packet.BadAuthenticationMethod, Clause: "MQTT-4.12.0-1", Text: "CONNECT: authentication method " + string(p.Properties.AuthMethod)}
-	case int(c.b.stats.connections.Load()) > c.b.cfg.MaxConnections:
-		return &packet.Error{Reason: packet.ServerBusy, Text: fmt.Sprintf("CONNECT: %d clients are connected already", c.b.cfg.MaxConnections)}
+	case c.b.stats.connections.Load() > int64(c.b.live.Load().MaxConnections):
+		return &packet.Error{Reason: packet.ServerBusy, Text: fmt.Sprintf("CONNECT: %d clients are connected already", c.b.live.Load().MaxConnections)}
 	}
 	return c.b.users.check(p, c.nameless)
 }
@@ -177,7 +199,7 @@ func assignedID() string {
 
 // expiryOf bounds what a client asked for.
 func (b *Broker) expiryOf(asked uint32) uint32 {
-	most := b.cfg.MaxSessionExpiry / time.Second
+	most := b.live.Load().MaxSessionExpiry / time.Second
 	if most >= expiryNever {
 		return asked
 	}
@@ -191,6 +213,9 @@ func (c *conn) willOf(p *packet.Connect) (*will, error) {
 	}
 	if err := topic.CheckName(string(p.Will.Topic)); err != nil {
 		return nil, &packet.Error{Reason: packet.TopicNameInvalid, Clause: "MQTT-3.1.3-11", Text: "CONNECT: will topic: " + err.Error()}
+	}
+	if n := bytes.Count(p.Will.Topic, slash) + 1; n > int(c.limits.MaxTopicLevels) {
+		return nil, &packet.Error{Reason: packet.TopicNameInvalid, Text: fmt.Sprintf("CONNECT: will topic of %d levels: at most %d are allowed", n, c.limits.MaxTopicLevels)}
 	}
 	m := message{topic: p.Will.Topic, payload: p.Will.Payload, qos: p.Will.QoS, retain: p.Will.Retain}
 	m.props = appendPassedOn(nil, &p.Will.Properties)
@@ -238,9 +263,7 @@ func (b *Broker) attach(c *conn, a attachment, now time.Time) (present bool, dur
 	s := b.sessions[c.clientID]
 	if s != nil && a.clean { // [MQTT-3.1.2-4]
 		b.publishWill(s)
-		b.endSession(s, func(error) {})
-		delete(b.sessions, s.id)
-		delete(b.offline, s)
+		b.remove(s, func(error) {})
 		s = nil
 	}
 	present = s != nil
@@ -250,13 +273,17 @@ func (b *Broker) attach(c *conn, a attachment, now time.Time) (present bool, dur
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.expiry > 0 && !s.persistent() {
+		if most := b.live.Load().MaxSessions; b.persistent >= int(most) {
+			return false, nil, &packet.Error{Reason: packet.QuotaExceeded, Text: fmt.Sprintf("CONNECT: there are %d sessions already", most)}
+		}
 		if err := b.makePersistent(s); err != nil {
 			return false, nil, &packet.Error{Reason: packet.ServerUnavailable, Text: err.Error()}
 		}
+		b.persistent++
 	}
 	// A will that waited is not published: the client is back. [MQTT-3.1.3-9]
 	s.expiry, s.will, s.willAt, s.gone = a.expiry, a.will, time.Time{}, time.Time{}
-	c.session = s
+	c.session, c.unanswered = s, len(s.received)
 	b.sessions[s.id] = s
 	delete(b.offline, s)
 	done := make(chan error, 1)
@@ -294,8 +321,7 @@ func (b *Broker) detach(c *conn) {
 		}
 	}
 	if ends {
-		b.endSession(s, report)
-		delete(b.sessions, s.id)
+		b.remove(s, report)
 		return
 	}
 	b.offline[s] = struct{}{}

@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"time"
 
 	"headgate/broker/packet"
@@ -45,12 +46,22 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 	}
 	c.b.stats.messagesIn.Add(1)
 	if p.Properties.Has(packet.PropTopicAlias) {
-		// The CONNACK allowed none. [MQTT-3.3.2-9]
-		return &packet.Error{Reason: packet.TopicAliasInvalid, Clause: "MQTT-3.3.2-9", Text: "PUBLISH with a topic alias"}
+		if err := c.resolveAlias(p); err != nil {
+			return err
+		}
+	}
+	if n := bytes.Count(p.Topic, slash) + 1; n > int(c.limits.MaxTopicLevels) {
+		return &packet.Error{Reason: packet.TopicNameInvalid, Text: fmt.Sprintf("PUBLISH: topic name of %d levels: at most %d are allowed", n, c.limits.MaxTopicLevels)}
+	}
+	again := p.QoS == 2 && !c.first(p.PacketID)
+	if p.QoS > 0 && !again {
+		if err := c.expectAnswer(); err != nil {
+			return err
+		}
 	}
 	reason := packet.Success
 	switch {
-	case p.QoS == 2 && !c.first(p.PacketID):
+	case again:
 		// Sent again: it has been routed already. [MQTT-4.3.3-10]
 		c.owe(packet.PUBREC, p.PacketID, packet.Success, len(c.router.batch.recs) > 0)
 		return nil
@@ -62,6 +73,12 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 		m.fromPublish(p, now, c.props)
 		c.props = m.props
 		m.from = c.session
+		if m.retain && m.qos > 0 && c.version == packet.V5 && !c.b.retained.fits(&m, c.limits) {
+			// This publisher can be told; any other's is passed on.
+			c.b.retainedFull()
+			reason = packet.QuotaExceeded
+			break
+		}
 		if c.router.route(&m, now) == 0 {
 			reason = packet.NoMatchingSubscribers
 		}
@@ -80,6 +97,19 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 			c.router.keep(store.Record{Kind: store.Put, Key: receivedKey(c.session.id, p.PacketID), Data: []byte{stateFormat}})
 		}
 		c.owe(packet.PUBREC, p.PacketID, reason, len(c.router.batch.recs) > 0)
+	}
+	return nil
+}
+
+var slash = []byte{'/'}
+
+// expectAnswer counts a QoS 1 or 2 message that the client has on its way.
+func (c *conn) expectAnswer() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unanswered++
+	if c.receiveMaximum > 0 && c.unanswered > c.receiveMaximum {
+		return &packet.Error{Reason: packet.ReceiveMaximumExceeded, Clause: "MQTT-3.3.4-9", Text: fmt.Sprintf("PUBLISH: more than %d messages are unanswered", c.receiveMaximum)}
 	}
 	return nil
 }
@@ -187,9 +217,15 @@ func (c *conn) handleSubscribe(body []byte, now time.Time) error {
 		if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
 			sub.id = ids[0]
 		}
-		isNew, rec := c.b.subscribe(c.session, filter, sub)
+		isNew, rec, err := c.b.subscribe(c.session, filter, sub)
+		if err != nil {
+			return err
+		}
 		recs = append(recs, rec...)
-		ack.Reasons = append(ack.Reasons, packet.ReasonCode(f.QoS))  // [MQTT-3.9.3-1]
+		ack.Reasons = append(ack.Reasons, packet.ReasonCode(f.QoS)) // [MQTT-3.9.3-1]
+		if _, _, shared, _ := topic.SplitShared(filter); shared {
+			continue // [MQTT 4.8.2]: they get no retained messages
+		}
 		if f.RetainHandling == 0 || f.RetainHandling == 1 && isNew { // [MQTT-3.3.1-9] to -11
 			show = append(show, wanted{filter, sub})
 		}
@@ -206,10 +242,12 @@ func (c *conn) handleSubscribe(body []byte, now time.Time) error {
 // refuses says why a subscription cannot be made; Success if it can.
 func (c *conn) refuses(filter string) packet.ReasonCode {
 	reason := packet.Success
-	if _, _, shared, err := topic.SplitShared(filter); shared || err != nil {
-		reason = packet.SharedSubscriptionsNotSupported // as the CONNACK says
-	} else if err := topic.CheckFilter(filter); err != nil {
+	switch n := strings.Count(filter, "/") + 1; {
+	case topic.CheckFilter(filter) != nil, n > int(c.limits.MaxTopicLevels):
 		reason = packet.TopicFilterInvalid
+	case !c.session.roomFor(filter, int(c.limits.MaxSubscriptions)), c.b.index.Len() >= int(c.limits.MaxSubscriptionsTotal):
+		c.b.stats.refusedSubscriptions.Add(1)
+		reason = packet.QuotaExceeded
 	}
 	if reason.Failed() && c.version != packet.V5 {
 		reason = packet.UnspecifiedError // 0x80, the only failure that 3.1.1 has

@@ -99,7 +99,7 @@ func (l *listener) run(ctx context.Context) {
 			continue
 		}
 		pause = 0
-		if n := l.b.stats.connections.Add(1); n > int64(l.b.cfg.MaxConnections)+connectMargin {
+		if n := l.b.stats.connections.Add(1); n > int64(l.b.live.Load().MaxConnections)+connectMargin {
 			l.b.stats.connections.Add(-1)
 			l.b.stats.refused.Add(1)
 			nc.Close()

@@ -111,26 +111,17 @@ type delivery struct {
 	dup      bool
 	packetID uint16
 	subIDs   []uint32
+
+	alias uint16 // topic alias, 0: none
+	bare  bool   // the alias stands for the topic, which is left out
+
+	lease *lease // of a group's QoS 1 message
 }
 
 // appendPublish appends m as a PUBLISH packet. The passed-on properties are
 // copied as bytes: what came in goes out.
 func (m *message) appendPublish(dst []byte, v packet.Version, d delivery, now time.Time) []byte {
-	remaining := 2 + len(m.topic) + len(m.payload)
-	if d.qos > 0 {
-		remaining += 2
-	}
-	props := 0
-	if v == packet.V5 {
-		props = len(m.props)
-		if m.expires != 0 {
-			props += 5
-		}
-		for _, id := range d.subIDs {
-			props += 1 + varintLen(id)
-		}
-		remaining += props + varintLen(uint32(props))
-	}
+	remaining, props := m.remaining(v, d)
 	first := byte(packet.PUBLISH)<<4 | d.qos<<1
 	if d.dup {
 		first |= 1 << 3
@@ -139,7 +130,11 @@ func (m *message) appendPublish(dst []byte, v packet.Version, d delivery, now ti
 		first |= 1
 	}
 	dst = binary.AppendUvarint(append(dst, first), uint64(remaining))
-	dst = appendBytes16(dst, m.topic)
+	if d.bare {
+		dst = append(dst, 0, 0)
+	} else {
+		dst = appendBytes16(dst, m.topic)
+	}
 	if d.qos > 0 {
 		dst = binary.BigEndian.AppendUint16(dst, d.packetID)
 	}
@@ -149,6 +144,9 @@ func (m *message) appendPublish(dst []byte, v packet.Version, d delivery, now ti
 			// What is left of it. [MQTT-3.3.2-6]
 			left := max(0, (m.expires-now.UnixMilli()+999)/1000)
 			dst = binary.BigEndian.AppendUint32(append(dst, byte(packet.PropMessageExpiry)), uint32(left))
+		}
+		if d.alias != 0 {
+			dst = binary.BigEndian.AppendUint16(append(dst, byte(packet.PropTopicAlias)), d.alias)
 		}
 		for _, id := range d.subIDs {
 			dst = binary.AppendUvarint(append(dst, byte(packet.PropSubscriptionID)), uint64(id))
@@ -160,11 +158,34 @@ func (m *message) appendPublish(dst []byte, v packet.Version, d delivery, now ti
 
 // publishSize is the size of the packet that appendPublish makes.
 func (m *message) publishSize(v packet.Version, d delivery) int {
-	n := 2 + len(m.topic) + len(m.payload) + 2
-	if v == packet.V5 {
-		n += len(m.props) + 5 + 4 + 5*len(d.subIDs)
+	n, _ := m.remaining(v, d)
+	return 1 + varintLen(uint32(n)) + n
+}
+
+// remaining gives the Remaining Length of that packet, and the length of its
+// properties.
+func (m *message) remaining(v packet.Version, d delivery) (n, props int) {
+	n = 2 + len(m.payload)
+	if !d.bare {
+		n += len(m.topic)
 	}
-	return n + 5
+	if d.qos > 0 {
+		n += 2
+	}
+	if v != packet.V5 {
+		return n, 0
+	}
+	props = len(m.props)
+	if m.expires != 0 {
+		props += 5
+	}
+	if d.alias != 0 {
+		props += 3
+	}
+	for _, id := range d.subIDs {
+		props += 1 + varintLen(id)
+	}
+	return n + props + varintLen(uint32(props)), props
 }
 
 // varintLen is the length of v as a Variable Byte Integer, which for the values

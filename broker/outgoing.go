@@ -18,6 +18,8 @@ type outgoing struct {
 	flight map[uint16]inflight // by packet identifier
 	held   *store.Item         // a QoS 2 message that is not on disk yet
 
+	lastLease uint16 // the packet identifier that a group's message got last
+
 	sent     uint64 // the highest record number ever handed out
 	doubtful int    // how many recovered records may have been sent before a crash
 }
@@ -25,7 +27,8 @@ type outgoing struct {
 type inflight struct {
 	number   uint64
 	qos      byte
-	received bool // QoS 2: PUBREC has come
+	received bool   // QoS 2: PUBREC has come
+	lease    *lease // it is a group's, not the queue's
 }
 
 // outgoingMessage is the next thing to send.
@@ -33,7 +36,8 @@ type outgoingMessage struct {
 	message
 	delivery
 	number  uint64
-	release bool // QoS 2: PUBREC came before: send PUBREL, not PUBLISH
+	queue   *store.Queue // a group's
+	release bool         // QoS 2: PUBREC came before: send PUBREL, not PUBLISH
 }
 
 // identifiers is how many packet identifiers there are: 1 to 65535.
@@ -49,6 +53,30 @@ func (o *outgoing) start(window int, notify func()) {
 	o.flight = make(map[uint16]inflight)
 	o.held = nil
 	o.reader = o.queue.Reader(notify)
+	// Far from those that the queue's own messages will have.
+	o.lastLease = packetID(o.queue.Stats().Next + identifiers/2)
+}
+
+// lease puts a group's message in flight and gives it a packet identifier.
+func (o *outgoing) lease(l *lease) uint16 {
+	for {
+		o.lastLease++
+		if _, taken := o.flight[o.lastLease]; !taken && o.lastLease != 0 {
+			o.flight[o.lastLease] = inflight{number: l.number, qos: 1, lease: l}
+			return o.lastLease
+		}
+	}
+}
+
+// endLeases takes the groups' messages out of flight.
+func (o *outgoing) endLeases() (ls []*lease) {
+	for id, f := range o.flight {
+		if f.lease != nil {
+			ls = append(ls, f.lease)
+			delete(o.flight, id)
+		}
+	}
+	return ls
 }
 
 // next gives the next message, or false when there is none, the window is
@@ -133,7 +161,11 @@ func (o *outgoing) ack(id uint16) bool {
 		return false
 	}
 	delete(o.flight, id)
-	o.queue.Ack(f.number)
+	if f.lease != nil {
+		f.lease.end()
+	} else {
+		o.queue.Ack(f.number)
+	}
 	return true
 }
 

@@ -17,7 +17,6 @@ import (
 // the flash's sake, and at shutdown.
 type retained struct {
 	tree *topic.Tree[*message]
-	max  int64 // bytes
 
 	mu    sync.Mutex
 	bytes int64
@@ -27,8 +26,8 @@ type retained struct {
 
 const retainedInterval = 10 * time.Second
 
-func newRetained(maxBytes int64) *retained {
-	return &retained{tree: topic.NewTree[*message](), max: maxBytes, dirty: make(map[string]struct{})}
+func newRetained() *retained {
+	return &retained{tree: topic.NewTree[*message](), dirty: make(map[string]struct{})}
 }
 
 func (b *Broker) restoreRetained(now time.Time) error {
@@ -50,7 +49,7 @@ func (b *Broker) restoreRetained(now time.Time) error {
 
 // set keeps m as its topic's retained message, or with an empty payload removes
 // the one that stands. It is false when there is no room. [MQTT-3.3.1-5] [MQTT-3.3.1-6]
-func (r *retained) set(m *message) bool {
+func (r *retained) set(m *message, l *Limits) bool {
 	name := string(m.topic)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,7 +66,7 @@ func (r *retained) set(m *message) bool {
 		}
 		return true
 	}
-	if r.bytes-before+m.bytes() > r.max {
+	if !r.hasRoom(m, l) {
 		return false
 	}
 	c := m.clone()
@@ -91,8 +90,7 @@ func (r *retained) mark(m *message) {
 // retain keeps m, and if it has a QoS, adds it to what is committed before its
 // publisher is answered.
 func (r *router) retain(m *message) {
-	if !r.b.retained.set(m) {
-		r.b.stats.retainedRefused.Add(1)
+	if !r.b.retained.set(m, &r.b.live.Load().Limits) {
 		r.b.retainedFull()
 		return
 	}
@@ -111,13 +109,34 @@ func retainedRecord(m *message, data []byte) store.Record {
 	return store.Record{Kind: store.Put, Key: key, Data: data}
 }
 
+// fits says whether m can be retained.
+func (r *retained) fits(m *message, l *Limits) bool {
+	if len(m.payload) == 0 {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.hasRoom(m, l)
+}
+
+// hasRoom is fits for a message with a payload. The caller holds r.mu.
+func (r *retained) hasRoom(m *message, l *Limits) bool {
+	var before int64
+	old, had := r.tree.Get(string(m.topic))
+	if had {
+		before = old.bytes()
+	}
+	return r.bytes-before+m.bytes() <= int64(l.MaxRetainedBytes) && (had || r.tree.Len() < int(l.MaxRetained))
+}
+
 func (b *Broker) retainedFull() {
+	b.stats.retainedRefused.Add(1)
 	b.retained.mu.Lock()
 	said := b.retained.full
 	b.retained.full = true
 	b.retained.mu.Unlock()
 	if !said {
-		b.log.Warn("retained messages are at their limit: new topics are not kept", "bytes", b.retained.max, "reason", "max_retained_bytes")
+		b.log.Warn("retained messages are at their limit: new topics are not kept", "count", b.retained.tree.Len(), "bytes", b.retained.bytes, "reason", "max_retained or max_retained_bytes")
 	}
 }
 

@@ -125,8 +125,12 @@ func (r *router) deliver(s *session, m *message, d delivery, now time.Time) (ref
 		return store.Ref{Queue: s.queue.ID(), Meta: metaOf(d)}, true
 	}
 	if c := s.conn.Load(); c != nil {
-		if c.send(m, d, now) {
+		sent, wake := c.send(m, d, now)
+		if wake {
 			r.woken = append(r.woken, c)
+		}
+		if !sent {
+			r.b.stats.dropped.Add(1)
 		}
 	} else if s.inside != nil {
 		s.inside.receive(m.clone(), d)

@@ -21,8 +21,10 @@ type session struct {
 	id    string
 	queue *store.Queue // nil: not persistent
 
-	conn   atomic.Pointer[conn] // nil while no client is connected
-	inside inside               // a receiver inside the process, instead of a connection; or nil
+	conn atomic.Pointer[conn] // nil while no client is connected
+	// memberships are those in shared subscriptions; nil: none. Replaced under mu.
+	memberships atomic.Pointer[[]*member]
+	inside      inside // a receiver inside the process, instead of a connection; or nil
 
 	mu       sync.Mutex
 	expiry   uint32                  // seconds after the connection ends; expiryNever
@@ -154,11 +156,12 @@ func (b *Broker) restore(now time.Time) error {
 		}
 		s.out.queue = s.queue
 		if r.gone == 0 {
-			s.out.doubtful = b.cfg.MaxInflight + doubtfulMargin
+			s.out.doubtful = int(b.live.Load().MaxInflight) + doubtfulMargin
 		} else {
 			s.gone, s.out.sent = time.UnixMilli(r.gone), r.sent
 		}
 		b.sessions[id] = s
+		b.persistent++
 		return nil
 	})
 	if err != nil {
@@ -175,8 +178,7 @@ func (b *Broker) restore(now time.Time) error {
 			return fmt.Errorf("subscription %q of session %q: %w", filter, id, err)
 		}
 		s.subs[filter] = sub
-		b.index.Set(filter, s, sub)
-		return nil
+		return b.addToIndex(s, filter, sub)
 	})
 	if err != nil {
 		return err
@@ -193,7 +195,7 @@ func (b *Broker) restore(now time.Time) error {
 		return err
 	}
 	for _, q := range b.store.Queues() {
-		if b.sessions[q.Name()] == nil {
+		if b.sessions[q.Name()] == nil && b.groups.byName[q.Name()] == nil {
 			b.store.RemoveQueue(q)
 		}
 	}
@@ -214,14 +216,25 @@ func (b *Broker) makePersistent(s *session) error {
 	return nil
 }
 
+// remove ends s and takes it off the list. The caller holds b.mu.
+func (b *Broker) remove(s *session, done func(error)) {
+	b.endSession(s, done)
+	delete(b.sessions, s.id)
+	delete(b.offline, s)
+	if s.persistent() {
+		b.persistent--
+	}
+}
+
 // endSession forgets s: its subscriptions, its queue, all that is stored. done
 // runs when that is on disk.
 func (b *Broker) endSession(s *session, done func(error)) {
 	s.mu.Lock()
 	s.ended = true
 	recs := make([]store.Record, 0, 1+len(s.subs)+len(s.received))
+	filters := make([]string, 0, len(s.subs))
 	for filter := range s.subs {
-		b.index.Delete(filter, s)
+		filters = append(filters, filter)
 		recs = append(recs, store.Record{Kind: store.Delete, Key: subKey(s.id, filter)})
 	}
 	for p := range s.received {
@@ -229,6 +242,9 @@ func (b *Broker) endSession(s *session, done func(error)) {
 	}
 	persistent := s.persistent()
 	s.mu.Unlock()
+	for _, filter := range filters {
+		b.removeFromIndex(s, filter)
+	}
 	if !persistent {
 		done(nil)
 		return
@@ -238,18 +254,45 @@ func (b *Broker) endSession(s *session, done func(error)) {
 	b.store.Commit(recs, done)
 }
 
+// roomFor says whether s may have a subscription to filter.
+func (s *session) roomFor(filter string, most int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, had := s.subs[filter]
+	return had || len(s.subs) < most
+}
+
 // subscribe adds or replaces a subscription in memory and gives the record that
 // keeps it, if s is persistent. [MQTT-3.8.4-3]
-func (b *Broker) subscribe(s *session, filter string, sub subscription) (isNew bool, rec []store.Record) {
+func (b *Broker) subscribe(s *session, filter string, sub subscription) (isNew bool, rec []store.Record, err error) {
+	if err := b.addToIndex(s, filter, sub); err != nil {
+		return false, nil, err
+	}
 	s.mu.Lock()
 	_, had := s.subs[filter]
 	s.subs[filter] = sub
 	s.mu.Unlock()
-	b.index.Set(filter, s, sub)
 	if s.persistent() {
 		rec = []store.Record{{Kind: store.Put, Key: subKey(s.id, filter), Data: sub.encode()}}
 	}
-	return !had, rec
+	return !had, rec, nil
+}
+
+// addToIndex lets the router find a subscription.
+func (b *Broker) addToIndex(s *session, filter string, sub subscription) error {
+	if _, inner, shared, _ := topic.SplitShared(filter); shared {
+		return b.join(s, filter, inner, sub)
+	}
+	b.index.Set(filter, s, sub)
+	return nil
+}
+
+func (b *Broker) removeFromIndex(s *session, filter string) {
+	if _, _, shared, _ := topic.SplitShared(filter); shared {
+		b.leave(s, filter)
+		return
+	}
+	b.index.Delete(filter, s)
 }
 
 // unsubscribe removes one.
@@ -261,7 +304,7 @@ func (b *Broker) unsubscribe(s *session, filter string) (had bool, rec []store.R
 	if !had {
 		return false, nil
 	}
-	b.index.Delete(filter, s)
+	b.removeFromIndex(s, filter)
 	if s.persistent() {
 		rec = []store.Record{{Kind: store.Delete, Key: subKey(s.id, filter)}}
 	}

@@ -13,12 +13,13 @@ type Stats struct {
 	Refused                              int64 // connections
 	RefusedFull                          int64 // commits that the store had no room for
 	RetainedRefused                      int64 // retained messages past the limit
+	SubscriptionsRefused                 int64 // subscriptions past a limit
 	ProtocolErrors, Panics               int64
 }
 
 type stats struct {
 	connections, messagesIn, messagesOut, bytesOut, dropped, refused, refusedFull,
-	retainedRefused, protocolErrors, panics atomic.Int64
+	retainedRefused, refusedSubscriptions, protocolErrors, panics atomic.Int64
 }
 
 // Stats gives the counters as they stand.
@@ -35,6 +36,6 @@ func (b *Broker) Stats() Stats {
 		Retained: int64(b.retained.tree.Len()), RetainedBytes: retainedBytes,
 		MessagesIn: s.messagesIn.Load(), MessagesOut: s.messagesOut.Load(), BytesOut: s.bytesOut.Load(),
 		Dropped: s.dropped.Load(), Refused: s.refused.Load(), RefusedFull: s.refusedFull.Load(),
-		RetainedRefused: s.retainedRefused.Load(), ProtocolErrors: s.protocolErrors.Load(), Panics: s.panics.Load(),
+		RetainedRefused: s.retainedRefused.Load(), SubscriptionsRefused: s.refusedSubscriptions.Load(), ProtocolErrors: s.protocolErrors.Load(), Panics: s.panics.Load(),
 	}
 }

@@ -10,7 +10,8 @@ import (
 // conn.mu guards it.
 type volatile struct {
 	window  int
-	flight  map[uint16]bool // by packet identifier; true: PUBREC has come
+	flight  map[uint16]struct{} // by packet identifier
+	leases  map[uint16]*lease   // of those in flight, a group's
 	lastID  uint16
 	pending []pending // what the window has no room for, oldest first
 	bytes   int64     // of pending
@@ -30,51 +31,54 @@ func (v *volatile) id() uint16 {
 			continue // [MQTT-2.2.1-3]
 		}
 		if _, taken := v.flight[v.lastID]; !taken {
-			v.flight[v.lastID] = false
+			v.flight[v.lastID] = struct{}{}
 			return v.lastID
 		}
 	}
 }
 
 // send gives m to the client of a session that is not persistent, or at QoS 0
-// to any. It is true when the caller must wake the writer. What there is no
-// room for is dropped, and counted: a slow client slows nobody.
-func (c *conn) send(m *message, d delivery, now time.Time) (wake bool) {
+// to any. wake: the caller must wake the writer. What there is no room for is
+// not sent, and the caller's to drop and count: a slow client slows nobody.
+func (c *conn) send(m *message, d delivery, now time.Time) (sent, wake bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	size := m.publishSize(c.version, d)
-	limit := int(c.b.cfg.MaxQueuedBytes)
+	limit := int64(c.b.live.Load().MaxQueuedBytes)
 	v := &c.volatile
 	switch {
 	case c.last:
-		return false
+		return false, false
 	case c.maxPacket > 0 && size > c.maxPacket: // [MQTT-3.1.2-24]
-		c.b.stats.dropped.Add(1)
-		return false
+		return false, false
 	case d.qos > 0 && (len(v.pending) > 0 || len(v.flight) >= v.window):
-		if v.bytes+m.bytes() > int64(limit) || !c.charge(m.bytes()) {
-			c.b.stats.dropped.Add(1)
-			return false
+		if v.bytes+m.bytes() > limit || !c.charge(m.bytes()) {
+			return false, false
 		}
 		v.pending = append(v.pending, pending{m.clone(), d})
 		v.bytes += m.bytes()
-		return false // an acknowledgement opens the window
-	case len(c.out)+size > limit || !c.charge(int64(size)):
-		c.b.stats.dropped.Add(1)
-		return false
+		return true, false // an acknowledgement opens the window
+	case int64(len(c.out)+size) > limit || !c.charge(int64(size)):
+		return false, false
 	}
 	c.appendPublish(m, d, now)
 	wake, c.signaled = !c.signaled, true
-	return wake
+	return true, wake
 }
 
 // appendPublish writes one out. The caller holds c.mu and has looked for room.
 func (c *conn) appendPublish(m *message, d delivery, now time.Time) {
 	if d.qos > 0 {
-		d.packetID = c.volatile.id()
+		v := &c.volatile
+		d.packetID = v.id()
+		if d.lease != nil {
+			if v.leases == nil {
+				v.leases = make(map[uint16]*lease)
+			}
+			v.leases[d.packetID] = d.lease
+		}
 	}
-	c.out = m.appendPublish(c.out, c.version, d, now)
-	c.b.stats.messagesOut.Add(1)
+	c.appendPacket(m, d, now)
 }
 
 // acked takes the acknowledgement that ends id's delivery, and sends what waited
@@ -85,6 +89,10 @@ func (c *conn) acked(id uint16, now time.Time) bool {
 		return false
 	}
 	delete(v.flight, id)
+	if l := v.leases[id]; l != nil {
+		delete(v.leases, id)
+		l.end()
+	}
 	for len(v.pending) > 0 && len(v.flight) < v.window {
 		p := v.pending[0]
 		v.pending[0] = pending{}
@@ -111,7 +119,7 @@ const chargeStep = 64 << 10
 // holds c.mu.
 func (c *conn) charge(more int64) bool {
 	for int64(len(c.out))+c.volatile.bytes+more > c.charged+chargeStep {
-		if c.b.queued.Add(chargeStep) > int64(c.b.cfg.MaxQueuedTotalBytes) {
+		if c.b.queued.Add(chargeStep) > int64(c.b.live.Load().MaxQueuedTotalBytes) {
 			c.b.queued.Add(-chargeStep)
 			return false
 		}

@@ -70,12 +70,10 @@ func (b *Broker) sweepAt(now time.Time) {
 			continue
 		}
 		b.log.Debug("session expired", "client", s.id)
-		b.endSession(s, func(err error) {
+		b.remove(s, func(err error) {
 			if err != nil {
 				b.log.Warn("end of a session is not on disk", "client", s.id, "err", err)
 			}
 		})
-		delete(b.sessions, s.id)
-		delete(b.offline, s)
 	}
 }

@@ -279,3 +279,20 @@ func (c *Client) Closed() packet.ReasonCode {
 		}
 	}
 }
+
+// Unsubscribe ends subscriptions and gives the answers.
+func (c *Client) Unsubscribe(filters ...string) []packet.ReasonCode {
+	c.tb.Helper()
+	c.last++
+	p := packet.Unsubscribe{PacketID: c.last}
+	for _, f := range filters {
+		p.Filters = append(p.Filters, []byte(f))
+	}
+	c.Send(p.Append(nil, c.v))
+	var ack packet.Unsuback
+	c.decode(packet.UNSUBACK, func(_ byte, body []byte) error { return ack.Decode(c.v, body) })
+	if ack.PacketID != p.PacketID {
+		c.tb.Fatalf("UNSUBACK for %d, want %d", ack.PacketID, p.PacketID)
+	}
+	return ack.Reasons
+}

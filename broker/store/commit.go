@@ -9,6 +9,9 @@ import (
 // order of the calls; a message is in its queues at once, and their readers may
 // give it before it is durable (Item.Durable).
 //
+// A commit that moves messages, with an Acknowledge in it, is refused by neither
+// MaxBytes nor MinFree: there is no more waiting after it than before.
+//
 // done, which may be nil, runs on the committer's goroutine in the order of the
 // calls: with nil after the sync, or with why there is none. It must neither
 // block nor wait for the store, but may call its methods. With no records at all
@@ -65,6 +68,7 @@ func (s *Store) Commit(recs []Record, done func(error)) {
 // measure checks records and bounds what they take in segments. messages says
 // whether there is one that goes to a queue.
 func (s *Store) measure(recs []Record) (bytes int64, messages bool, err error) {
+	moves := false
 	for i := range recs {
 		n, err := recs[i].maxEncoded()
 		if err != nil {
@@ -75,13 +79,14 @@ func (s *Store) measure(recs []Record) (bytes int64, messages bool, err error) {
 			return 0, false, fmt.Errorf("commit record %d of %d: %d bytes: with these limits of the store a record takes at most %d",
 				i+1, len(recs), n, s.maxRecord)
 		}
-		messages = messages || len(recs[i].Refs) > 0
+		messages = messages || recs[i].Kind == Message && len(recs[i].Refs) > 0
+		moves = moves || recs[i].Kind == Acknowledge
 		bytes += int64(n)
 	}
 	if bytes > int64(s.cfg.PendingBytes) {
 		return 0, false, fmt.Errorf("commit %d records of %d bytes: pending_bytes allows %v at once", len(recs), bytes, s.cfg.PendingBytes)
 	}
-	return bytes, messages, nil
+	return bytes, messages && !moves, nil
 }
 
 // admit says whether there is room. The caller holds mu.
@@ -106,6 +111,10 @@ func (s *Store) append(r *Record) {
 	n, err := r.maxEncoded()
 	if err != nil {
 		return // measure has seen it
+	}
+	if r.Kind == Acknowledge {
+		s.acknowledge(r)
+		return
 	}
 	if r.Kind != Message {
 		seg := s.segmentFor(n, 0)
@@ -136,6 +145,19 @@ func (s *Store) append(r *Record) {
 	}
 	clear(s.targets)
 	s.appended(seg)
+}
+
+// acknowledge encodes an Acknowledge. The caller holds mu.
+func (s *Store) acknowledge(r *Record) {
+	q := s.queues[r.Refs[0].Queue]
+	if q == nil {
+		return
+	}
+	if ord, ok := q.acknowledge(r.Number); ok {
+		s.counters.acks.Add(1)
+		s.logOrdinals(acknowledged, q.id, []ordinals{{ord, ord + 1}})
+		s.touch(q)
+	}
 }
 
 const chunkBytes = maxSegmentBytes

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -24,6 +25,10 @@ var byteUnits = []struct {
 // UnmarshalText reads a size as a configuration has it.
 func (b *Bytes) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
+	if s == "unlimited" {
+		*b = Unlimited
+		return nil
+	}
 	number, unit := s, int64(1)
 	for _, u := range byteUnits {
 		if head, ok := strings.CutSuffix(s, u.name); ok {
@@ -32,6 +37,9 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 		}
 	}
 	if n, err := strconv.ParseInt(number, 10, 64); err == nil {
+		if n == 0 {
+			return errZero
+		}
 		if n < 0 || n > (1<<62)/unit {
 			return fmt.Errorf("%q is out of range for a size", s)
 		}
@@ -49,12 +57,20 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Unlimited is no limit, where a key allows that.
+const Unlimited Bytes = 1 << 62
+
+var errZero = errors.New("0 is no size: leave it out for the default, or write \"unlimited\" for no limit")
+
 // UnmarshalTOML takes a string, as UnmarshalText does, or a number of bytes.
 func (b *Bytes) UnmarshalTOML(v any) error {
 	switch v := v.(type) {
 	case string:
 		return b.UnmarshalText([]byte(v))
 	case int64:
+		if v == 0 {
+			return errZero
+		}
 		if v < 0 {
 			return fmt.Errorf("%d is out of range for a size", v)
 		}
@@ -73,6 +89,9 @@ func (b Bytes) MarshalJSON() ([]byte, error) { return json.Marshal(int64(b)) }
 // String gives the size in the largest unit that says it exactly: "64MB",
 // "1MiB", "1500B".
 func (b Bytes) String() string {
+	if b == Unlimited {
+		return "unlimited"
+	}
 	if b != 0 {
 		for _, u := range byteUnits {
 			if u.size > 1 && strings.HasSuffix(u.name, "B") && int64(b)%u.size == 0 {

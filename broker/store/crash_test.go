@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -154,7 +155,9 @@ func startChild(t *testing.T, dir, bookPath string, unsynced bool) *exec.Cmd {
 		cmd.Env = append(cmd.Env, childSync+"=1")
 	}
 	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
+	if err := cmd.Start(); errors.Is(err, syscall.ENOEXEC) {
+		t.Skip("not proven here: what a kill and a power cut leave (this program is emulated, and cannot start itself)")
+	} else if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { kill(cmd) })

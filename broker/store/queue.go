@@ -93,16 +93,29 @@ func (q *Queue) Ack(number uint64) {
 		return
 	}
 	q.settleOne(ord, s)
+	q.newAcked = addOrdinal(q.newAcked, ord)
 	list := q.list()
 	q.mu.Unlock()
 	q.s.acknowledged(q, list)
+}
+
+// acknowledge is Ack for a record of a commit; it gives the message's ordinal,
+// false if there is nothing to acknowledge.
+func (q *Queue) acknowledge(number uint64) (ord uint64, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ord, s := q.win.find(number)
+	if s == nil || s.acked || q.removed {
+		return 0, false
+	}
+	q.settleOne(ord, s)
+	return ord, true
 }
 
 // settleOne marks a message as acknowledged. The caller holds mu.
 func (q *Queue) settleOne(ord uint64, s *slot) {
 	s.acked = true
 	q.letGo(ord, int64(s.bytes))
-	q.newAcked = addOrdinal(q.newAcked, ord)
 	if ord == q.win.head {
 		q.win.settle()
 	}

@@ -357,3 +357,46 @@ func TestARemovedQueueIsGoneWithAllThatWaits(t *testing.T) {
 		t.Errorf("stats: %+v", st)
 	}
 }
+
+func TestAMessageMovesFromOneQueueToAnotherInOneCommit(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, small())
+	from, to := queue(t, s, "from"), queue(t, s, "to")
+	fill(t, s, from, 0, 3, 100)
+	r := from.Reader(nil)
+	it := next(t, r)
+	move := []Record{
+		{Kind: Message, Refs: []Ref{{Queue: to.ID(), Meta: it.Meta}}, Data: it.Data},
+		{Kind: Acknowledge, Refs: []Ref{{Queue: from.ID()}}, Number: it.Number},
+	}
+	commit(t, s, move...)
+	commit(t, s, move[1]) // again does nothing
+	if f, w := from.Stats().Messages, to.Stats().Messages; f != 2 || w != 1 {
+		t.Fatalf("%d messages are in the one and %d in the other, want 2 and 1", f, w)
+	}
+	// As a crash leaves it: nothing but the log says so.
+	closeStore(t, s)
+	s = open(t, dir, small())
+	from, to = queue(t, s, "from"), queue(t, s, "to")
+	expect(t, to.Reader(nil), 0, 1)
+	r = from.Reader(nil)
+	if got := number(next(t, r)); got != 1 {
+		t.Errorf("the first that is left is %d, want 1", got)
+	}
+}
+
+func TestAMoveIsTakenWhereTheStoreIsFull(t *testing.T) {
+	cfg := small()
+	cfg.MaxBytes = 1 << 20
+	s := open(t, t.TempDir(), cfg)
+	from, to := queue(t, s, "from"), queue(t, s, "to")
+	for i := 0; ; i++ {
+		if err := tryCommit(s, message(fmt.Sprintf("%07d", i)+strings.Repeat("x", 10_000), from)); err != nil {
+			break
+		}
+	}
+	it := next(t, from.Reader(nil))
+	commit(t, s, Record{Kind: Message, Refs: []Ref{{Queue: to.ID(), Meta: it.Meta}}, Data: it.Data},
+		Record{Kind: Acknowledge, Refs: []Ref{{Queue: from.ID()}}, Number: it.Number})
+	expect(t, to.Reader(nil), 0, 1)
+}

@@ -143,6 +143,7 @@ func (r *Reader) lose(end uint64) {
 	for ord := max(r.next, q.win.head); ord < end; ord++ {
 		if s := q.win.pass(ord, r.last, 0); !s.acked {
 			q.settleOne(ord, s)
+			q.newAcked = addOrdinal(q.newAcked, ord)
 			lost++
 		}
 	}

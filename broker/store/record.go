@@ -16,6 +16,11 @@ const (
 	Put     Kind = 2 // sets Key to Data in the state
 	Delete  Kind = 3 // removes Key from the state
 
+	// Acknowledge is Queue.Ack as part of a commit: durable with what else is
+	// in it, so that a message moves from one queue to another and is never in
+	// both or in none.
+	Acknowledge Kind = 4
+
 	queueCreated Kind = 16 // a queue's id and name
 	queueRemoved Kind = 17 // a queue's id
 	acknowledged Kind = 18 // a queue's id and ranges of ordinals
@@ -36,9 +41,11 @@ type Ref struct {
 // Record is one entry of the log, of at most 9 MiB.
 type Record struct {
 	Kind Kind
-	Refs []Ref  // Message: the queues that it goes to, each at most once
+	Refs []Ref  // Message: the queues that it goes to, each at most once; Acknowledge: one
 	Key  string // Put and Delete: at most 64,000 bytes, not empty
 	Data []byte // Message and Put
+
+	Number uint64 // Acknowledge: of the message's record
 }
 
 const (
@@ -85,6 +92,11 @@ func (r *Record) maxEncoded() (int, error) {
 		if len(r.Key) == 0 || len(r.Key) > maxKeyBytes {
 			return 0, fmt.Errorf("key of %d bytes: want 1 to %d", len(r.Key), maxKeyBytes)
 		}
+	case Acknowledge:
+		if len(r.Refs) != 1 {
+			return 0, errors.New("an acknowledgement is for one queue")
+		}
+		n += 4 * binary.MaxVarintLen64
 	default:
 		return 0, fmt.Errorf("kind %d is not for the log", r.Kind)
 	}
