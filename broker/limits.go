@@ -91,8 +91,11 @@ const Unlimited Count = math.MaxInt32
 func (c *Count) UnmarshalTOML(v any) error {
 	switch v := v.(type) {
 	case int64:
-		if v < 1 || v >= int64(Unlimited) {
-			return fmt.Errorf(`%d: want 1 to %d, or "unlimited"`, v, Unlimited-1)
+		if v < 1 {
+			return fmt.Errorf(`%d: want at least 1, or "unlimited"`, v)
+		}
+		if v >= int64(Unlimited) {
+			return fmt.Errorf(`%d: too many; for no limit write "unlimited"`, v)
 		}
 		*c = Count(v)
 		return nil

@@ -160,7 +160,7 @@ func TestAValueOfTheWrongTypeIsSaidWithWhatWouldBeRight(t *testing.T) {
 		"[[modbus.device]]\nname = \"meter1\"":           "main.toml:1: modbus: is a list of tables: write [[modbus]] instead of [modbus], and one before each table in it",
 		"bridge = \"cloud\"":                             `main.toml:1: bridge: want a list of tables, written [[bridge]], got the text "cloud"`,
 		"[gateway]\ndata_dir = 2024-01-01":               "main.toml:2: gateway.data_dir: want a text in quotes, got a date or time",
-		"[broker]\nmax_connections = 9999999999999999":   "main.toml:2: broker.max_connections: 9999999999999999 is not within 1 to 1000000",
+		"[broker]\nmax_connections = 9999999999999999":   `main.toml:2: broker.max_connections: 9999999999999999: too many; for no limit write "unlimited"`,
 		"[[serial]]\nparse = { regexp = ['a', 'b'] }":    "main.toml:2: serial.parse.regexp: want a text in quotes, got a list",
 		"[[serial]]\nstale_after = { seconds = 3 }":      `main.toml:2: serial.stale_after: want a time in quotes with its unit, like "500ms", "1s" or "1h30m", got a table`,
 		"[[modbus]]\n[[modbus.device]]\nunit = 1000":     "main.toml:3: modbus.device.unit: 1000 is not within 0 to 255",
