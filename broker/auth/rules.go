@@ -118,6 +118,7 @@ func overlap(a, b string) bool {
 	if dollarApart(a, b) || dollarApart(b, a) {
 		return false
 	}
+	a, b = spellOut(a), spellOut(b)
 	for {
 		x, restOfA, moreOfA := strings.Cut(a, "/")
 		y, restOfB, moreOfB := strings.Cut(b, "/")
@@ -140,9 +141,7 @@ func covers(wide, narrow string) bool {
 	if dollarApart(wide, narrow) {
 		return false
 	}
-	if narrow == "#" && wide == "+/#" {
-		return true // a topic has a first level always
-	}
+	narrow = spellOut(narrow)
 	for {
 		w, restOfWide, moreOfWide := strings.Cut(wide, "/")
 		n, restOfNarrow, moreOfNarrow := strings.Cut(narrow, "/")
@@ -158,6 +157,19 @@ func covers(wide, narrow string) bool {
 		}
 		wide, narrow = restOfWide, restOfNarrow
 	}
+}
+
+// spellOut gives a filter that matches the same topics, but whose # may match no
+// level at all: a topic is never empty, so the # of "#" and "/#" matches one at
+// least.
+func spellOut(filter string) string {
+	switch filter {
+	case "#":
+		return "+/#"
+	case "/#":
+		return "/+/#"
+	}
+	return filter
 }
 
 // dollarApart says whether filter begins with a wildcard, and other with the $
