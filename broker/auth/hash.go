@@ -116,7 +116,7 @@ func parseArgon(s string) (hash, error) {
 	var memory, time, threads int
 	params := strings.Split(parts[1], ",")
 	if len(params) != 3 {
-		return nil, errors.New("argon2id hash: want m=...,t=...,p=...")
+		return nil, errors.New("argon2id hash: want m=KIB,t=PASSES,p=THREADS")
 	}
 	var err error
 	for i, p := range []struct {
