@@ -35,6 +35,7 @@ var imports = map[string][]string{
 	"adapters/serial":           {"gateway/point", "adapters/port"},
 	"adapters/port":             {},
 	"broker":                    {"broker/..."},
+	"broker/auth":               {"broker/topic"},
 	"broker/packet":             {},
 	"broker/topic":              {},
 	"broker/store":              {},
@@ -56,6 +57,7 @@ var libraries = map[string]struct {
 	"github.com/BurntSushi/toml":  {[]string{"cmd/headgate/config"}, false},
 	"github.com/alecthomas/kong":  {[]string{"cmd/headgate"}, false},
 	"golang.org/x/term":           {[]string{"cmd/headgate"}, false},
+	"golang.org/x/crypto":         {[]string{"broker/auth"}, false},
 	"golang.org/x/sys":            {[]string{"cmd/headgate", "adapters/port", "broker/store"}, false},
 }
 
