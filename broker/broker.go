@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"headgate/broker/auth"
 	"headgate/broker/store"
 	"headgate/broker/topic"
 )
@@ -30,7 +31,7 @@ type Broker struct {
 	live      atomic.Pointer[settings]
 	store     *store.Store
 	log       *slog.Logger
-	users     users
+	limiter   auth.Limiter
 	index     *subscriptionIndex
 	groups    groups
 	retained  *retained
@@ -48,24 +49,25 @@ type Broker struct {
 // settings are what a reload replaces, as a whole.
 type settings struct {
 	Limits
+	policy *auth.Policy
 }
 
 // New takes what the store kept: sessions, their subscriptions, retained
 // messages. It opens no port. cfg has its defaults and has been checked.
 func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
-	u, err := newUsers(cfg.User)
+	policy, err := auth.New(cfg.Config, nil)
 	if err != nil {
 		return nil, err
 	}
 	b := &Broker{
-		cfg: cfg, store: st, log: log, users: u,
+		cfg: cfg, store: st, log: log,
 		index:    topic.NewIndex[*session, subscription](),
 		groups:   groups{byName: make(map[string]*group)},
 		retained: newRetained(),
 		sessions: make(map[string]*session),
 		offline:  make(map[*session]struct{}),
 	}
-	b.live.Store(&settings{Limits: cfg.Limits})
+	b.live.Store(&settings{Limits: cfg.Limits, policy: policy})
 	now := time.Now()
 	if err := b.restore(now); err != nil {
 		return nil, fmt.Errorf("read the sessions: %w", err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"headgate/broker"
+	"headgate/broker/auth"
 	"headgate/broker/brokertest"
 	"headgate/broker/packet"
 )
@@ -249,7 +250,7 @@ func TestSilenceBeyondTheKeepAliveEndsTheConnection(t *testing.T) {
 func TestUsersAreLetInByTheirPasswordOnly(t *testing.T) {
 	forVersions(t, func(t *testing.T, v packet.Version) {
 		s := brokertest.Start(t, func(c *broker.Config) {
-			c.User = []broker.UserConfig{{Name: "plant", Password: "secret"}}
+			c.User = []auth.UserConfig{{Name: "plant", Password: "secret"}}
 		})
 		for _, try := range []struct {
 			user, password string

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"headgate/broker/auth"
 )
 
 // Config is the [broker] table.
@@ -14,10 +16,7 @@ type Config struct {
 	// the gateway and the bridges use the broker, inside the process.
 	Listener []ListenerConfig `toml:"listener"`
 
-	// User lists who may connect with a user name and a password. Once there is
-	// one, a user name that is not listed is refused.
-	User []UserConfig `toml:"user"`
-
+	auth.Config
 	Limits
 }
 
@@ -37,14 +36,6 @@ type ListenerConfig struct {
 	KeyFile  string `toml:"key_file"`
 }
 
-// UserConfig is one [[broker.user]] table. The password stands in one of the
-// two places.
-type UserConfig struct {
-	Name         string `toml:"name"`
-	Password     string `toml:"password"`
-	PasswordFile string `toml:"password_file"` // its first line is the password
-}
-
 // SetDefaults fills what was left out.
 func (c *Config) SetDefaults() {
 	c.Limits.SetDefaults()
@@ -55,27 +46,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	for i, l := range c.Listener {
 		l.check(keyOf("listener", i), fault)
 	}
-	seen := make(map[string]bool)
-	for i, u := range c.User {
-		key := keyOf("user", i)
-		switch {
-		case u.Name == "":
-			fault(key+".name", "a user needs a name")
-		case seen[u.Name]:
-			fault(key+".name", "%q is listed twice", u.Name)
-		}
-		seen[u.Name] = true
-		switch {
-		case u.Password == "" && u.PasswordFile == "":
-			fault(key, "user %q needs password or password_file", u.Name)
-		case u.Password != "" && u.PasswordFile != "":
-			fault(key+".password_file", "user %q has a password too: keep one of the two", u.Name)
-		case u.PasswordFile != "":
-			if _, err := u.secret(); err != nil {
-				fault(key+".password_file", "%v", err)
-			}
-		}
-	}
+	c.Config.Check(fault)
 	c.Limits.Check(fault)
 }
 
@@ -144,23 +115,6 @@ func (l *ListenerConfig) parse() (listenAddress, error) {
 	}
 	a.address = net.JoinHostPort(u.Hostname(), port)
 	return a, nil
-}
-
-// secret gives the user's password.
-func (u *UserConfig) secret() (string, error) {
-	if u.PasswordFile == "" {
-		return u.Password, nil
-	}
-	b, err := os.ReadFile(u.PasswordFile)
-	if err != nil {
-		return "", err
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	line = strings.TrimSuffix(line, "\r")
-	if line == "" {
-		return "", configError("%s: its first line is empty, and should be the password", u.PasswordFile)
-	}
-	return line, nil
 }
 
 // configError is a fault that the config's reader can mend.

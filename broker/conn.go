@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"headgate/broker/auth"
 	"headgate/broker/packet"
 )
 
@@ -20,15 +21,18 @@ import (
 // (serve), which takes packets and routes what they publish, and the writer,
 // which sends what has gathered in out, many packets a call.
 type conn struct {
-	b        *Broker
-	nc       net.Conn
-	log      *slog.Logger
-	remote   string
-	nameless bool // it may come without a user name
+	b      *Broker
+	nc     net.Conn
+	log    *slog.Logger
+	remote string
+	entry  entry
 
 	// Set by the handshake, unchanged after it.
 	version   packet.Version
 	clientID  string
+	user      string       // whose rights it has; "": nothing proves a name
+	rights    *auth.Rights // at the start; then session.rights are in force
+	tracing   bool
 	session   *session
 	keepAlive time.Duration
 	maxPacket int // the largest packet that the client takes; 0: any
@@ -37,9 +41,10 @@ type conn struct {
 	receiveMaximum int // QoS 1 and 2 messages that the client may have unanswered; 0: any number
 
 	// The reader's own.
-	router  router
-	publish packet.Publish
-	props   []byte // room for the properties that are passed on
+	router   router
+	publish  packet.Publish
+	enhanced enhanced
+	props    []byte // room for the properties that are passed on
 
 	wakeup   chan struct{} // tells the writer that there is something to do
 	room     chan struct{} // tells the reader that something was written or committed
@@ -78,11 +83,12 @@ const writeTimeout = 30 * time.Second
 // closeTimeout is how long the last packet may take.
 const closeTimeout = time.Second
 
-func newConn(b *Broker, nc net.Conn, nameless bool) *conn {
-	c := &conn{b: b, nc: nc, remote: nc.RemoteAddr().String(), nameless: nameless,
+func newConn(b *Broker, nc net.Conn, e entry) *conn {
+	c := &conn{b: b, nc: nc, remote: nc.RemoteAddr().String(), entry: e,
 		wakeup: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		done: make(chan struct{}), finished: make(chan struct{})}
 	c.log = b.log.With("remote", c.remote)
+	c.tracing = c.log.Enabled(context.Background(), slog.LevelDebug)
 	c.router.b = b
 	return c
 }
@@ -95,7 +101,7 @@ func (c *conn) serve(ctx context.Context) {
 	defer c.nc.Close()
 
 	r := reader{nc: c.nc, max: int(c.b.live.Load().MaxPacketBytes)}
-	if err := c.guard(func() error { return c.handshake(&r) }); err != nil {
+	if err := c.guard(func() error { return c.handshake(ctx, &r) }); err != nil {
 		c.log.Info("connection refused", "client", c.clientID, "err", err)
 		c.b.stats.refused.Add(1)
 		return
@@ -205,6 +211,9 @@ func (c *conn) write() {
 			}
 			buf, last := c.take()
 			if len(buf) > 0 {
+				if c.tracing {
+					c.traceSent(buf)
+				}
 				if err := c.writeAll(buf, last); err != nil {
 					c.shut(err)
 					return
@@ -287,6 +296,7 @@ func (c *conn) fillOwn(now time.Time) (drained bool, err error) {
 			c.append(packet.PUBREL, m.packetID, packet.Success)
 			continue
 		}
+		m.message = *c.entry.unmount(&m.message)
 		if c.tooLarge(m) {
 			s.out.ack(m.packetID) // [MQTT-3.1.2-25]
 			c.dropped(m, "packet too large for the client")
@@ -379,6 +389,9 @@ func (c *conn) read(r *reader) error {
 		for {
 			h, body, ok, err := r.next()
 			if err == nil && ok {
+				if c.tracing {
+					c.trace("packet received", h, body)
+				}
 				err = c.handle(h, body, now)
 			}
 			if err != nil {
@@ -435,6 +448,19 @@ func (r *reader) fill() error {
 }
 
 const readRoom = 16 << 10
+
+// packet waits for a whole packet.
+func (r *reader) packet() (h packet.Header, body []byte, err error) {
+	for {
+		h, body, ok, err := r.next()
+		if err != nil || ok {
+			return h, body, err
+		}
+		if err := r.fill(); err != nil {
+			return h, nil, err
+		}
+	}
+}
 
 // next gives the next packet that is there as a whole; it aliases the buffer
 // until the next fill.

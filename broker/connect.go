@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -16,8 +17,10 @@ import (
 )
 
 // handshake takes the CONNECT, gives the connection its session, and answers.
-func (c *conn) handshake(r *reader) error {
-	c.nc.SetDeadline(time.Now().Add(c.b.live.Load().ConnectTimeout))
+func (c *conn) handshake(ctx context.Context, r *reader) error {
+	limits := &c.b.live.Load().Limits
+	c.limits = limits
+	c.nc.SetDeadline(time.Now().Add(limits.ConnectTimeout))
 	p, err := c.readConnect(r)
 	if err != nil {
 		return err
@@ -29,11 +32,13 @@ func (c *conn) handshake(r *reader) error {
 	if err := c.checkConnect(p); err != nil {
 		return c.refuse(err)
 	}
+	if err := c.authenticate(ctx, r, p); err != nil { // [MQTT-3.1.4-2]
+		return c.refuse(err)
+	}
 	if assigned {
 		c.clientID = assignedID() // [MQTT-3.1.3-6] [MQTT-3.1.3-7]
 	}
-	limits := &c.b.live.Load().Limits
-	c.limits = limits
+	c.rights = c.b.live.Load().policy.Rights(c.user, c.clientID)
 	c.keepAlive = time.Duration(p.KeepAlive) * time.Second
 	if p.Version == packet.V5 {
 		c.receiveMaximum = int(limits.ReceiveMaximum.wire())
@@ -70,7 +75,7 @@ func (c *conn) handshake(r *reader) error {
 		return c.refuse(err)
 	}
 	// What the CONNACK promises is on disk before it leaves.
-	limit := time.NewTimer(c.b.live.Load().ConnectTimeout)
+	limit := time.NewTimer(limits.ConnectTimeout)
 	defer limit.Stop()
 	select {
 	case err = <-durable:
@@ -86,6 +91,9 @@ func (c *conn) handshake(r *reader) error {
 	ack := packet.Connack{SessionPresent: present} // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
 	if c.version == packet.V5 {
 		c.announce(&ack.Properties, p.KeepAlive)
+		if c.enhanced.method != "" {
+			setAuth(&ack.Properties, c.enhanced.method, c.enhanced.data)
+		}
 		if assigned {
 			ack.Properties.AssignedClientID = []byte(c.clientID)
 			ack.Properties.Set(packet.PropAssignedClientID) // [MQTT-3.2.2-16]
@@ -122,34 +130,29 @@ func (c *conn) announce(p *packet.Properties, keepAlive uint16) {
 
 // readConnect reads until the first packet is whole. [MQTT-3.1.0-1]
 func (c *conn) readConnect(r *reader) (*packet.Connect, error) {
-	for {
-		if err := r.fill(); err != nil {
-			return nil, fmt.Errorf("no CONNECT came: %w", err)
-		}
-		h, body, ok, err := r.next()
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			continue
-		}
-		if h.Type != packet.CONNECT {
-			return nil, &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-1", Text: fmt.Sprintf("%v before CONNECT", h.Type)}
-		}
-		var p packet.Connect
-		if err := p.Decode(body); err != nil {
-			var pe *packet.Error
-			if errors.As(err, &pe) {
-				c.version = p.Version
-				if pe.Reason == packet.UnsupportedProtocolVersion && c.version != packet.V5 {
-					c.version = packet.V311 // answered in the oldest form
-				}
-				return nil, c.refuse(err)
-			}
-			return nil, err
-		}
-		return &p, nil
+	h, body, err := r.packet()
+	if err != nil {
+		return nil, fmt.Errorf("no CONNECT came: %w", err)
 	}
+	if h.Type != packet.CONNECT {
+		return nil, &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-1", Text: fmt.Sprintf("%v before CONNECT", h.Type)}
+	}
+	p := new(packet.Connect)
+	if err := p.Decode(body); err != nil {
+		var pe *packet.Error
+		if !errors.As(err, &pe) {
+			return nil, err
+		}
+		c.version = p.Version
+		if pe.Reason == packet.UnsupportedProtocolVersion && c.version != packet.V5 {
+			c.version = packet.V311 // answered in the oldest form
+		}
+		return nil, c.refuse(err)
+	}
+	if c.tracing {
+		c.trace("packet received", h, body)
+	}
+	return p, nil
 }
 
 // refuse answers a CONNECT with its reason, and gives the error back.
@@ -165,8 +168,12 @@ func (c *conn) refuse(err error) error {
 			return err // 3.1.1 has no word for it: close [MQTT3-3.2.2-6]
 		}
 	}
+	b := ack.Append(nil, c.version)
+	if c.tracing {
+		c.traceSent(b)
+	}
 	c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
-	c.nc.Write(ack.Append(nil, c.version))
+	c.nc.Write(b)
 	return err
 }
 
@@ -180,12 +187,12 @@ func (c *conn) checkConnect(p *packet.Connect) error {
 		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Clause: "MQTT3-3.1.3-8", Text: "CONNECT: no client identifier, but not a clean session"}
 	case strings.HasPrefix(id, localPrefix):
 		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Text: "CONNECT: client identifier " + id + " is the gateway's own"}
-	case p.Properties.Has(packet.PropAuthMethod):
-		return &packet.Error{Reason: packet.BadAuthenticationMethod, Clause: "MQTT-4.12.0-1", Text: "CONNECT: authentication method " + string(p.Properties.AuthMethod)}
+	case !c.entry.allows(p.Version):
+		return &packet.Error{Reason: packet.UnsupportedProtocolVersion, Text: fmt.Sprintf("CONNECT: this listener does not take %v", p.Version)}
 	case c.b.stats.connections.Load() > int64(c.b.live.Load().MaxConnections):
 		return &packet.Error{Reason: packet.ServerBusy, Text: fmt.Sprintf("CONNECT: %d clients are connected already", c.b.live.Load().MaxConnections)}
 	}
-	return c.b.users.check(p, c.nameless)
+	return nil
 }
 
 // localPrefix begins the client identifiers of sessions inside the process.
@@ -217,7 +224,11 @@ func (c *conn) willOf(p *packet.Connect) (*will, error) {
 	if n := bytes.Count(p.Will.Topic, slash) + 1; n > int(c.limits.MaxTopicLevels) {
 		return nil, &packet.Error{Reason: packet.TopicNameInvalid, Text: fmt.Sprintf("CONNECT: will topic of %d levels: at most %d are allowed", n, c.limits.MaxTopicLevels)}
 	}
-	m := message{topic: p.Will.Topic, payload: p.Will.Payload, qos: p.Will.QoS, retain: p.Will.Retain}
+	topicName := c.entry.mountName(p.Will.Topic)
+	if !c.rights.MayPublish(string(topicName)) {
+		return nil, &packet.Error{Reason: packet.NotAuthorized, Text: fmt.Sprintf("CONNECT: the will's topic %.200q may not be published to", p.Will.Topic)}
+	}
+	m := message{topic: topicName, payload: p.Will.Payload, qos: p.Will.QoS, retain: p.Will.Retain}
 	m.props = appendPassedOn(nil, &p.Will.Properties)
 	w := &will{message: m.clone()}
 	if p.Will.Properties.Has(packet.PropMessageExpiry) {
@@ -282,6 +293,9 @@ func (b *Broker) attach(c *conn, a attachment, now time.Time) (present bool, dur
 		b.persistent++
 	}
 	// A will that waited is not published: the client is back. [MQTT-3.1.3-9]
+	s.user = c.user
+	s.rights.Store(c.rights)
+	c.router.from = s
 	s.expiry, s.will, s.willAt, s.gone = a.expiry, a.will, time.Time{}, time.Time{}
 	c.session, c.unanswered = s, len(s.received)
 	b.sessions[s.id] = s

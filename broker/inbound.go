@@ -34,6 +34,8 @@ func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
 		return nil
 	case packet.DISCONNECT:
 		return c.handleDisconnect(body)
+	case packet.AUTH:
+		return c.handleAuth(body)
 	}
 	// A second CONNECT, or what only a server sends. [MQTT-3.1.0-2]
 	return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-2", Text: fmt.Sprintf("%v from a connected client", h.Type)}
@@ -50,8 +52,8 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 			return err
 		}
 	}
-	if n := bytes.Count(p.Topic, slash) + 1; n > int(c.limits.MaxTopicLevels) {
-		return &packet.Error{Reason: packet.TopicNameInvalid, Text: fmt.Sprintf("PUBLISH: topic name of %d levels: at most %d are allowed", n, c.limits.MaxTopicLevels)}
+	if n := bytes.Count(p.Topic, slash) + 1; n > int(c.b.live.Load().MaxTopicLevels) {
+		return &packet.Error{Reason: packet.TopicNameInvalid, Text: fmt.Sprintf("PUBLISH: topic name of %d levels: at most %d are allowed", n, c.b.live.Load().MaxTopicLevels)}
 	}
 	again := p.QoS == 2 && !c.first(p.PacketID)
 	if p.QoS > 0 && !again {
@@ -66,20 +68,27 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 		c.owe(packet.PUBREC, p.PacketID, packet.Success, len(c.router.batch.recs) > 0)
 		return nil
 	case bytes.HasPrefix(p.Topic, []byte("$SYS/")):
-		reason = packet.NotAuthorized
-		c.b.stats.dropped.Add(1)
+		reason = packet.NotAuthorized // it is the server's [MQTT 4.7.2]
+		c.b.stats.denied.Add(1)
 	default:
 		var m message
 		m.fromPublish(p, now, c.props)
 		c.props = m.props
 		m.from = c.session
+		m.topic = c.entry.mountName(m.topic)
 		if m.retain && m.qos > 0 && c.version == packet.V5 && !c.b.retained.fits(&m, c.limits) {
 			// This publisher can be told; any other's is passed on.
 			c.b.retainedFull()
 			reason = packet.QuotaExceeded
 			break
 		}
-		if c.router.route(&m, now) == 0 {
+		matched, denied := c.router.route(&m, now)
+		switch {
+		case denied:
+			reason = packet.NotAuthorized
+			c.b.stats.denied.Add(1)
+			c.log.Debug("message dropped", "topic", string(m.topic), "reason", "not allowed")
+		case matched == 0:
 			reason = packet.NoMatchingSubscribers
 		}
 	}
@@ -208,7 +217,7 @@ func (c *conn) handleSubscribe(body []byte, now time.Time) error {
 	}
 	var show []wanted // filters whose retained messages are to be sent
 	for _, f := range p.Subscriptions {
-		filter := string(f.Filter)
+		filter := c.entry.mountFilter(string(f.Filter))
 		if reason := c.refuses(filter); reason.Failed() {
 			ack.Reasons = append(ack.Reasons, reason)
 			continue
@@ -243,9 +252,12 @@ func (c *conn) handleSubscribe(body []byte, now time.Time) error {
 func (c *conn) refuses(filter string) packet.ReasonCode {
 	reason := packet.Success
 	switch n := strings.Count(filter, "/") + 1; {
-	case topic.CheckFilter(filter) != nil, n > int(c.limits.MaxTopicLevels):
+	case topic.CheckFilter(filter) != nil, n > int(c.b.live.Load().MaxTopicLevels):
 		reason = packet.TopicFilterInvalid
-	case !c.session.roomFor(filter, int(c.limits.MaxSubscriptions)), c.b.index.Len() >= int(c.limits.MaxSubscriptionsTotal):
+	case !c.session.rights.Load().MaySubscribe(filter):
+		c.b.stats.denied.Add(1)
+		reason = packet.NotAuthorized
+	case !c.session.roomFor(filter, int(c.b.live.Load().MaxSubscriptions)), c.b.index.Len() >= int(c.limits.MaxSubscriptionsTotal):
 		c.b.stats.refusedSubscriptions.Add(1)
 		reason = packet.QuotaExceeded
 	}
@@ -264,7 +276,7 @@ func (c *conn) handleUnsubscribe(body []byte) error {
 	ack := packet.Unsuback{PacketID: p.PacketID}
 	var recs []store.Record
 	for _, f := range p.Filters {
-		had, rec := c.b.unsubscribe(c.session, string(f))
+		had, rec := c.b.unsubscribe(c.session, c.entry.mountFilter(string(f)))
 		recs = append(recs, rec...)
 		reason := packet.Success
 		if !had {
@@ -300,7 +312,7 @@ func (c *conn) answerDurably(recs []store.Record, appendTo func([]byte) []byte) 
 func (c *conn) sendRetained(filter string, sub subscription, now time.Time) error {
 	var found []*message
 	c.b.retained.tree.Match(filter, func(_ string, m *message) {
-		if !m.expired(now) {
+		if !m.expired(now) && c.session.rights.Load().MayReceive(string(m.topic)) {
 			found = append(found, m)
 		}
 	})

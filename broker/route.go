@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"time"
 
 	"headgate/broker/store"
@@ -10,9 +11,11 @@ import (
 // connection's reader, a client in the process under its lock): what it
 // remembers between messages needs no lock.
 type router struct {
-	b     *Broker
-	cache map[string][]target // by topic name, while the index is at version
-	ver   uint64
+	b      *Broker
+	from   *session                // the publisher, if it has only its rights; nil: everything is allowed
+	cache  map[string]*destination // by topic name, while the index is at ver
+	cached int                     // targets in it
+	ver    uint64
 
 	batch batch
 	woken []*conn // connections with something new to write
@@ -51,53 +54,87 @@ type target struct {
 	ids []uint32
 }
 
-// maxCachedTopics bounds what a publisher's router remembers.
-const maxCachedTopics = 512
+// destination is where a topic's messages go.
+type destination struct {
+	targets []target
+	denied  bool // the publisher may not publish to it
+}
 
-// targets gives the sessions that name goes to.
-func (r *router) targets(name []byte) []target {
+// What a router remembers is bounded: in topics, each of which is short, and in
+// sessions that they go to.
+const (
+	maxCachedTopics  = 512
+	maxCachedName    = 512 // bytes
+	maxCachedTargets = 8192
+)
+
+// lookup says where name goes.
+func (r *router) lookup(name []byte) *destination {
 	if v := r.b.index.Version(); v != r.ver || r.cache == nil {
 		r.ver = v
-		if r.cache == nil {
-			r.cache = make(map[string][]target)
-		}
-		clear(r.cache)
+		r.forget()
 	}
-	if ts, ok := r.cache[string(name)]; ok {
-		return ts
+	if d, ok := r.cache[string(name)]; ok {
+		return d
 	}
-	if len(r.cache) >= maxCachedTopics {
-		clear(r.cache)
+	d := r.find(string(name))
+	if len(name) > maxCachedName || len(d.targets) > maxCachedTargets {
+		return d
 	}
-	var ts []target
+	if len(r.cache) >= maxCachedTopics || r.cached+len(d.targets) > maxCachedTargets {
+		r.forget()
+	}
+	r.cache[string(name)] = d
+	r.cached += len(d.targets)
+	return d
+}
+
+func (r *router) forget() {
+	if r.cache == nil {
+		r.cache = make(map[string]*destination)
+	}
+	clear(r.cache)
+	r.cached = 0
+}
+
+func (r *router) find(name string) *destination {
+	d := &destination{denied: r.from != nil && !r.from.rights.Load().MayPublish(name)}
+	if d.denied {
+		return d
+	}
 	at := make(map[*session]int)
-	r.b.index.Match(string(name), func(s *session, sub subscription) {
+	r.b.index.Match(name, func(s *session, sub subscription) {
 		i, seen := at[s]
 		if !seen {
-			at[s] = len(ts)
-			ts = append(ts, target{session: s, subscription: sub})
-			i = len(ts) - 1
+			at[s] = len(d.targets)
+			d.targets = append(d.targets, target{session: s, subscription: sub})
+			i = len(d.targets) - 1
 		} else {
-			t := &ts[i]
+			t := &d.targets[i]
 			t.qos = max(t.qos, sub.qos)
 			t.noLocal = t.noLocal && sub.noLocal
 			t.retainAsPublished = t.retainAsPublished || sub.retainAsPublished
 			t.raise = t.raise || sub.raise
 		}
 		if sub.id != 0 {
-			ts[i].ids = append(ts[i].ids, sub.id)
+			d.targets[i].ids = append(d.targets[i].ids, sub.id)
 		}
 	})
-	r.cache[string(name)] = ts
-	return ts
+	d.targets = slices.DeleteFunc(d.targets, func(t target) bool { return !t.session.rights.Load().MayReceive(name) })
+	return d
 }
 
 // route sends m to every session that it matches: to those who are there at
 // once, and into r.batch for the log what must be kept. It says how many
-// sessions it went to. m may alias the caller's buffer.
-func (r *router) route(m *message, now time.Time) (matched int) {
+// sessions it went to. m may alias the caller's buffer. What the publisher may
+// not publish goes nowhere.
+func (r *router) route(m *message, now time.Time) (matched int, denied bool) {
 	first := len(r.batch.refs)
-	for _, t := range r.targets(m.topic) {
+	dest := r.lookup(m.topic)
+	if dest.denied {
+		return 0, true
+	}
+	for _, t := range dest.targets {
 		if t.noLocal && t.session == m.from {
 			continue // [MQTT-3.8.3-3]
 		}
@@ -116,7 +153,7 @@ func (r *router) route(m *message, now time.Time) (matched int) {
 	if refs := r.batch.refs[first:]; len(refs) > 0 {
 		r.keep(store.Record{Kind: store.Message, Refs: refs[:len(refs):len(refs)], Data: r.batch.stored(m)})
 	}
-	return matched
+	return matched, false
 }
 
 // deliver gives m to one session. keep is true when it goes by way of the log.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"headgate/broker/auth"
 	"headgate/broker/store"
 	"headgate/broker/topic"
 )
@@ -26,7 +27,11 @@ type session struct {
 	memberships atomic.Pointer[[]*member]
 	inside      inside // a receiver inside the process, instead of a connection; or nil
 
+	// rights are those of user; nil: everything is allowed.
+	rights atomic.Pointer[auth.Rights]
+
 	mu       sync.Mutex
+	user     string                  // who connected last; "": nothing proved a name
 	expiry   uint32                  // seconds after the connection ends; expiryNever
 	subs     map[string]subscription // by topic filter
 	received map[uint16]struct{}     // inbound QoS 2 identifiers: PUBREC sent, PUBREL awaited
@@ -83,7 +88,10 @@ func splitKey(key, prefix string) (id, rest string, ok bool) {
 
 func itoa(i int) string { return strconv.Itoa(i) }
 
-const stateFormat = 1
+const (
+	stateFormat   = 1
+	sessionFormat = 2 // 1 was without the user
+)
 
 var errState = errors.New("stored state is damaged or of a newer format")
 
@@ -92,19 +100,22 @@ type sessionRecord struct {
 	expiry uint32
 	gone   int64  // wall clock ms when the connection ended; 0: it was connected
 	sent   uint64 // the highest record number that was sent, when gone is not 0
+	user   string // whose rights it has
 }
 
 func (r sessionRecord) encode() []byte {
-	b := []byte{stateFormat}
+	b := []byte{sessionFormat}
 	b = binary.BigEndian.AppendUint32(b, r.expiry)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.gone))
-	return binary.BigEndian.AppendUint64(b, r.sent)
+	b = binary.BigEndian.AppendUint64(b, r.sent)
+	return append(b, r.user...)
 }
 
 func decodeSession(b []byte) (r sessionRecord, err error) {
-	if len(b) != 21 || b[0] != stateFormat {
+	if len(b) < 21 || b[0] < 1 || b[0] > sessionFormat {
 		return r, errState
 	}
+	r.user = string(b[21:])
 	r.expiry = binary.BigEndian.Uint32(b[1:])
 	r.gone = int64(binary.BigEndian.Uint64(b[5:]))
 	r.sent = binary.BigEndian.Uint64(b[13:])
@@ -133,7 +144,7 @@ func decodeSubscription(b []byte) (s subscription, err error) {
 
 // records gives what s is as it stands, for the log. The caller holds s.mu.
 func (s *session) record() store.Record {
-	r := sessionRecord{expiry: s.expiry, sent: s.out.sent}
+	r := sessionRecord{expiry: s.expiry, sent: s.out.sent, user: s.user}
 	if !s.gone.IsZero() {
 		r.gone = s.gone.UnixMilli()
 	}
@@ -150,7 +161,8 @@ func (b *Broker) restore(now time.Time) error {
 			return fmt.Errorf("session %q: %w", id, err)
 		}
 		s := newSession(id)
-		s.expiry, s.gone = r.expiry, now
+		s.expiry, s.gone, s.user = r.expiry, now, r.user
+		s.rights.Store(b.live.Load().policy.Rights(s.user, id))
 		if s.queue, err = b.store.Queue(id); err != nil {
 			return fmt.Errorf("queue of session %q: %w", id, err)
 		}

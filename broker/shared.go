@@ -357,6 +357,7 @@ func (c *conn) sendShared(mem *member, m *outgoingMessage, now time.Time) {
 		return
 	}
 	if m.lease != nil && mem.s.persistent() {
+		m.message = *c.entry.unmount(&m.message)
 		if c.tooLarge(m) {
 			m.lease.end()
 			return

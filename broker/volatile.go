@@ -43,6 +43,7 @@ func (v *volatile) id() uint16 {
 func (c *conn) send(m *message, d delivery, now time.Time) (sent, wake bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	m = c.entry.unmount(m)
 	size := m.publishSize(c.version, d)
 	limit := int64(c.b.live.Load().MaxQueuedBytes)
 	v := &c.volatile

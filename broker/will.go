@@ -30,8 +30,11 @@ func (b *Broker) publishWill(s *session) {
 	if w.hasLifetime {
 		m.expires = now.Add(w.lifetime).UnixMilli()
 	}
-	r := router{b: b}
-	r.route(m, now)
+	r := router{b: b, from: s}
+	if _, denied := r.route(m, now); denied {
+		b.stats.denied.Add(1)
+		b.log.Warn("will is not allowed", "client", s.id, "topic", string(m.topic))
+	}
 	r.commit(func(err error) {
 		if err != nil {
 			b.log.Warn("will is not on disk", "client", s.id, "topic", string(m.topic), "err", err)

@@ -26,6 +26,10 @@ type Config struct {
 	// subscribe to everything. With one, what no rule allows is denied, and a
 	// rule that denies wins over all that allow, in whatever order they stand.
 	ACL []RuleConfig `toml:"acl"`
+
+	// OtherUsers says that there may be users who are not listed: those whom
+	// their certificates name.
+	OtherUsers bool `toml:"-"`
 }
 
 // UserConfig is one [[broker.user]] table. The password stands in one of the

@@ -119,6 +119,12 @@ func (s *shared) user(from source, old *user) (*user, error) {
 	return u, err
 }
 
+// Has says whether there is such a user.
+func (p *Policy) Has(username string) bool {
+	_, ok := p.users[username]
+	return ok
+}
+
 // Login is what a client says of itself in its CONNECT.
 type Login struct {
 	Named    bool // a user name came, if only an empty one

@@ -67,14 +67,18 @@ func (r *Rights) MayReceive(name string) bool { return r == nil || r.receive.has
 
 // MaySubscribe says whether a subscription to a topic filter is of any use: not
 // where nothing that it matches is allowed, nor where one denied filter has all
-// that it matches. Of a shared subscription, the filter behind the group counts.
+// that it matches. Of a shared subscription, the
+// filter behind the group counts, and all of it must be allowed: see MayShare.
 func (r *Rights) MaySubscribe(filter string) bool {
 	if r == nil {
 		return true
 	}
-	_, inner, _, err := topic.SplitShared(filter)
+	_, inner, shared, err := topic.SplitShared(filter)
 	if err != nil || inner == "" {
 		return false
+	}
+	if shared {
+		return r.MayShare(inner)
 	}
 	for _, deny := range r.receive.deny {
 		if covers(deny, inner) {
@@ -87,6 +91,20 @@ func (r *Rights) MaySubscribe(filter string) bool {
 		}
 	}
 	return false
+}
+
+// MayShare says whether all that a topic filter matches may be delivered: in a
+// shared subscription nobody else gets what one member must not have.
+func (r *Rights) MayShare(filter string) bool {
+	if r == nil {
+		return true
+	}
+	for _, deny := range r.receive.deny {
+		if overlap(deny, filter) {
+			return false
+		}
+	}
+	return slices.ContainsFunc(r.receive.allow, func(allow string) bool { return covers(allow, filter) })
 }
 
 func (r *reach) has(name string) bool {

@@ -25,19 +25,19 @@ func (r *rule) isFor(username, clientID string) bool {
 func (c *Config) rules(users map[string]source, fault func(key, format string, args ...any)) []rule {
 	var rules []rule
 	for i := range c.ACL {
-		rules = append(rules, c.ACL[i].rule("acl["+strconv.Itoa(i)+"]", users, fault))
+		rules = append(rules, c.ACL[i].rule("acl["+strconv.Itoa(i)+"]", users, c.OtherUsers, fault))
 	}
 	return rules
 }
 
-func (r *RuleConfig) rule(key string, users map[string]source, fault func(key, format string, args ...any)) rule {
+func (r *RuleConfig) rule(key string, users map[string]source, otherUsers bool, fault func(key, format string, args ...any)) rule {
 	made := rule{users: r.Users, clients: r.Clients, deny: r.Deny != ""}
 	if r.Users != nil && len(r.Users) == 0 {
 		fault(key+".users", "an empty list is for nobody: leave users out for everyone, or write [\"\"] for clients without a user name")
 	}
 	for _, name := range r.Users {
 		// A name that nobody has a password for would be a rule for nobody.
-		if _, known := users[name]; !known && name != "" {
+		if _, known := users[name]; !known && name != "" && !otherUsers {
 			fault(key+".users", "user %q is neither in [[broker.user]] nor in password_file", name)
 		}
 	}

@@ -57,14 +57,8 @@ func Connect(tb testing.TB, addr string, v packet.Version, id string, change ...
 // Connect sends CONNECT and gives the answer.
 func (c *Client) Connect(id string, change ...func(*packet.Connect)) packet.Connack {
 	c.tb.Helper()
-	p := packet.Connect{Version: c.v, CleanStart: true, ClientID: []byte(id)}
-	for _, f := range change {
-		f(&p)
-	}
-	c.Send(p.Append(nil))
-	var ack packet.Connack
-	c.decode(packet.CONNACK, func(_ byte, body []byte) error { return ack.Decode(c.v, body) })
-	return ack
+	c.SendConnect(id, change...)
+	return c.WantConnack()
 }
 
 // Persistent makes a CONNECT ask for a session that outlives its connection.

@@ -1,8 +1,8 @@
 package store
 
 import (
-	"errors"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"

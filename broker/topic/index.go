@@ -32,6 +32,9 @@ func NewIndex[K comparable, V any]() *Index[K, V] { return &Index[K, V]{} }
 // stands still.
 func (x *Index[K, V]) Version() uint64 { return x.version.Load() }
 
+// Changed changes it: what was made of a match must be made again.
+func (x *Index[K, V]) Changed() { x.version.Add(1) }
+
 // Len is the number of subscriptions.
 func (x *Index[K, V]) Len() int {
 	x.mu.RLock()

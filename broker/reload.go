@@ -1,0 +1,81 @@
+package broker
+
+import (
+	"errors"
+	"reflect"
+
+	"headgate/broker/auth"
+	"headgate/broker/packet"
+	"headgate/broker/topic"
+)
+
+var errUserGone = errors.New("the user is not configured any more")
+
+// Reload puts users, rights, limits and certificates of a new config into force
+// for all that follows, connections that are there included: what a session may
+// not do any more it does not get any more, and a client whose user is gone is
+// disconnected. What a connection was promised in its CONNACK stays as it is.
+// restart names the keys whose change only a restart brings into force. With an
+// error about users or rights, everything is as before; one about a certificate
+// is for its listener alone.
+func (b *Broker) Reload(cfg Config) (restart []string, err error) {
+	policy, err := auth.New(cfg.Config, b.live.Load().policy)
+	if err != nil {
+		return nil, err
+	}
+	b.live.Store(&settings{Limits: cfg.Limits, policy: policy})
+	var errs []error
+	for _, l := range b.listeners {
+		errs = append(errs, l.reload())
+	}
+	if !reflect.DeepEqual(cfg.Listener, b.cfg.Listener) {
+		restart = append(restart, "broker.listener")
+	}
+	for _, s := range b.allSessions() {
+		b.judge(s, policy)
+	}
+	b.index.Changed()
+	return restart, errors.Join(errs...)
+}
+
+func (b *Broker) allSessions() []*session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := make([]*session, 0, len(b.sessions))
+	for _, s := range b.sessions {
+		if s.inside == nil {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// judge gives a session the rights that it has by now.
+func (b *Broker) judge(s *session, policy *auth.Policy) {
+	s.mu.Lock()
+	user := s.user
+	var shared []string
+	for filter := range s.subs {
+		if _, inner, is, _ := topic.SplitShared(filter); is {
+			shared = append(shared, inner, filter)
+		}
+	}
+	s.mu.Unlock()
+	rights := policy.Rights(user, s.id)
+	s.rights.Store(rights)
+	for i := 0; i < len(shared); i += 2 {
+		if rights.MayShare(shared[i]) {
+			continue
+		}
+		_, recs := b.unsubscribe(s, shared[i+1])
+		b.store.Commit(recs, func(err error) {
+			if err != nil {
+				b.log.Warn("end of a shared subscription is not on disk", "client", s.id, "filter", shared[i+1], "err", err)
+			}
+		})
+	}
+	c := s.conn.Load()
+	if c != nil && user != "" && !c.entry.named && !policy.Has(user) {
+		c.end(packet.AdministrativeAction, errUserGone)
+	}
+}
