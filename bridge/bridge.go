@@ -25,6 +25,14 @@ import (
 // waits between attempts begin anew, and trouble from before is over.
 const stableAfter = time.Minute
 
+// An upstream that closes briefLosses connections in a row, each within
+// briefTime of its CONNACK and without a reason, most likely has another client
+// of our identifier: 3.1.1 cannot say so. [MQTT3-3.1.4-2]
+const (
+	briefTime   = 10 * time.Second
+	briefLosses = 3
+)
+
 // Bridge is one uplink. Make it with New, run it with Run.
 type Bridge struct {
 	cfg      Config
@@ -33,12 +41,16 @@ type Bridge struct {
 	log      *slog.Logger
 	counters *counters
 	repeats  *repeats
+	settle   time.Duration // for what is on its way, when Run is to end
+	retry    chan struct{} // ends the wait for the next attempt
 
 	// Owned by Run, and lent to the session that it runs.
 	dialect  dialect
 	backoff  backoff
 	trouble  trouble
 	upstream upstreamSession
+	lost     time.Time // the end of the last connection; before the first, the start
+	brief    int       // connections in a row that the upstream closed soon
 }
 
 // New checks the configuration and makes a bridge. It opens and connects
@@ -66,6 +78,8 @@ func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 		log:      log.With("bridge", cfg.Name, "remote", ep.address),
 		counters: newCounters(),
 		repeats:  newRepeats(),
+		settle:   settleTime,
+		retry:    make(chan struct{}, 1),
 		dialect:  newDialect(cfg.Version),
 		backoff:  backoff{max: cfg.MaxBackoff},
 	}
@@ -80,6 +94,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		b.log.Warn("the upstream's certificate is not verified", "reason", "tls.insecure_skip_verify = true")
 	}
 	defer b.counters.setState(Stopped)
+	b.lost = time.Now()
 	for ctx.Err() == nil {
 		b.counters.setState(Connecting)
 		wait, err := b.attempt(ctx)
@@ -88,13 +103,17 @@ func (b *Bridge) Run(ctx context.Context) error {
 		}
 		b.counters.fail(err)
 		b.counters.setState(Waiting)
-		if !sleep(ctx, wait) {
+		if !b.sleep(ctx, wait) {
 			break
 		}
 	}
 	b.log.Info("bridge stopped")
 	return nil
 }
+
+// Retry ends the wait for the next attempt to connect, for a caller who knows
+// that the way to the upstream is open again. It may be called at any time.
+func (b *Bridge) Retry() { wake(b.retry) }
 
 // attempt makes one connection and stays with it to its end. It gives the wait
 // before the next one, and why this one is needed.
@@ -118,11 +137,17 @@ func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 	b.dialect.connected(version)
 	s := newSession(b, l)
 	b.announce(l)
+	select {
+	case <-b.retry: // is done
+	default:
+	}
 	b.counters.connected(version)
 	err = s.run(ctx)
+	b.lost = time.Now()
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
+	err = b.suspect(err, time.Since(s.began))
 	if time.Since(s.began) >= stableAfter {
 		b.backoff.reset()
 		b.trouble.clear()
@@ -132,12 +157,26 @@ func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 	return b.backoff.next(isRefusal(err)), err
 }
 
-// announce logs a new connection, unless the link flaps and its losses are
-// already not logged any more.
+// suspect says what an upstream most likely means that closes one connection
+// after the other soon after it has accepted it.
+func (b *Bridge) suspect(err error, stood time.Duration) error {
+	if !errors.Is(err, errClosed) || stood >= briefTime {
+		b.brief = 0
+		return err
+	}
+	if b.brief++; b.brief < briefLosses {
+		return err
+	}
+	return fmt.Errorf("%w soon after it had accepted it, again and again: does another client use the client_id %q?", err, b.cfg.ClientID)
+}
+
+// announce logs a new connection: always when the last line was of trouble, so
+// that the log says how an outage ended; not when the link flaps and its losses
+// are not logged any more either.
 func (b *Bridge) announce(l *link) {
-	level := slog.LevelInfo
-	if b.trouble.quiet {
-		level = slog.LevelDebug
+	level := slog.LevelDebug
+	if b.trouble.over() {
+		level = slog.LevelInfo
 	}
 	session := "new session"
 	if l.present {
@@ -145,7 +184,8 @@ func (b *Bridge) announce(l *link) {
 	}
 	messages, bytes := b.src.Backlog()
 	b.log.Log(context.Background(), level, "connected to the upstream", "took", l.took.Round(time.Millisecond),
-		"reason", "MQTT "+versionName(l.version)+", "+session, "count", messages, "bytes", bytes)
+		"away", time.Since(b.lost).Round(time.Millisecond), "backlog", messages, "backlog_bytes", bytes,
+		"reason", "MQTT "+versionName(l.version)+", "+session)
 }
 
 // report logs why there is no connection: once when the cause is new, then at
@@ -156,8 +196,8 @@ func (b *Bridge) report(phrase string, err error) {
 	}
 }
 
-// sleep waits for d; false if ctx ended before.
-func sleep(ctx context.Context, d time.Duration) bool {
+// sleep waits for d, or for Retry; false if ctx ended before.
+func (b *Bridge) sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
 	}
@@ -165,6 +205,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
+	case <-b.retry:
+		b.backoff.reset()
 		return true
 	case <-ctx.Done():
 		return false

@@ -213,7 +213,7 @@ func TestAnotherClientWithOurNameIsSaidSo(t *testing.T) {
 	c := u.welcome(nil)
 	d := packet.Disconnect{Reason: packet.SessionTakenOver}
 	c.send(d.Append(nil, c.v))
-	want := `the upstream ended the connection: session taken over: another client connected as "headgate-gw-cloud"`
+	want := `the upstream ended the connection: session taken over: another client connected as "headgate-gw-cloud": give each one a client_id of its own`
 	eventually(t, "told", func() bool { return b.Stats().LastError == want })
 }
 

@@ -82,7 +82,7 @@ func (r *reader) handle(ctx context.Context, in incomingPacket) error {
 		}
 		text := "the upstream ended the connection: " + reasonWords(d.Reason, &d.Properties)
 		if d.Reason == packet.SessionTakenOver {
-			text += fmt.Sprintf(": another client connected as %q", r.b.cfg.ClientID)
+			text += fmt.Sprintf(": another client connected as %q: give each one a client_id of its own", r.b.cfg.ClientID)
 		}
 		return &refusal{version: v, reason: d.Reason, text: text}
 	}

@@ -125,6 +125,7 @@ func (s *session) run(outer context.Context) error {
 	case <-outer.Done():
 		stopDraining()
 		drained.Wait()
+		wake(s.wakeWrite) // what the drain had no time to say is there
 		s.settle(ctx)
 		s.goodbye(ctx)
 		fail(outer.Err())
@@ -143,16 +144,17 @@ func (s *session) words(err error) error {
 	return err
 }
 
-// settle waits until everything on its way is answered, in both directions, for
-// settleTime at most.
+// settle waits until everything on its way is answered, in both directions, but
+// not for long.
 func (s *session) settle(ctx context.Context) {
-	deadline := time.NewTimer(settleTime)
+	deadline := time.NewTimer(s.b.settle)
 	defer deadline.Stop()
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	for {
 		s.mu.Lock()
 		idle := !s.flight.waiting() && s.letting == 0 && len(s.out) == 0 && !s.down.waiting()
+		undone := s.flight.undone()
 		s.mu.Unlock()
 		if idle {
 			return
@@ -160,6 +162,7 @@ func (s *session) settle(ctx context.Context) {
 		select {
 		case <-look.C:
 		case <-deadline.C:
+			s.b.log.Info("the upstream did not answer everything in time: what is open goes again after the next start", "took", s.b.settle, "count", undone)
 			return
 		case <-ctx.Done():
 			return

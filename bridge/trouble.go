@@ -17,7 +17,8 @@ type trouble struct {
 	times int // since the last line
 	next  time.Time
 	gap   time.Duration
-	quiet bool // the last one noted was not logged
+	told  bool // the log's last word is that there is no connection
+	once  bool // a connection was logged
 }
 
 // note takes a cause. ok says whether to log it; times is how often it came
@@ -28,18 +29,25 @@ func (t *trouble) note(text string, now time.Time) (times int, ok bool) {
 	case text != t.text:
 		t.text, t.times, t.gap = text, 1, firstReminder
 	case now.Before(t.next):
-		t.quiet = true
 		return t.times, false
 	default:
 		t.gap = min(2*t.gap, lastReminder)
 	}
 	t.next = now.Add(t.gap)
-	times, t.times, t.quiet = t.times, 0, false
+	times, t.times, t.told = t.times, 0, true
 	return times, true
 }
 
+// over is called when there is a connection. It says whether to log that: the
+// log's last word was another.
+func (t *trouble) over() bool {
+	log := t.told || !t.once
+	t.told, t.once = false, true
+	return log
+}
+
 // clear ends the trouble: the next cause is a new one.
-func (t *trouble) clear() { *t = trouble{} }
+func (t *trouble) clear() { *t = trouble{once: t.once} }
 
 // repeats thins out lines about single messages: one a minute for each key, with
 // the number of those left out. The keys are few and fixed.

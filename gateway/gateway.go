@@ -34,9 +34,9 @@ type Adapter interface {
 	// block, and may be called from any goroutine.
 	Run(ctx context.Context, emit func(point.Update)) error
 
-	// Write carries out one command and returns the value that it read back, or
-	// the zero Value when it has not read it back. It returns soon after ctx
-	// has ended. Its error wraps one of those of package point where that fits.
+	// Write carries out one command and returns the value that it read back,
+	// which is published as a sample and so is not emitted too, or the zero
+	// Value when it has not read it back. It returns soon after ctx has ended. Its error wraps one of those of package point where that fits.
 	// It is called while Run runs, from another goroutine, once at a time.
 	Write(ctx context.Context, cmd point.Command) (point.Value, error)
 }

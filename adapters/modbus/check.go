@@ -110,6 +110,7 @@ func (c *Config) Link() string {
 type faultFunc func(key, format string, args ...any)
 
 // Check reports each fault by its key, as it stands in the [[modbus]] table.
+// Names that are given twice are the caller's to find: it knows where they stand.
 func (c *Config) Check(fault func(key, format string, args ...any)) {
 	checkName(c.Name, "link", "rs485", point.CheckDeviceName, func(format string, args ...any) { fault("name", format, args...) })
 	l, err := parseURL(c.URL)
@@ -121,16 +122,10 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	if len(c.Device) == 0 {
 		fault("device", "is missing: want a [[modbus.device]] for each device on the link")
 	}
-	names := map[string]int{}
 	for i := range c.Device {
 		d := &c.Device[i]
 		inDevice := func(key, format string, args ...any) {
 			fault(fmt.Sprintf("device[%d].%s", i, key), format, args...)
-		}
-		if first, again := names[d.Name]; again && d.Name != "" {
-			inDevice("name", "%q is the name of device[%d] already", d.Name, first)
-		} else {
-			names[d.Name] = i
 		}
 		d.check(inDevice, l.scheme)
 	}
@@ -156,16 +151,13 @@ func (d *Device) check(fault faultFunc, scheme string) {
 	if len(d.Point) == 0 {
 		fault("point", "is missing: want a [[modbus.device.point]] for each value of the device")
 	}
-	names := map[string]int{}
 	for i := range d.Point {
 		p := &d.Point[i]
 		inPoint := func(key, format string, args ...any) {
 			fault(fmt.Sprintf("point[%d].%s", i, key), format, args...)
 		}
-		if first, again := names[p.Name]; again && p.Name != "" {
-			inPoint("name", "%q is the name of point[%d] already", p.Name, first)
-		} else {
-			names[p.Name] = i
+		if p.Interval != d.Interval { // the device's own is checked above
+			checkDuration(inPoint, "interval", p.Interval, minInterval, maxInterval)
 		}
 		p.check(inPoint)
 	}
@@ -173,7 +165,6 @@ func (d *Device) check(fault faultFunc, scheme string) {
 
 func (p *Point) check(fault faultFunc) {
 	checkName(p.Name, "point", "voltage", point.CheckPointName, func(format string, args ...any) { fault("name", format, args...) })
-	checkDuration(fault, "interval", p.Interval, minInterval, maxInterval)
 	r, registerErr := parseRegister(p.Register)
 	if registerErr != nil {
 		fault("register", "%v", registerErr)

@@ -53,7 +53,6 @@ func TestAFaultSaysItsKeyAndWhatWouldBeRight(t *testing.T) {
 		{func(c *Config, d *Device, p *Point) { c.URL = "rtu:///dev/ttyS0?data_bits=7" }, "8 data bits"},
 		{func(c *Config, d *Device, p *Point) { c.Timeout = time.Hour }, "timeout: "},
 		{func(c *Config, d *Device, p *Point) { c.Device = nil }, "device: is missing"},
-		{func(c *Config, d *Device, p *Point) { c.Device = append(c.Device, *d) }, "device[1].name: "},
 		{func(c *Config, d *Device, p *Point) { d.Name = "a/b" }, "device[0].name: \"a/b\" has a '/' in it"},
 		{func(c *Config, d *Device, p *Point) { d.Unit = nil }, "device[0].unit: is missing"},
 		{func(c *Config, d *Device, p *Point) { d.Unit = new(uint8(0)) }, "device[0].unit: "},
@@ -61,7 +60,6 @@ func TestAFaultSaysItsKeyAndWhatWouldBeRight(t *testing.T) {
 		{func(c *Config, d *Device, p *Point) { d.Interval = time.Microsecond }, "device[0].interval: "},
 		{func(c *Config, d *Device, p *Point) { d.Order = "ACBD" }, "device[0].order: "},
 		{func(c *Config, d *Device, p *Point) { d.Point = nil }, "device[0].point: is missing"},
-		{func(c *Config, d *Device, p *Point) { d.Point = append(d.Point, *p) }, "device[0].point[1].name: "},
 		{func(c *Config, d *Device, p *Point) { p.Name = "set" }, "device[0].point[0].name: \"set\" is reserved"},
 		{func(c *Config, d *Device, p *Point) { p.Register = "" }, "device[0].point[0].register: is missing"},
 		{func(c *Config, d *Device, p *Point) { p.Register = "40101" }, "the number 40101 of a manual is \"holding:100\""},
@@ -82,6 +80,19 @@ func TestAFaultSaysItsKeyAndWhatWouldBeRight(t *testing.T) {
 		if !slices.ContainsFunc(got, func(s string) bool { return strings.Contains(s, c.want) }) {
 			t.Errorf("got %q, want one with %q", got, c.want)
 		}
+	}
+}
+
+func TestAnIntervalThatPointsInheritIsOneFault(t *testing.T) {
+	got := faults(func(c *Config, d *Device, p *Point) {
+		d.Interval = time.Millisecond
+		for i := range d.Point {
+			d.Point[i].Interval = 0
+		}
+		d.Point = append(d.Point, Point{Name: "second", Register: "holding:7"})
+	})
+	if len(got) != 1 || !strings.HasPrefix(got[0], "device[0].interval: 1ms") {
+		t.Errorf("got %q, want one of device[0].interval", got)
 	}
 }
 

@@ -177,7 +177,9 @@ func (a *Adapter) doWrite(ctx context.Context, w *write) error {
 	}
 	a.outcome(u, d, now, now.Sub(sent), nil)
 	s := f.sample(data, f.register.address, now)
-	a.emit(point.Update{Device: d.name, Samples: []point.Sample{s}})
+	if s.Quality != point.Good { // a good one is the caller's to publish
+		a.emit(point.Update{Device: d.name, Samples: []point.Sample{s}})
+	}
 	w.finish(s.Value, nil)
 	return nil
 }

@@ -21,8 +21,8 @@ type Address struct {
 // "serial:///dev/ttyUSB1?baud=19200&parity=E": a scheme, the port's absolute
 // path, and in the query baud, data_bits (5 to 8), parity (N, E or O) and
 // stop_bits (1 or 2). What the query leaves out is as in DefaultMode. schemes
-// are those that the caller understands; the error says what is wrong and what
-// would be right.
+// are those that the caller understands; the error says what is wrong, every
+// setting that is, and what would be right.
 func ParseURL(text string, schemes ...string) (Address, error) {
 	want := schemes[0] + ":///dev/ttyUSB0?baud=9600"
 	u, err := url.Parse(text)
@@ -48,13 +48,16 @@ func ParseURL(text string, schemes ...string) (Address, error) {
 	if err != nil {
 		return Address{}, fmt.Errorf("%q: after the ? want settings like \"baud=9600&parity=E\"", text)
 	}
+	var wrong []string
 	for _, key := range slices.Sorted(maps.Keys(query)) {
 		if n := len(query[key]); n > 1 {
-			return Address{}, fmt.Errorf("%q: %s is given %d times", text, key, n)
+			wrong = append(wrong, fmt.Sprintf("%s is given %d times", key, n))
+		} else if err := a.Mode.set(key, query[key][0]); err != nil {
+			wrong = append(wrong, err.Error())
 		}
-		if err := a.Mode.set(key, query[key][0]); err != nil {
-			return Address{}, fmt.Errorf("%q: %w", text, err)
-		}
+	}
+	if len(wrong) > 0 {
+		return Address{}, fmt.Errorf("%q: %s", text, strings.Join(wrong, "; "))
 	}
 	return a, nil
 }
@@ -118,7 +121,7 @@ func unknownSetting(key string) error {
 	plain := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key))
 	meant := ""
 	switch plain {
-	case "baud", "baudrate", "speed", "bps", "rate", "baudt", "buad":
+	case "baud", "baudrate", "speed", "bps", "rate", "baudt", "buad", "baut", "bauds":
 		meant = "baud"
 	case "databits", "data", "bits", "bytesize", "charsize", "size":
 		meant = "data_bits"

@@ -184,7 +184,7 @@ func awaitLoad(t *testing.T, b *book, from [crashQueues]uint64) {
 
 // inspect opens a store after a crash and counts the messages that were
 // acknowledged and are not there. Order and content must be right in any case;
-// damage says that damage may be reported.
+// damage says that there may be some: then what is missing must be reported.
 func inspect(t *testing.T, dir string, b *book, damage bool) (lost int) {
 	t.Helper()
 	log, text := listen()
@@ -193,6 +193,7 @@ func inspect(t *testing.T, dir string, b *book, damage bool) (lost int) {
 		t.Fatalf("open after the crash: %v", err)
 	}
 	defer s.Close()
+	var missing uint64 // in the middle of queues, or at their ends
 	for i := range crashQueues {
 		q := queue(t, s, "queue "+strconv.Itoa(i))
 		durable, taken := b.durable(i), b.taken(i)
@@ -213,25 +214,34 @@ func inspect(t *testing.T, dir string, b *book, damage bool) (lost int) {
 			if !ok {
 				break
 			}
+			if damage && it.Ordinal > want {
+				missing += it.Ordinal - want
+				want = it.Ordinal
+			}
 			if it.Ordinal != want || !bytes.Equal(it.Data, crashMessage(i, want)) || it.Meta[0] != byte(i) {
 				t.Fatalf("queue %d: ordinal %d where %d comes next, %d bytes", i, it.Ordinal, want, len(it.Data))
 			}
 		}
-		if want != q.Stats().Next {
-			t.Errorf("queue %d: the last one given is %d of %d", i, want, q.Stats().Next)
+		if next := q.Stats().Next; damage {
+			missing += next - want // the checkpoint may be ahead of what is left of the log
+		} else if want != next {
+			t.Errorf("queue %d: the last one given is %d of %d", i, want, next)
 		}
 		if n := s.Stats(); !damage && n.DamagedSegments+n.LostRecords+n.DamagedGenerations > 0 {
 			t.Fatalf("damage is reported: %+v\n%s", n, text)
 		}
 		// The state of the same commit.
 		if err := s.State(fmt.Sprintf("last/%d", i), func(_ string, v []byte) error {
-			if n := q.Stats().Next; n > 0 && !bytes.Equal(v, crashMessage(i, n-1)) {
+			if n := q.Stats().Next; !damage && n > 0 && !bytes.Equal(v, crashMessage(i, n-1)) {
 				t.Errorf("queue %d: its last state is not that of message %d", i, n-1)
 			}
 			return nil
 		}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if n := s.Stats(); missing > uint64(n.LostRecords) {
+		t.Errorf("%d messages are missing and %d are reported as lost: %+v\n%s", missing, n.LostRecords, n, text)
 	}
 	return lost
 }
@@ -300,8 +310,15 @@ func TestAPowerCutLosesNothingThatWasAcknowledged(t *testing.T) {
 			t.Fatalf("%d acknowledged messages are lost", lost)
 		}
 	}
-	// The control: without the syncs the same cut does lose.
-	if lost := cutPower(t, true); lost == 0 {
+	// The control: without the syncs the same cut does lose, unless the kernel
+	// has happened to write everything just before.
+	lost := 0
+	for range 3 {
+		if lost = cutPower(t, true); lost > 0 {
+			break
+		}
+	}
+	if lost == 0 {
 		t.Error("without any sync nothing is lost either: the test proves nothing")
 	} else {
 		t.Logf("the control lost %d", lost)

@@ -62,15 +62,27 @@ func TestASlowReaderBesideAProducerSeesEverythingInOrder(t *testing.T) {
 		default:
 		}
 	})
+	// Less than PendingBytes on its way, or a slow disk would have some refused.
+	room := make(chan struct{}, 1000)
+	refused := make(chan error, 1)
 	go func() {
 		for i := range n {
-			s.Commit([]Record{message(fmt.Sprintf("%07d", i)+strings.Repeat(".", i%300), q)}, nil)
-			if i%500 == 0 {
-				time.Sleep(time.Millisecond)
-			}
+			room <- struct{}{}
+			s.Commit([]Record{message(fmt.Sprintf("%07d", i)+strings.Repeat(".", i%300), q)}, func(err error) {
+				if err != nil {
+					select {
+					case refused <- fmt.Errorf("commit message %d: %w", i, err):
+					default:
+					}
+				}
+				<-room
+			})
 		}
 	}()
 	for i := 0; i < n; {
+		if i%4000 == 0 { // what it reads then is on disk, and the producer goes on beside it
+			await(t, "the producer to be ahead", func() bool { return q.Stats().Next >= uint64(min(i+3000, n)) })
+		}
 		it, ok, err := r.Next()
 		if err != nil {
 			t.Fatal(err)
@@ -78,6 +90,8 @@ func TestASlowReaderBesideAProducerSeesEverythingInOrder(t *testing.T) {
 		if !ok {
 			select {
 			case <-wake:
+			case err := <-refused:
+				t.Fatal(err)
 			case <-time.After(hang):
 				t.Fatalf("no notification at message %d", i)
 			}

@@ -13,7 +13,7 @@ import (
 )
 
 // hang is how long a test waits for what should come: more means that it hangs.
-const hang = 30 * time.Second
+const hang = 2 * time.Minute
 
 // small is a store of which the ring, the generations and the limits are small.
 func small() Config {

@@ -28,7 +28,9 @@ func (l *loader) checkBetween() {
 			d := &m.Device[j]
 			device := joinIndex(link+".device", j)
 			devices(d.Name, device+".name", "%[1]q is the name of another device, at %[2]s: its topics would mix with these")
+			points := l.unique()
 			for k := range d.Point {
+				points(d.Point[k].Name, joinIndex(device+".point", k)+".name", "%[1]q is the name of another point of the device, at %[2]s")
 				l.reserved(d.Point[k].Name, joinIndex(device+".point", k)+".name")
 			}
 		}

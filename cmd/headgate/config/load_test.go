@@ -323,7 +323,7 @@ device = [{ name = "d1", unit = 1, interval = "1s", point = [{ name = "p", regis
 [[modbus]]
 name = "inverter2"
 url = "tcp://10.0.0.1:502"
-device = [{ name = "d2", unit = 1, interval = "1s", point = [{ name = "p", register = "coil:0" }] }]
+device = [{ name = "d2", unit = 1, interval = "1s", point = [{ name = "p", register = "coil:0" }, { name = "p", register = "coil:1" }] }]
 [[serial]]
 name = "gps"
 url = "serial:///dev/ttyUSB1"
@@ -335,6 +335,7 @@ up = [{ filter = "#" }]
 `
 	_, faults := loadText(t, twice)
 	for _, want := range []string{
+		`modbus.device.point.name: "p" is the name of another point of the device, at main.toml:66`,
 		"broker.listener.url: port 1883 is taken by the listener at main.toml:7",
 		"modbus.url: the link is taken at main.toml:11: one [[modbus]] table holds all devices of a link",
 		`modbus.device.name: "meter1" is the name of another device, at main.toml:13: its topics would mix with these`,
