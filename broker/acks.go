@@ -51,6 +51,7 @@ func (c *conn) answer(a ack) {
 	}
 	p := packet.Ack{Type: a.typ, PacketID: a.id, Reason: a.reason}
 	c.out = p.Append(c.out, c.version)
+	c.sent.packets++
 }
 
 // endBatch commits what the packets since the last one left to be kept, and
@@ -66,6 +67,8 @@ func (c *conn) endBatch() {
 		c.router.commit(func(err error) { c.committed(number, bytes, err) })
 	}
 	c.router.flush()
+	s := &c.b.stats
+	c.got.addTo(&s.packetsIn, &s.messagesIn, &s.payloadIn)
 	c.wake()
 }
 

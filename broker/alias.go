@@ -64,7 +64,7 @@ func (c *conn) appendPacket(m *message, d delivery, now time.Time) {
 		}
 	}
 	c.out = m.appendPublish(c.out, c.version, d, now)
-	c.b.stats.messagesOut.Add(1)
+	c.sent.message(len(m.payload))
 }
 
 // aliasSize bounds what an alias adds to a packet.

@@ -190,6 +190,7 @@ func reAuthError(err error) error {
 func (c *conn) put(b []byte) {
 	c.mu.Lock()
 	c.out = append(c.out, b...)
+	c.sent.packets++
 	c.mu.Unlock()
 }
 

@@ -118,6 +118,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { b.sweep(ctx) })
 	wg.Go(func() { b.keepRetained(ctx) })
+	wg.Go(func() { newSys(b, time.Now()).run(ctx) })
 	wg.Wait()
 	// The connections have ended: what they and their wills retained is whole.
 	b.writeRetained()

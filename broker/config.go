@@ -18,6 +18,9 @@ type Config struct {
 
 	auth.Config
 	Limits
+
+	// Version is headgate's own, for $SYS.
+	Version string `toml:"-"`
 }
 
 // ListenerConfig is one [[broker.listener]] table.

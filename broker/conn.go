@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -44,6 +43,7 @@ type conn struct {
 	router   router
 	publish  packet.Publish
 	enhanced enhanced
+	got      tally
 	props    []byte // room for the properties that are passed on
 
 	wakeup   chan struct{} // tells the writer that there is something to do
@@ -61,6 +61,7 @@ type conn struct {
 	charged    int64  // of the broker's memory for slow clients: see charge
 	volatile   volatile
 	acks       ackQueue
+	sent       tally
 	unanswered int // of the client's QoS 1 and 2 messages
 	aliases    aliases
 
@@ -167,6 +168,7 @@ func (c *conn) end(reason packet.ReasonCode, err error) {
 	if c.reason == nil && c.version == packet.V5 && c.session != nil {
 		d := packet.Disconnect{Reason: reason}
 		c.out = d.Append(c.out, c.version)
+		c.sent.packets++
 	}
 	c.mu.Unlock()
 	c.shut(err)
@@ -253,6 +255,8 @@ func (c *conn) take() (buf []byte, last bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.signaled = false
+	s := &c.b.stats
+	c.sent.addTo(&s.packetsOut, &s.messagesOut, &s.payloadOut)
 	buf, c.out, c.spare = c.out, c.spare[:0], nil
 	return buf, c.last
 }
@@ -345,6 +349,7 @@ func (c *conn) append(t packet.Type, id uint16, reason packet.ReasonCode) {
 	a := packet.Ack{Type: t, PacketID: id, Reason: reason}
 	c.mu.Lock()
 	c.out = a.Append(c.out, c.version)
+	c.sent.packets++
 	c.mu.Unlock()
 }
 
@@ -379,10 +384,10 @@ func (c *conn) read(r *reader) error {
 			return net.ErrClosed
 		default:
 		}
-		if err := r.fill(); err != nil {
-			if errors.Is(err, io.EOF) {
-				return io.EOF
-			}
+		before := r.end - r.start
+		err := r.fill()
+		c.b.stats.bytesIn.Add(int64(r.end - r.start - before))
+		if err != nil {
 			return err
 		}
 		now := time.Now()

@@ -106,6 +106,8 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	// Nothing goes before the CONNACK. [MQTT-3.2.0-1]
 	c.mu.Lock()
 	c.out = append(ack.Append(nil, c.version), c.out...)
+	c.sent.packets++
+	c.got.packets++ // the CONNECT
 	c.mu.Unlock()
 	c.nc.SetDeadline(time.Time{})
 	c.wake()

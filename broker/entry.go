@@ -24,7 +24,7 @@ func (e *entry) allows(v packet.Version) bool {
 
 // mountName gives a topic name of the client's as the broker has it.
 func (e *entry) mountName(name []byte) []byte {
-	if e.mount == "" || bytes.HasPrefix(name, []byte("$SYS/")) {
+	if e.mount == "" || bytes.HasPrefix(name, []byte(SysPrefix)) {
 		return name
 	}
 	return append([]byte(e.mount), name...)
@@ -34,7 +34,7 @@ func (e *entry) mountName(name []byte) []byte {
 func (e *entry) mountFilter(filter string) string {
 	group, inner, shared, err := topic.SplitShared(filter)
 	switch {
-	case e.mount == "" || err != nil || strings.HasPrefix(inner, "$SYS/"):
+	case e.mount == "" || err != nil || strings.HasPrefix(inner, SysPrefix):
 		return filter
 	case shared:
 		return "$share/" + group + "/" + e.mount + inner

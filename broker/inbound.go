@@ -14,6 +14,9 @@ import (
 // handle takes one packet from a connected client. An error closes the
 // connection.
 func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
+	if h.Type != packet.PUBLISH {
+		c.got.packets++
+	}
 	switch h.Type {
 	case packet.PUBLISH:
 		return c.handlePublish(h.Flags, body, now)
@@ -30,6 +33,7 @@ func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
 	case packet.PINGREQ:
 		c.mu.Lock()
 		c.out = packet.AppendPingresp(c.out) // [MQTT-3.12.4-1]
+		c.sent.packets++
 		c.mu.Unlock()
 		return nil
 	case packet.DISCONNECT:
@@ -46,7 +50,7 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 	if err := p.Decode(c.version, flags, body); err != nil {
 		return err
 	}
-	c.b.stats.messagesIn.Add(1)
+	c.got.message(len(p.Payload))
 	if p.Properties.Has(packet.PropTopicAlias) {
 		if err := c.resolveAlias(p); err != nil {
 			return err
@@ -67,7 +71,7 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 		// Sent again: it has been routed already. [MQTT-4.3.3-10]
 		c.owe(packet.PUBREC, p.PacketID, packet.Success, len(c.router.batch.recs) > 0)
 		return nil
-	case bytes.HasPrefix(p.Topic, []byte("$SYS/")):
+	case bytes.HasPrefix(p.Topic, []byte(SysPrefix)):
 		reason = packet.NotAuthorized // it is the server's [MQTT 4.7.2]
 		c.b.stats.denied.Add(1)
 	default:
@@ -258,7 +262,7 @@ func (c *conn) refuses(filter string) packet.ReasonCode {
 		c.b.stats.denied.Add(1)
 		reason = packet.NotAuthorized
 	case !c.session.roomFor(filter, int(c.b.live.Load().MaxSubscriptions)), c.b.index.Len() >= int(c.limits.MaxSubscriptionsTotal):
-		c.b.stats.refusedSubscriptions.Add(1)
+		c.b.stats.subscriptionsRefused.Add(1)
 		reason = packet.QuotaExceeded
 	}
 	if reason.Failed() && c.version != packet.V5 {
@@ -297,6 +301,7 @@ func (c *conn) answerDurably(recs []store.Record, appendTo func([]byte) []byte) 
 		}
 		c.mu.Lock()
 		c.out = appendTo(c.out)
+		c.sent.packets++
 		c.mu.Unlock()
 		c.wake()
 	}

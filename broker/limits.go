@@ -75,6 +75,9 @@ type Limits struct {
 	// one that asks for longer, or for none, gets this. Left out, any is taken.
 	MaxKeepAlive time.Duration `toml:"max_keep_alive"`
 
+	// SysInterval is how often the figures under $SYS are published. Default 10s.
+	SysInterval time.Duration `toml:"sys_interval"`
+
 	// MaxSessionExpiry bounds how long a session outlives its connection; a
 	// client that asks for longer gets this. An MQTT 3.1.1 session that is not
 	// clean asks for ever. Default 8760h (a year).
@@ -124,6 +127,7 @@ func (l *Limits) SetDefaults() {
 	setDefault(&l.MaxRetained, 100_000)
 	setDefault(&l.MaxRetainedBytes, 32_000_000)
 	setDefault(&l.ConnectTimeout, 10*time.Second)
+	setDefault(&l.SysInterval, 10*time.Second)
 	setDefault(&l.MaxSessionExpiry, 365*24*time.Hour)
 }
 
@@ -172,6 +176,9 @@ func (l *Limits) Check(fault func(key, format string, args ...any)) {
 		if d.d < 0 {
 			fault(d.key, "%v is negative", d.d)
 		}
+	}
+	if l.SysInterval < time.Second {
+		fault("sys_interval", "%v: want 1s or more", l.SysInterval)
 	}
 	if l.MaxKeepAlive > 0 && l.MaxKeepAlive < time.Second || l.MaxKeepAlive > math.MaxUint16*time.Second {
 		fault("max_keep_alive", "%v: want 1s to %v", l.MaxKeepAlive, math.MaxUint16*time.Second)

@@ -104,7 +104,7 @@ func (l *listener) run(ctx context.Context) {
 			continue
 		}
 		pause = 0
-		if n := l.b.stats.connections.Add(1); n > int64(l.b.live.Load().MaxConnections)+connectMargin {
+		if n := l.b.stats.connected(); n > int64(l.b.live.Load().MaxConnections)+connectMargin {
 			l.b.stats.connections.Add(-1)
 			l.b.stats.refused.Add(1)
 			nc.Close()
@@ -123,7 +123,7 @@ func (l *listener) run(ctx context.Context) {
 // ServeConn serves a connection that the caller made, one from this process, until
 // it or ctx ends; it closes nc. It may come without a user name.
 func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) {
-	b.stats.connections.Add(1)
+	b.stats.connected()
 	defer b.stats.connections.Add(-1)
 	newConn(b, nc, entry{nameless: true}).serve(ctx)
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -80,6 +81,9 @@ func (r *retained) set(m *message, l *Limits) bool {
 // mark remembers that m's topic changed, unless its publish goes through the
 // log by itself. The caller holds r.mu.
 func (r *retained) mark(m *message) {
+	if bytes.HasPrefix(m.topic, []byte(SysPrefix)) {
+		return // never on disk
+	}
 	if m.qos == 0 {
 		r.dirty[string(m.topic)] = struct{}{}
 	} else {

@@ -72,6 +72,7 @@ func (b *Broker) sweepAt(now time.Time) {
 		if !over {
 			continue
 		}
+		b.stats.sessionsExpired.Add(1)
 		b.log.Debug("session expired", "client", s.id)
 		b.remove(s, func(err error) {
 			if err != nil {

@@ -120,3 +120,11 @@ func (w testWriter) Write(b []byte) (int, error) {
 	w.tb.Logf("%s", b)
 	return len(b), nil
 }
+
+// NewBroker opens what a stopped server kept and gives a broker over it, which
+// does not run; both end with the test.
+func (s *Server) NewBroker() *broker.Broker {
+	s.tb.Helper()
+	s.open()
+	return s.Broker
+}

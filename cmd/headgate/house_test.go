@@ -26,6 +26,7 @@ var topLevel = []string{
 // /... is that package and all below it. The most specific row counts.
 var imports = map[string][]string{
 	"cmd/headgate":              {"..."},
+	"cmd/headgate/control":      {},
 	"cmd/headgate/config":       {"gateway", "broker", "broker/store", "bridge", "adapters/modbus", "adapters/serial"},
 	"gateway":                   {"gateway/point", "broker/topic"},
 	"gateway/point":             {},

@@ -48,6 +48,7 @@ func (c *runCmd) Run() error {
 		return err
 	}
 	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", file.Gateway.DataDir)
+	h.reloader = &reloader{path: c.Config, log: log, started: file, broker: h.broker}
 	return h.run(ctx)
 }
 
@@ -62,6 +63,8 @@ type house struct {
 	bridges []*bridge.Bridge
 	client  *broker.Client
 	gateway *gateway.Gateway
+
+	reloader *reloader // nil: nobody can reach it from outside
 }
 
 // build makes the parts. It opens the store and reads what it kept; no port, no
@@ -80,6 +83,7 @@ func build(file *config.File, log *slog.Logger) (*house, error) {
 }
 
 func (h *house) buildOn(file *config.File) (err error) {
+	file.Broker.Version = version()
 	if h.broker, err = broker.New(file.Broker, h.store, h.log); err != nil {
 		return err
 	}
@@ -144,6 +148,9 @@ func (h *house) run(ctx context.Context) error {
 		stages = append(stages, stage{"bridge", b.Run})
 	}
 	stages = append(stages, stage{"gateway", h.gateway.Run})
+	if h.reloader != nil {
+		stages = append(stages, stage{"control", h.reloader.run})
+	}
 
 	// Who cannot have his port goes on trying; everything else goes on.
 	if err := h.broker.Listen(); err != nil {

@@ -11,13 +11,16 @@ import (
 // versionCmd prints which build this is.
 type versionCmd struct{}
 
-// Run prints the version that the Go toolchain took from version control, the
-// Go release and the platform.
+// Run prints the version, the Go release and the platform.
 func (versionCmd) Run(k *kong.Kong) error {
-	version := "(unknown)"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	_, err := fmt.Fprintf(k.Stdout, "headgate %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(k.Stdout, "headgate %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
+}
+
+// version is what the Go toolchain took from version control.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(unknown)"
 }

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"reflect"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"headgate/broker"
+	"headgate/cmd/headgate/config"
+	"headgate/cmd/headgate/control"
+)
+
+// reloadCmd tells the gateway that runs here to read its configuration again.
+type reloadCmd struct {
+	File string `arg:"" optional:"" default:"${default_config}" help:"Its configuration file, by default ${default}."`
+}
+
+const reloadPath = "/api/v1/reload"
+
+// Run checks the configuration first: a faulty one is not reloaded.
+func (c *reloadCmd) Run(k *kong.Kong) error {
+	file, err := config.Load(c.File)
+	if err != nil {
+		return err
+	}
+	var r reloadResult
+	if err := control.New(control.Paths(file.Gateway.DataDir)).Post(context.Background(), reloadPath, &r); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	fmt.Fprintln(k.Stdout, r)
+	return nil
+}
+
+// reloadResult is what a reload has come to.
+type reloadResult struct {
+	// Restart names the tables whose change needs a restart.
+	Restart []string `json:"restart"`
+}
+
+// String says it.
+func (r reloadResult) String() string {
+	const said = "Reloaded: users, rights, limits and certificates are in force."
+	if len(r.Restart) == 0 {
+		return said
+	}
+	return said + "\nChanged too, but in force only after a restart: " + strings.Join(r.Restart, ", ") + "."
+}
+
+// reloader reads the configuration again while the gateway runs: at SIGHUP, and
+// when a tool asks for it on the control socket.
+type reloader struct {
+	path    string
+	log     *slog.Logger
+	started *config.File // what the gateway runs with
+	broker  *broker.Broker
+
+	mu sync.Mutex // one reload at a time
+}
+
+func (r *reloader) reload() (res reloadResult, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer func() {
+		if err != nil {
+			r.log.Error("configuration not reloaded", "err", err)
+			return
+		}
+		r.log.Info("configuration reloaded", "restart", strings.Join(res.Restart, ", "))
+	}()
+	file, err := config.Load(r.path)
+	if err != nil {
+		return res, err
+	}
+	file.Broker.Version = r.started.Broker.Version
+	if res.Restart, err = r.broker.Reload(file.Broker); err != nil {
+		return res, err
+	}
+	old := reflect.ValueOf(r.started).Elem()
+	for i := range old.NumField() {
+		name := old.Type().Field(i).Tag.Get("toml")
+		if name == "broker" || name == "-" {
+			continue
+		}
+		if !reflect.DeepEqual(old.Field(i).Interface(), reflect.ValueOf(file).Elem().Field(i).Interface()) {
+			res.Restart = append(res.Restart, name)
+		}
+	}
+	return res, nil
+}
+
+// run answers SIGHUP and the control socket until ctx ends. Without a socket the
+// gateway works all the same.
+func (r *reloader) run(ctx context.Context) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if l, err := control.Listen(control.Paths(r.started.Gateway.DataDir)); err != nil {
+		r.log.Warn("tools cannot reach this gateway", "err", err)
+	} else {
+		mux := http.NewServeMux()
+		mux.HandleFunc("POST "+reloadPath, func(w http.ResponseWriter, _ *http.Request) {
+			res, err := r.reload()
+			control.Answer(w, res, err)
+		})
+		r.log.Debug("control socket is there", "path", l.Addr().String())
+		wg.Go(func() {
+			if err := control.Serve(ctx, l, mux); err != nil {
+				r.log.Error("control socket failed", "err", err)
+			}
+		})
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			r.reload() // it logs what came of it
+		}
+	}
+}
