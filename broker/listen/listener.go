@@ -1,0 +1,277 @@
+// Package listen opens the broker's listeners: TCP, TLS, WebSocket and unix
+// sockets. It owns all that comes before the first byte of MQTT (the PROXY
+// header, the TLS handshake, the upgrade to WebSocket, who the client's
+// certificate says it is) and hands out byte streams with the Peer at the other
+// end. It knows nothing of MQTT; package broker calls it.
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// listenRetry is how long to wait before an address that is in use is tried
+	// again.
+	listenRetry = 2 * time.Second
+
+	// A peer that has gone without a word is noticed after two minutes, whatever
+	// keep alive it wanted from MQTT.
+	keepAliveIdle     = time.Minute
+	keepAliveInterval = 15 * time.Second
+	keepAliveCount    = 4
+)
+
+// Peer is who is at the other end of a connection.
+type Peer struct {
+	// Remote is the client's address: the one in the PROXY header, where there
+	// is one.
+	Remote net.Addr
+
+	// Local says that the client is on this machine: it came by a unix socket or
+	// over loopback, and through no proxy.
+	Local bool
+
+	// TLS and WebSocket say what lies below the byte stream.
+	TLS, WebSocket bool
+
+	// Username is the user that the client's certificate names, when the config
+	// wants that and the client showed one (HasUsername).
+	Username    string
+	HasUsername bool
+}
+
+// Stats is what a listener counts since New, and how many connections it has now.
+type Stats struct {
+	Accepted         int64 // all that came, the refused among them
+	Refused          int64 // closed at once: there were too many
+	HandshakesFailed int64 // PROXY, TLS or WebSocket
+	Active           int64 // now, those in their handshakes among them
+}
+
+// Listener accepts the connections of one [[broker.listener]].
+type Listener struct {
+	cfg     Config
+	address address
+	log     *slog.Logger
+
+	tls atomic.Pointer[tls.Config] // of the next connection; nil: no TLS
+
+	accepted, refused, failed, active atomic.Int64
+
+	mu    sync.Mutex   // guards bound
+	bound net.Listener // nil while the address is not bound
+}
+
+// New makes a listener and reads its files; cfg has its defaults. It binds
+// nothing yet.
+func New(cfg Config, log *slog.Logger) (*Listener, error) {
+	a, err := parseURL(cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{cfg: cfg, address: a, log: log.With("listener", cfg.URL)}
+	if err := l.Reload(); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Reload reads the certificates, the CAs and the revocation lists again. They
+// count from the next connection on; those that are there go on. When one of
+// the files has a fault, the error names it, and all stays as it was.
+func (l *Listener) Reload() error {
+	if !l.address.tls {
+		return nil
+	}
+	t, err := l.cfg.loadTLS()
+	if err != nil {
+		return fmt.Errorf("listener %s: %w", l.cfg.URL, err)
+	}
+	l.tls.Store(t)
+	return nil
+}
+
+// Listen binds the address, if it is not bound. Serve does that too, and closes
+// it.
+func (l *Listener) Listen() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bound != nil {
+		return nil
+	}
+	var ln net.Listener
+	var err error
+	if l.address.network == "unix" {
+		ln, err = listenUnix(l.address.address, l.cfg.Mode)
+	} else {
+		lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
+			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount}}
+		ln, err = lc.Listen(context.Background(), "tcp", l.address.address)
+	}
+	if err != nil {
+		return fmt.Errorf("listener %s: %w", l.cfg.URL, err)
+	}
+	l.bound = ln
+	l.log.Info("listening", "address", ln.Addr().String())
+	return nil
+}
+
+// Addr is the address that is bound; nil while it is not.
+func (l *Listener) Addr() net.Addr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bound == nil {
+		return nil
+	}
+	return l.bound.Addr()
+}
+
+// Stats gives the counters as they stand.
+func (l *Listener) Stats() Stats {
+	return Stats{Accepted: l.accepted.Load(), Refused: l.refused.Load(),
+		HandshakesFailed: l.failed.Load(), Active: l.active.Load()}
+}
+
+// Admit is asked for each connection before anything of it is read, and says
+// whether there is room for one more; release is called at its end.
+type Admit func() (release func(), ok bool)
+
+// Handle serves a connection until it or ctx ends, and closes nc. No deadline
+// is set on nc. Over WebSocket nc has two differences: after a read deadline has
+// passed nothing more can be read, and Close may take a second.
+type Handle func(ctx context.Context, nc net.Conn, p Peer)
+
+// Serve binds the address, trying until it can, and accepts until ctx ends. All
+// handshakes of one connection together may take timeout, which is not 0. Serve
+// returns when every handle has returned, and no longer listens then.
+func (l *Listener) Serve(ctx context.Context, timeout time.Duration, admit Admit, handle Handle) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ln := l.listenUntil(ctx)
+	if ln == nil {
+		return
+	}
+	defer l.unbind()
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer stop()
+	for pause := time.Duration(0); ctx.Err() == nil; {
+		nc, err := ln.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			// Out of file descriptors, most likely: others must go first.
+			if pause == 0 {
+				l.log.Warn("connection cannot be accepted", "err", err)
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			wait(ctx, pause)
+			continue
+		}
+		pause = 0
+		l.accepted.Add(1)
+		release, ok := l.admit(admit)
+		if !ok {
+			l.refused.Add(1)
+			nc.Close()
+			continue
+		}
+		wg.Go(func() {
+			defer release()
+			l.serve(ctx, nc, timeout, handle)
+		})
+	}
+}
+
+// listenUntil binds the address, or gives nil at the end of ctx.
+func (l *Listener) listenUntil(ctx context.Context) net.Listener {
+	for said := false; ; said = true {
+		err := l.Listen()
+		if err == nil {
+			break
+		}
+		if !said {
+			l.log.Error("address cannot be listened on: trying again until it can", "err", err)
+		}
+		if !wait(ctx, listenRetry) {
+			return nil
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bound
+}
+
+func (l *Listener) unbind() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bound.Close()
+	l.bound = nil
+}
+
+// admit asks for room, here first. Only Serve's loop adds to active.
+func (l *Listener) admit(everywhere Admit) (release func(), ok bool) {
+	if most := int64(l.cfg.MaxConnections); most > 0 && l.active.Load() >= most {
+		return nil, false
+	}
+	giveBack, ok := everywhere()
+	if !ok {
+		return nil, false
+	}
+	l.active.Add(1)
+	return func() {
+		l.active.Add(-1)
+		giveBack()
+	}, true
+}
+
+// serve takes one connection through its handshakes and hands it out.
+func (l *Listener) serve(ctx context.Context, raw net.Conn, timeout time.Duration, handle Handle) {
+	defer raw.Close()
+	// A fault of ours stays inside the one connection that met it.
+	defer func() {
+		if p := recover(); p != nil {
+			l.log.Error("fault in the listener: connection closed", "remote", raw.RemoteAddr().String(), "err", p, "stack", string(debug.Stack()))
+		}
+	}()
+	raw.SetDeadline(time.Now().Add(timeout))
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	nc, peer, err := l.handshake(raw)
+	if !stop() {
+		return // ctx has ended
+	}
+	if err != nil {
+		l.failed.Add(1)
+		level := slog.LevelInfo
+		if errors.Is(err, io.EOF) {
+			level = slog.LevelDebug // somebody looked whether the port is open
+		}
+		l.log.Log(ctx, level, "connection refused", "remote", peer.Remote.String(), "err", err)
+		return
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Time{})
+	handle(ctx, nc, peer)
+}
+
+// wait waits for d or the end of ctx, and is false at its end.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
