@@ -93,7 +93,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
 func (b *Broker) Listen() error {
 	var errs []error
 	for _, l := range b.listeners {
-		errs = append(errs, l.listen())
+		errs = append(errs, l.Listen())
 	}
 	return errors.Join(errs...)
 }

@@ -9,6 +9,7 @@ import (
 
 	"headgate/broker"
 	"headgate/broker/brokertest"
+	"headgate/broker/listen"
 	"headgate/broker/packet"
 )
 
@@ -215,7 +216,7 @@ func TestAPortInUseIsTakenOnceItIsFree(t *testing.T) {
 	s := brokertest.Start(t)
 	taken := s.Addr
 	other := brokertest.New(t, func(c *broker.Config) {
-		c.Listener = []broker.ListenerConfig{{URL: "mqtt://" + taken}, {URL: "mqtt://127.0.0.1:0"}}
+		c.Listener = []listen.Config{{URL: "mqtt://" + taken}, {URL: "mqtt://127.0.0.1:0"}}
 	})
 	err := other.Broker.Listen()
 	if err == nil || !strings.Contains(err.Error(), taken) {

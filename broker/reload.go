@@ -26,7 +26,7 @@ func (b *Broker) Reload(cfg Config) (restart []string, err error) {
 	b.live.Store(&settings{Limits: cfg.Limits, policy: policy})
 	var errs []error
 	for _, l := range b.listeners {
-		errs = append(errs, l.reload())
+		errs = append(errs, l.Reload())
 	}
 	if !reflect.DeepEqual(cfg.Listener, b.cfg.Listener) {
 		restart = append(restart, "broker.listener")

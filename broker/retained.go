@@ -20,7 +20,8 @@ type retained struct {
 	tree *topic.Tree[*message]
 
 	mu    sync.Mutex
-	bytes int64
+	bytes int64               // without what is under $SYS, which is bounded by itself
+	count int                 // the same
 	dirty map[string]struct{} // topics whose QoS 0 message is not written yet
 	full  bool                // said already
 }
@@ -43,7 +44,7 @@ func (b *Broker) restoreRetained(now time.Time) error {
 		}
 		m = m.clone()
 		b.retained.tree.Set(string(m.topic), m)
-		b.retained.bytes += m.bytes()
+		b.retained.charge(string(m.topic), 1, m.bytes())
 		return nil
 	})
 }
@@ -62,7 +63,7 @@ func (r *retained) set(m *message, l *Limits) bool {
 	if len(m.payload) == 0 {
 		if had {
 			r.tree.Delete(name)
-			r.bytes -= before
+			r.charge(name, -1, -before)
 			r.mark(m)
 		}
 		return true
@@ -73,9 +74,21 @@ func (r *retained) set(m *message, l *Limits) bool {
 	c := m.clone()
 	c.from = nil
 	r.tree.Set(name, c)
-	r.bytes += c.bytes() - before
+	if had {
+		r.charge(name, 0, c.bytes()-before)
+	} else {
+		r.charge(name, 1, c.bytes())
+	}
 	r.mark(m)
 	return true
+}
+
+// charge counts what is kept. The caller holds r.mu.
+func (r *retained) charge(name string, count int, bytes int64) {
+	if !strings.HasPrefix(name, SysPrefix) {
+		r.count += count
+		r.bytes += bytes
+	}
 }
 
 // mark remembers that m's topic changed, unless its publish goes through the
@@ -125,12 +138,15 @@ func (r *retained) fits(m *message, l *Limits) bool {
 
 // hasRoom is fits for a message with a payload. The caller holds r.mu.
 func (r *retained) hasRoom(m *message, l *Limits) bool {
+	if bytes.HasPrefix(m.topic, []byte(SysPrefix)) {
+		return true
+	}
 	var before int64
 	old, had := r.tree.Get(string(m.topic))
 	if had {
 		before = old.bytes()
 	}
-	return r.bytes-before+m.bytes() <= int64(l.MaxRetainedBytes) && (had || r.tree.Len() < int(l.MaxRetained))
+	return r.bytes-before+m.bytes() <= int64(l.MaxRetainedBytes) && (had || r.count < int(l.MaxRetained))
 }
 
 func (b *Broker) retainedFull() {
@@ -196,7 +212,7 @@ func (r *retained) expire(now time.Time) {
 	for _, name := range old {
 		if m, ok := r.tree.Get(name); ok && m.expired(now) {
 			r.tree.Delete(name)
-			r.bytes -= m.bytes()
+			r.charge(name, -1, -m.bytes())
 			r.dirty[name] = struct{}{}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"headgate/broker"
+	"headgate/broker/listen"
 	"headgate/broker/store"
 )
 
@@ -42,7 +43,7 @@ func Start(tb testing.TB, change ...func(*broker.Config)) *Server {
 func New(tb testing.TB, change ...func(*broker.Config)) *Server {
 	tb.Helper()
 	s := &Server{tb: tb, dir: filepath.Join(tb.TempDir(), "store")}
-	s.cfg.Listener = []broker.ListenerConfig{{URL: "mqtt://127.0.0.1:0"}}
+	s.cfg.Listener = []listen.Config{{URL: "mqtt://127.0.0.1:0"}}
 	for _, f := range change {
 		f(&s.cfg)
 	}

@@ -17,25 +17,26 @@ import (
 )
 
 // tlsConfig makes the TLS configuration of what stands in the files now; nil
-// when that has a fault. Each has session tickets of its own, so that none
+// when that has a fault. What is out of date is no fault but goes to late: a
+// gateway whose certificate has expired still polls its devices. Each has session tickets of its own, so that none
 // outlives the CAs and the revocations that it was given under.
-func (c *Config) tlsConfig(now time.Time, report faultFunc) *tls.Config {
+func (c *Config) tlsConfig(now time.Time, report, late faultFunc) *tls.Config {
 	faulty := false
 	fault := func(key, format string, args ...any) {
 		faulty = true
 		report(key, format, args...)
 	}
 	t := &tls.Config{
-		Certificates: []tls.Certificate{readKeyPair(c.CertFile, c.KeyFile, now, fault)},
+		Certificates: []tls.Certificate{readKeyPair(c.CertFile, c.KeyFile, now, fault, late)},
 		MinVersion:   tlsVersions[c.MinTLS],
 		NextProtos:   c.ALPN,
 	}
 	if c.ClientCAFile != "" {
-		cas := readCAs(c.ClientCAFile, now, fault)
+		cas := readCAs(c.ClientCAFile, now, fault, late)
 		var revoked *revocations
 		if c.CRLFile != "" && len(cas) > 0 {
 			var err error
-			if revoked, err = readCRLs(c.CRLFile, cas, now); err != nil {
+			if revoked, err = readCRLs(c.CRLFile, cas, now, late); err != nil {
 				fault("crl_file", "%v", err)
 			}
 		}
@@ -99,7 +100,7 @@ func (c *Config) username(cert *x509.Certificate) (string, error) {
 
 // readKeyPair reads the server's certificate and its key. One that is not valid
 // yet is taken: many a gateway starts before its clock is set.
-func readKeyPair(certFile, keyFile string, now time.Time, fault faultFunc) tls.Certificate {
+func readKeyPair(certFile, keyFile string, now time.Time, fault, late faultFunc) tls.Certificate {
 	certs, certPEM, err := readCertificates(certFile)
 	if err != nil {
 		fault("cert_file", "%v", err)
@@ -120,13 +121,13 @@ func readKeyPair(certFile, keyFile string, now time.Time, fault faultFunc) tls.C
 		fault("key_file", "%s is not the key of the certificate in %s: %v", keyFile, certFile, err)
 	}
 	if leaf := certs[0]; now.After(leaf.NotAfter) {
-		fault("cert_file", "%s: the certificate of %q expired on %s: renew it", certFile, nameOf(leaf), date(leaf.NotAfter))
+		late("cert_file", "%s: the certificate of %q expired on %s: renew it", certFile, nameOf(leaf), date(leaf.NotAfter))
 	}
 	return pair
 }
 
 // readCAs reads the CAs of clients. Of many some may be out of date, not all.
-func readCAs(file string, now time.Time, fault faultFunc) []*x509.Certificate {
+func readCAs(file string, now time.Time, fault, late faultFunc) []*x509.Certificate {
 	cas, _, err := readCertificates(file)
 	if err != nil {
 		fault("client_ca_file", "%v", err)
@@ -143,7 +144,7 @@ func readCAs(file string, now time.Time, fault faultFunc) []*x509.Certificate {
 		}
 	}
 	if now.After(last.NotAfter) {
-		fault("client_ca_file", "%s: the CA %q expired on %s: no client can be verified", file, nameOf(last), date(last.NotAfter))
+		late("client_ca_file", "%s: the CA %q expired on %s: no client can be verified", file, nameOf(last), date(last.NotAfter))
 	}
 	return cas
 }
@@ -175,13 +176,16 @@ func isEncrypted(key []byte) bool {
 	return bytes.Contains(key, []byte("BEGIN ENCRYPTED PRIVATE KEY")) || bytes.Contains(key, []byte("Proc-Type: 4,ENCRYPTED"))
 }
 
-// loadTLS is tlsConfig with its faults as one error.
-func (c *Config) loadTLS() (*tls.Config, error) {
-	var faults []error
-	t := c.tlsConfig(time.Now(), func(key, format string, args ...any) {
+// loadTLS is tlsConfig with its faults as one error, and what is out of date as
+// another.
+func (c *Config) loadTLS() (t *tls.Config, late, err error) {
+	var faults, lates []error
+	t = c.tlsConfig(time.Now(), func(key, format string, args ...any) {
 		faults = append(faults, fmt.Errorf(key+": "+format, args...))
+	}, func(key, format string, args ...any) {
+		lates = append(lates, fmt.Errorf(key+": "+format, args...))
 	})
-	return t, errors.Join(faults...)
+	return t, errors.Join(lates...), errors.Join(faults...)
 }
 
 func nameOf(cert *x509.Certificate) string {

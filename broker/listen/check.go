@@ -23,7 +23,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 		return
 	}
 	if c.checkTLS(a, fault) {
-		c.tlsConfig(time.Now(), fault)
+		c.tlsConfig(time.Now(), fault, func(string, string, ...any) {})
 	}
 	switch {
 	case a.network != "unix" && c.Mode != "":
@@ -110,6 +110,18 @@ func (c *Config) checkTLS(a address, fault faultFunc) bool {
 		return false
 	}
 	return true
+}
+
+// Late says which certificates and revocation lists are out of date, each by its
+// key. That is no fault, since everything else works.
+func (c *Config) Late() []string {
+	var said []string
+	if a, err := parseURL(c.URL); err == nil && a.tls {
+		if _, late, _ := c.loadTLS(); late != nil {
+			said = strings.Split(late.Error(), "\n")
+		}
+	}
+	return said
 }
 
 func checkMountPoint(m string) error {

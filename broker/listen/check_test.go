@@ -74,11 +74,12 @@ func TestFaultsNameTheirKey(t *testing.T) {
 		change(&c)
 		return c
 	}
-	cases := []struct {
+	type fault struct {
 		name string
 		cfg  Config
-		want []string // parts of the faults; none: it is right
-	}{
+		want []string // parts of what is said; none: it is right
+	}
+	cases := []fault{
 		{"plain", Config{URL: "mqtt://"}, nil},
 		{"all of TLS", secure(func(c *Config) { c.CRLFile, c.UsernameFrom, c.MinTLS, c.ALPN = goodCRL, "cn", "1.3", []string{"mqtt"} }), nil},
 		{"TLS without clients' certificates", Config{URL: "mqtts://", CertFile: cert, KeyFile: key, RequireCertificate: &no}, nil},
@@ -123,37 +124,45 @@ func TestFaultsNameTheirKey(t *testing.T) {
 		{"no PEM", secure(func(c *Config) { c.CertFile, c.ClientCAFile = text, text }),
 			[]string{"cert_file: " + text + " holds no certificate", "client_ca_file: " + text + " holds no certificate"}},
 		{"garbage in PEM", secure(func(c *Config) { c.CertFile = f.write("bad.pem", pemOf("CERTIFICATE", []byte("x"))) }), []string{"bad.pem: certificate 1: "}},
-		{"expired", secure(func(c *Config) { c.CertFile, c.KeyFile = oldCert, oldKey }),
-			[]string{"cert_file: " + oldCert + ": the certificate of \"broker\" expired on 2024-02-29 12:00 UTC"}},
 		{"another's key", secure(func(c *Config) { c.KeyFile = otherKey }), []string{"key_file: " + otherKey + " is not the key of the certificate in " + cert}},
 		{"a key with a pass phrase", secure(func(c *Config) { c.KeyFile = f.write("locked", pemOf("ENCRYPTED PRIVATE KEY", []byte("x"))) }),
 			[]string{"locked: the key is locked by a pass phrase"}},
 		{"a CA that is none", secure(func(c *Config) { c.ClientCAFile = cert }), []string{"client_ca_file: " + cert + ": the certificate of \"broker\" is not that of a CA"}},
-		{"an expired CA", secure(func(c *Config) { c.ClientCAFile = oldCA }), []string{"client_ca_file: " + oldCA + ": the CA \"Old CA\" expired on 2024-02-29"}},
-		{"one of two CAs expired", secure(func(c *Config) {
-			c.ClientCAFile = f.write("both.pem", pemOf("CERTIFICATE", newCA(t, "Old CA", expired).cert.Raw, ca.cert.Raw))
-		}), nil},
 		{"no CRL", secure(func(c *Config) { c.CRLFile = f.write("nocrl.pem", pemOf("CERTIFICATE", ca.cert.Raw)) }), []string{"nocrl.pem holds no revocation list"}},
 		{"text for a CRL", secure(func(c *Config) { c.CRLFile = text }), []string{"crl_file: " + text + ": revocation list: "}},
-		{"an expired CRL", secure(func(c *Config) { c.CRLFile = crl("late.crl", ca.sign(late)) }),
-			[]string{"late.crl: revocation list of \"CN=Plant CA\" expired on 2024-02-29 12:00 UTC"}},
 		{"another's CRL", secure(func(c *Config) { c.CRLFile = crl("other.crl", other.sign(other.revoke())) }), []string{"other.crl: revocation list of \"CN=Other CA\": no CA of that name"}},
 		{"a CRL of an impostor", secure(func(c *Config) { c.CRLFile = crl("fake.crl", impostor.sign(impostor.revoke())) }), []string{"fake.crl: revocation list of \"CN=Plant CA\": not signed by the CA"}},
 		{"a delta CRL", secure(func(c *Config) { c.CRLFile = crl("delta.crl", ca.sign(delta)) }), []string{"delta.crl: revocation list of \"CN=Plant CA\": extension 2.5.29.27 is not understood"}},
 		{"a CRL in DER", secure(func(c *Config) { c.CRLFile = f.write("der.crl", ca.sign(ca.revoke())) }), nil},
 	}
+	outOfDate := []fault{
+		{"expired", secure(func(c *Config) { c.CertFile, c.KeyFile = oldCert, oldKey }),
+			[]string{"cert_file: " + oldCert + ": the certificate of \"broker\" expired on 2024-02-29 12:00 UTC"}},
+		{"an expired CA", secure(func(c *Config) { c.ClientCAFile = oldCA }), []string{"client_ca_file: " + oldCA + ": the CA \"Old CA\" expired on 2024-02-29"}},
+		{"one of two CAs expired", secure(func(c *Config) {
+			c.ClientCAFile = f.write("both.pem", pemOf("CERTIFICATE", newCA(t, "Old CA", expired).cert.Raw, ca.cert.Raw))
+		}), nil},
+		{"an expired CRL", secure(func(c *Config) { c.CRLFile = crl("late.crl", ca.sign(late)) }),
+			[]string{"late.crl: revocation list of \"CN=Plant CA\" expired on 2024-02-29 12:00 UTC"}},
+	}
+	said := func(name string, got, want []string) {
+		t.Helper()
+		if len(got) != len(want) {
+			t.Errorf("%s: got %q, want %d", name, got, len(want))
+			return
+		}
+		for i := range got {
+			if !strings.Contains(got[i], want[i]) {
+				t.Errorf("%s: got %q, want %q in it", name, got[i], want[i])
+			}
+		}
+	}
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			got := faultsOf(c.cfg)
-			if len(got) != len(c.want) {
-				t.Fatalf("got %d faults %q, want %d", len(got), got, len(c.want))
-			}
-			for i := range got {
-				if !strings.Contains(got[i], c.want[i]) {
-					t.Errorf("got %q, want %q in it", got[i], c.want[i])
-				}
-			}
-		})
+		said(c.name, faultsOf(c.cfg), c.want)
+	}
+	for _, c := range outOfDate {
+		said(c.name, faultsOf(c.cfg), nil)
+		said(c.name, c.cfg.Late(), c.want)
 	}
 }
 
@@ -208,7 +217,7 @@ func revocationsOf(t *testing.T, cas []*authority, ders ...[]byte) *revocations 
 	for _, ca := range cas {
 		certs = append(certs, ca.cert)
 	}
-	r, err := readCRLs(newFolder(t).write("crl.pem", pemOf("X509 CRL", ders...)), certs, time.Now())
+	r, err := readCRLs(newFolder(t).write("crl.pem", pemOf("X509 CRL", ders...)), certs, time.Now(), func(string, string, ...any) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,20 +24,20 @@ type crl struct {
 
 // readCRLs reads the revocation lists of a file; each must be signed by one of
 // cas, and be of today.
-func readCRLs(file string, cas []*x509.Certificate, now time.Time) (*revocations, error) {
+func readCRLs(file string, cas []*x509.Certificate, now time.Time, late faultFunc) (*revocations, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	r := &revocations{file: file, by: make(map[string]*crl)}
 	if !bytes.Contains(text, []byte("-----BEGIN")) {
-		return r, r.add(text, cas, now)
+		return r, r.add(text, cas, now, late)
 	}
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "X509 CRL" {
 			continue
 		}
-		if err := r.add(block.Bytes, cas, now); err != nil {
+		if err := r.add(block.Bytes, cas, now, late); err != nil {
 			return nil, err
 		}
 	}
@@ -47,7 +47,7 @@ func readCRLs(file string, cas []*x509.Certificate, now time.Time) (*revocations
 	return r, nil
 }
 
-func (r *revocations) add(der []byte, cas []*x509.Certificate, now time.Time) error {
+func (r *revocations) add(der []byte, cas []*x509.Certificate, now time.Time, late faultFunc) error {
 	list, err := x509.ParseRevocationList(der)
 	if err != nil {
 		return fmt.Errorf("%s: revocation list: %w", r.file, err)
@@ -64,7 +64,7 @@ func (r *revocations) add(der []byte, cas []*x509.Certificate, now time.Time) er
 		}
 	}
 	if !list.NextUpdate.IsZero() && now.After(list.NextUpdate) {
-		return fmt.Errorf("%s: revocation list of %q expired on %s: get a new one", r.file, list.Issuer, date(list.NextUpdate))
+		late("crl_file", "%s: revocation list of %q expired on %s: no client is let in before there is a new one", r.file, list.Issuer, date(list.NextUpdate))
 	}
 	key := issuerOf(ca)
 	if before := r.by[key]; before != nil && before.thisUpdate.After(list.ThisUpdate) {

@@ -93,9 +93,12 @@ func (l *Listener) Reload() error {
 	if !l.address.tls {
 		return nil
 	}
-	t, err := l.cfg.loadTLS()
+	t, late, err := l.cfg.loadTLS()
 	if err != nil {
 		return fmt.Errorf("listener %s: %w", l.cfg.URL, err)
+	}
+	if late != nil {
+		l.log.Warn("certificates are out of date", "err", late)
 	}
 	l.tls.Store(t)
 	return nil

@@ -27,6 +27,11 @@ func (c *checkCmd) Run(k *kong.Kong) error {
 		more = fmt.Sprintf(" (and %d in conf.d)", n)
 	}
 	fmt.Fprintf(k.Stdout, "%s%s: fine: %s\n", c.File, more, file.Summary())
+	for _, l := range file.Broker.Listener {
+		for _, late := range l.Late() {
+			fmt.Fprintf(k.Stdout, "warning: broker.listener %s: %s\n", l.URL, late)
+		}
+	}
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"headgate/bridge/faultnet"
 	"headgate/broker"
+	"headgate/broker/listen"
 	"headgate/broker/store"
 	"headgate/cmd/headgate/config"
 )
@@ -226,7 +227,7 @@ func newCloud(dir string, log *slog.Logger) (*cloud, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the cloud's store: %w", err)
 	}
-	cfg := broker.Config{Listener: []broker.ListenerConfig{{URL: "mqtt://127.0.0.1:0"}}}
+	cfg := broker.Config{Listener: []listen.Config{{URL: "mqtt://127.0.0.1:0"}}}
 	cfg.SetDefaults()
 	b, err := broker.New(cfg, st, log)
 	if err == nil {
