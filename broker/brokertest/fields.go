@@ -97,17 +97,16 @@ func parseFields(args []string, wild bool, expand func(name string) (string, boo
 			f.add(key, value)
 			continue
 		}
-		if name, ok := strings.CutPrefix(value, "$"); ok && k != asText && k != asPair {
+		if name, ok := variable(k, value); ok {
 			v, known := expand(name)
 			if !known && !wild {
 				return f, fmt.Errorf("$%s has no value yet", name)
 			}
 			if known {
 				value = v
-			} else {
-				f.add(key, value)
-				continue
 			}
+			f.add(key, value)
+			continue
 		}
 		v, err := k.parse(value)
 		if err != nil {
@@ -116,6 +115,16 @@ func parseFields(args []string, wild bool, expand func(name string) (string, boo
 		f.add(key, v)
 	}
 	return f, nil
+}
+
+// variable gives the name in $name. Text that begins with $ is one only if
+// nothing but small letters follows: $SYS and $share/g are not.
+func variable(k kind, value string) (name string, ok bool) {
+	name, ok = strings.CutPrefix(value, "$")
+	if k == asText || k == asPair {
+		ok = ok && name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz") == ""
+	}
+	return name, ok
 }
 
 // parse gives a value as fields has it.
@@ -249,12 +258,14 @@ func (f fields) match(got fields, v packet.Version) (vars map[string]string, ok 
 			ok = len(have) > 0
 		case len(want) == 1 && (want[0] == "none" || isDefault(key, want[0])):
 			ok = len(have) == 0
-		case len(want) == 1 && strings.HasPrefix(want[0], "$") && kindOf(f.packet, key) != asText:
-			if ok = len(have) == 1; ok {
-				vars[want[0][1:]] = have[0]
-			}
 		default:
 			ok = slices.Equal(want, have)
+			if len(want) != 1 || len(have) != 1 || ok {
+				break
+			}
+			if name, is := variable(kindOf(f.packet, key), want[0]); is {
+				vars[name], ok = have[0], true
+			}
 		}
 		if !ok {
 			return nil, false

@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -283,4 +284,30 @@ func rawBytes(args []string, expand func(name string) (string, bool)) ([]byte, e
 		}
 	}
 	return out, nil
+}
+
+// matchRaw says whether bytes are what a line wants: ?? is any byte, and .. at
+// the end any bytes.
+func matchRaw(args []string, raw []byte, expand func(name string) (string, bool)) (bool, error) {
+	for i, a := range args {
+		if a == ".." && i == len(args)-1 {
+			return true, nil
+		}
+		if a == "??" {
+			if len(raw) == 0 {
+				return false, nil
+			}
+			raw = raw[1:]
+			continue
+		}
+		want, err := rawBytes([]string{a}, expand)
+		if err != nil {
+			return false, err
+		}
+		var ok bool
+		if raw, ok = bytes.CutPrefix(raw, want); !ok {
+			return false, nil
+		}
+	}
+	return len(raw) == 0, nil
 }

@@ -1,7 +1,6 @@
 package brokertest
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -259,10 +258,14 @@ func (p *player) expectOne(lines []step) (int, error) {
 		}
 	}
 	var want []string
+	got := c.describe(raw)
 	for _, s := range lines {
+		if s.args[0] == "raw" && raw != nil {
+			got = "raw " + hexDump(raw)
+		}
 		want = append(want, fmt.Sprintf("%s < %s", name, p.wanted(s.args)))
 	}
-	return 0, fmt.Errorf("\n\tgot:  %s < %s\n\twant: %s", name, c.describe(raw), strings.Join(want, "\n\tor:   "))
+	return 0, fmt.Errorf("\n\tgot:  %s < %s\n\twant: %s", name, got, strings.Join(want, "\n\tor:   "))
 }
 
 func (p *player) expect(lines []step) error {
@@ -300,8 +303,7 @@ func (p *player) expectAny(lines []step) error {
 // line's variables are then.
 func (p *player) matches(c *client, args []string, raw []byte) (bool, error) {
 	if args[0] == "raw" {
-		want, err := rawBytes(args[1:], p.expand)
-		return err == nil && string(want) == string(raw), err
+		return matchRaw(args[1:], raw, p.expand)
 	}
 	want, err := parseFields(args, true, p.expand)
 	if err != nil {
@@ -325,12 +327,10 @@ func (p *player) matches(c *client, args []string, raw []byte) (bool, error) {
 
 // wanted gives a line's words with what its variables are.
 func (p *player) wanted(args []string) string {
-	if args[0] == "raw" {
-		if b, err := rawBytes(args[1:], p.expand); err == nil {
-			return "raw " + hex.EncodeToString(b)
+	if args[0] != "raw" {
+		if f, err := parseFields(args, true, p.expand); err == nil {
+			return f.String()
 		}
-	} else if f, err := parseFields(args, true, p.expand); err == nil {
-		return f.String()
 	}
 	return strings.Join(args, " ")
 }

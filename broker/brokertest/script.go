@@ -23,6 +23,7 @@ import (
 //	a > PUBLISH topic=t payload="two words" user=k:v qos=1 id=7
 //	a + PINGREQ                                in the same write as the line before
 //	a > raw 30 03 00 01 "t"                    bytes, in hex or as text
+//	a < raw 40 02 ?? 07                        any byte; .. at the end is any bytes
 //	a < PUBACK id=7 reason=0x10        @5.0    a line for one version only; @3 is 3.1 and 3.1.1
 //	a < closed                                 the server has closed the connection
 //	a silent                                   nothing has come
