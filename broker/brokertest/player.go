@@ -59,15 +59,18 @@ func (p *player) logger() *slog.Logger {
 }
 
 func (p *player) play() error {
-	for _, kv := range p.c.config {
-		if err := setConfig(&p.cfg, kv[0], kv[1]); err != nil {
-			return fmt.Errorf("%s:%d: config %s: %w", p.c.File, p.c.Line, kv[0], err)
+	var storeCfg store.Config
+	for _, s := range p.c.config {
+		var table any = &p.cfg
+		if s.table == "store" {
+			table = &storeCfg
+		}
+		if err := setConfig(table, s.key, s.value); err != nil {
+			return fmt.Errorf("%s:%d: %s %s: %w", p.c.File, p.c.Line, s.table, s.key, err)
 		}
 	}
 	p.cfg.SetDefaults()
-	var cfg store.Config
-	cfg.SetDefaults()
-	p.store = store.OpenMemory(cfg, p.logger())
+	p.store = store.OpenMemory(storeCfg, p.logger())
 	if err := p.start(); err != nil {
 		return err
 	}

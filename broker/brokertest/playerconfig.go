@@ -2,48 +2,58 @@ package brokertest
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 	"time"
-
-	"headgate/broker"
 )
 
-// setConfig sets a key of the [broker] table; user=NAME:PASSWORD adds a user.
-func setConfig(cfg *broker.Config, key, value string) error {
-	if key == "user" {
+// setConfig sets a key of a table: cfg points to its struct. user=NAME:PASSWORD
+// adds a user.
+func setConfig(cfg any, key, value string) error {
+	at, ok := fieldOf(reflect.ValueOf(cfg).Elem(), key)
+	switch {
+	case !ok:
+		return errors.New("there is no such key")
+	case key == "user":
 		name, password, ok := strings.Cut(value, ":")
 		if !ok {
-			return fmt.Errorf("want NAME:PASSWORD")
+			return errors.New("want NAME:PASSWORD")
 		}
-		cfg.User = append(cfg.User, broker.UserConfig{Name: name, Password: password})
+		user := reflect.New(at.Type().Elem()).Elem()
+		user.FieldByName("Name").SetString(name)
+		user.FieldByName("Password").SetString(password)
+		at.Set(reflect.Append(at, user))
 		return nil
-	}
-	at := reflect.ValueOf(cfg).Elem()
-	for part := range strings.SplitSeq(key, ".") {
-		next := reflect.Value{}
-		for i := range at.NumField() {
-			if tag, _, _ := strings.Cut(at.Type().Field(i).Tag.Get("toml"), ","); tag == part {
-				next = at.Field(i)
-			}
-		}
-		if !next.IsValid() {
-			return fmt.Errorf("there is no such key")
-		}
-		at = next
 	}
 	return setValue(at, value)
 }
 
-func setValue(at reflect.Value, value string) error {
-	if u, ok := at.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		return u.UnmarshalText([]byte(value))
+// fieldOf finds a key's field, in the struct itself or in one that it embeds.
+func fieldOf(table reflect.Value, key string) (reflect.Value, bool) {
+	for i := range table.NumField() {
+		f := table.Type().Field(i)
+		if tag, _, _ := strings.Cut(f.Tag.Get("toml"), ","); tag == key {
+			return table.Field(i), true
+		}
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			if at, ok := fieldOf(table.Field(i), key); ok {
+				return at, true
+			}
+		}
 	}
-	if d, ok := at.Addr().Interface().(*time.Duration); ok {
+	return reflect.Value{}, false
+}
+
+func setValue(at reflect.Value, value string) error {
+	switch p := at.Addr().Interface().(type) {
+	case encoding.TextUnmarshaler:
+		return p.UnmarshalText([]byte(value))
+	case *time.Duration:
 		v, err := time.ParseDuration(value)
-		*d = v
+		*p = v
 		return err
 	}
 	switch at.Kind() {
@@ -56,13 +66,13 @@ func setValue(at reflect.Value, value string) error {
 		}
 		at.SetBool(v)
 	case reflect.Int, reflect.Int64, reflect.Int32:
-		v, err := strconv.ParseInt(value, 10, 64)
+		v, err := strconv.ParseInt(value, 10, at.Type().Bits())
 		if err != nil {
 			return err
 		}
 		at.SetInt(v)
 	case reflect.Uint, reflect.Uint64, reflect.Uint32, reflect.Uint16, reflect.Uint8:
-		v, err := strconv.ParseUint(value, 10, 64)
+		v, err := strconv.ParseUint(value, 10, at.Type().Bits())
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 //	== a sentence that names the case
 //	versions 3.1.1 5.0                         these two if there is no such line
 //	config max_inflight=5 user=plant:secret    keys of the [broker] table
+//	store max_bytes=200kB                      and of the [store] table
 //	a > CONNECT id=x clean                     a client "a" opens a connection and sends
 //	a < CONNACK                                and must have been sent this, by now
 //	a > PUBLISH topic=t payload="two words" user=k:v qos=1 id=7
@@ -48,9 +49,12 @@ type Case struct {
 	Cites    []string // "MQTT-3.1.4-3", "MQTT3-3.1.4-2"
 	Versions []packet.Version
 
-	config [][2]string
+	config []setting
 	steps  []step
 }
+
+// setting is a key of the [broker] table, or of [store].
+type setting struct{ table, key, value string }
 
 // step is one line.
 type step struct {
@@ -151,13 +155,13 @@ func (p *scriptParser) add(line int, text string) error {
 			c.Versions = append(c.Versions, v)
 		}
 		return c.checkCites()
-	case "config":
+	case "config", "store":
 		for _, t := range tokens[1:] {
 			key, value, ok := strings.Cut(t, "=")
 			if !ok {
-				return fmt.Errorf("config %s: want KEY=VALUE", t)
+				return fmt.Errorf("%s %s: want KEY=VALUE", tokens[0], t)
 			}
-			c.config = append(c.config, [2]string{key, value})
+			c.config = append(c.config, setting{tokens[0], key, value})
 		}
 		return nil
 	}
