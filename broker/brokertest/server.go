@@ -1,7 +1,8 @@
 // Package brokertest runs a real broker, over a real store and a real TCP port
 // on loopback, inside a test, and talks to it packet by packet. Tests of the
 // broker, the bridge's wiring and the whole gateway use it; the product does
-// not.
+// not. And it plays scripts (Case): a broker over a store in memory, connections
+// that are pipes, and time that the script moves.
 package brokertest
 
 import (

@@ -199,5 +199,8 @@ func (s *Store) closeSegment() {
 		s.chunk = s.chunk[g.size():]
 	}
 	s.sealed = append(s.sealed, g)
+	if s.memory && len(g.queues) == 0 {
+		return // nobody reads it, and no disk will let it go
+	}
 	s.ring.push(g)
 }

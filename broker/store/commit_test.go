@@ -14,51 +14,55 @@ import (
 )
 
 func TestDoneRunsInTheOrderOfTheCalls(t *testing.T) {
-	s := open(t, t.TempDir(), small())
-	q := queue(t, s, "client")
-	var order []int // the committer's alone
-	last := make(chan struct{})
-	for i := range 5000 {
-		recs := []Record{message("x", q)}
-		switch i % 4 {
-		case 1:
-			recs = nil
-		case 2:
-			recs = []Record{{Kind: 99}} // refused
-		}
-		s.Commit(recs, func(err error) {
-			if (err != nil) != (i%4 == 2) {
-				t.Errorf("commit %d: %v", i, err)
+	onBoth(t, func(t *testing.T, open func(Config) *Store) {
+		s := open(small())
+		q := queue(t, s, "client")
+		var order []int // the committer's alone
+		last := make(chan struct{})
+		for i := range 5000 {
+			recs := []Record{message("x", q)}
+			switch i % 4 {
+			case 1:
+				recs = nil
+			case 2:
+				recs = []Record{{Kind: 99}} // refused
 			}
-			order = append(order, i)
-			if i == 4999 {
-				close(last)
-			}
-		})
-	}
-	<-last
-	for i, n := range order {
-		if i != n {
-			t.Fatalf("done %d ran at place %d", n, i)
+			s.Commit(recs, func(err error) {
+				if (err != nil) != (i%4 == 2) {
+					t.Errorf("commit %d: %v", i, err)
+				}
+				order = append(order, i)
+				if i == 4999 {
+					close(last)
+				}
+			})
 		}
-	}
+		<-last
+		for i, n := range order {
+			if i != n {
+				t.Fatalf("done %d ran at place %d", n, i)
+			}
+		}
+	})
 }
 
 func TestTheSlicesOfACommitMayBeUsedAgainAtOnce(t *testing.T) {
-	s := open(t, t.TempDir(), small())
-	q := queue(t, s, "client")
-	data, meta := []byte("0000000"), []byte("meta")
-	recs := []Record{{Kind: Message, Refs: []Ref{{q.ID(), meta}}, Data: data}}
-	for i := range 1000 {
-		copy(data, fmt.Sprintf("%07d", i))
-		copy(meta, fmt.Sprintf("%04d", i))
-		s.Commit(recs, nil)
-	}
-	for i, it := range expect(t, q.Reader(nil), 0, 1000) {
-		if string(it.Meta) != fmt.Sprintf("%04d", i) {
-			t.Fatalf("meta of %d: %q", i, it.Meta)
+	onBoth(t, func(t *testing.T, open func(Config) *Store) {
+		s := open(small())
+		q := queue(t, s, "client")
+		data, meta := []byte("0000000"), []byte("meta")
+		recs := []Record{{Kind: Message, Refs: []Ref{{q.ID(), meta}}, Data: data}}
+		for i := range 1000 {
+			copy(data, fmt.Sprintf("%07d", i))
+			copy(meta, fmt.Sprintf("%04d", i))
+			s.Commit(recs, nil)
 		}
-	}
+		for i, it := range expect(t, q.Reader(nil), 0, 1000) {
+			if string(it.Meta) != fmt.Sprintf("%04d", i) {
+				t.Fatalf("meta of %d: %q", i, it.Meta)
+			}
+		}
+	})
 }
 
 func TestLargeRecordsGoThroughTheRingAndTheDisk(t *testing.T) {
@@ -89,27 +93,29 @@ func TestLargeRecordsGoThroughTheRingAndTheDisk(t *testing.T) {
 }
 
 func TestARecordThatTheLogDoesNotTakeIsRefusedWithItsReason(t *testing.T) {
-	s := open(t, t.TempDir(), Config{})
-	q := queue(t, s, "client")
-	for want, rec := range map[string]Record{
-		"kind 18":                     {Kind: acknowledged},
-		"key of 0 bytes":              {Kind: Put, Data: []byte("x")},
-		"key of 70000 bytes":          {Kind: Delete, Key: strings.Repeat("k", 70000)},
-		"meta of 70000 bytes":         {Kind: Message, Refs: []Ref{{q.ID(), make([]byte, 70000)}}},
-		"only a message":              {Kind: Put, Key: "k", Refs: []Ref{{q.ID(), nil}}},
-		"a message has no key":        {Kind: Message, Key: "k"},
-		"at most 9437184 go into":     {Kind: Message, Data: make([]byte, 10<<20)},
-		"record 2 of 2: kind 0 is":    {},
-		"at most 9437184 go into the": {Kind: Put, Key: "k", Data: make([]byte, 10<<20)},
-	} {
-		err := tryCommit(s, message("fine", q), rec)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q", err, want)
+	onBoth(t, func(t *testing.T, open func(Config) *Store) {
+		s := open(Config{})
+		q := queue(t, s, "client")
+		for want, rec := range map[string]Record{
+			"kind 18":                     {Kind: acknowledged},
+			"key of 0 bytes":              {Kind: Put, Data: []byte("x")},
+			"key of 70000 bytes":          {Kind: Delete, Key: strings.Repeat("k", 70000)},
+			"meta of 70000 bytes":         {Kind: Message, Refs: []Ref{{q.ID(), make([]byte, 70000)}}},
+			"only a message":              {Kind: Put, Key: "k", Refs: []Ref{{q.ID(), nil}}},
+			"a message has no key":        {Kind: Message, Key: "k"},
+			"at most 9437184 go into":     {Kind: Message, Data: make([]byte, 10<<20)},
+			"record 2 of 2: kind 0 is":    {},
+			"at most 9437184 go into the": {Kind: Put, Key: "k", Data: make([]byte, 10<<20)},
+		} {
+			err := tryCommit(s, message("fine", q), rec)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %q", err, want)
+			}
 		}
-	}
-	if st := q.Stats(); st.Messages != 0 {
-		t.Errorf("stats: %+v", st)
-	}
+		if st := q.Stats(); st.Messages != 0 {
+			t.Errorf("stats: %+v", st)
+		}
+	})
 }
 
 func TestStateIsAsTheLastCommitLeftIt(t *testing.T) {
@@ -367,27 +373,29 @@ func TestAfterAFailedSyncNothingIsAcknowledged(t *testing.T) {
 }
 
 func TestAfterCloseEverythingIsRefused(t *testing.T) {
-	s := open(t, t.TempDir(), small())
-	q := queue(t, s, "client")
-	fill(t, s, q, 0, 2000, 200)
-	r := q.Reader(nil)
-	it := next(t, r)
-	closeStore(t, s)
-	closeStore(t, s)
-	if err := tryCommit(s, message("x", q)); !errors.Is(err, ErrClosed) {
-		t.Errorf("commit: %v", err)
-	}
-	if _, err := s.Queue("new"); !errors.Is(err, ErrClosed) {
-		t.Errorf("queue: %v", err)
-	}
-	for range 3000 {
-		if _, _, err := r.Next(); err != nil {
-			if !errors.Is(err, ErrClosed) {
-				t.Errorf("next: %v", err)
-			}
-			return
+	onBoth(t, func(t *testing.T, open func(Config) *Store) {
+		s := open(small())
+		q := queue(t, s, "client")
+		fill(t, s, q, 0, 2000, 200)
+		r := q.Reader(nil)
+		it := next(t, r)
+		closeStore(t, s)
+		closeStore(t, s)
+		if err := tryCommit(s, message("x", q)); !errors.Is(err, ErrClosed) {
+			t.Errorf("commit: %v", err)
 		}
-	}
-	q.Ack(it.Number)
-	t.Error("the reader goes on")
+		if _, err := s.Queue("new"); !errors.Is(err, ErrClosed) {
+			t.Errorf("queue: %v", err)
+		}
+		for range 3000 {
+			if _, _, err := r.Next(); err != nil {
+				if !errors.Is(err, ErrClosed) {
+					t.Errorf("next: %v", err)
+				}
+				return
+			}
+		}
+		q.Ack(it.Number)
+		t.Error("the reader goes on")
+	})
 }

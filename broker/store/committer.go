@@ -200,18 +200,20 @@ func (s *Store) write(b *batch) error {
 		bytes += int64(len(g.finish()))
 		records += int64(g.count)
 	}
-	if t := s.spool.tail; t == nil || t.full(b.segs) {
-		if err := s.rotate(); err != nil {
+	if !s.memory {
+		if t := s.spool.tail; t == nil || t.full(b.segs) {
+			if err := s.rotate(); err != nil {
+				return err
+			}
+			begin = time.Now()
+		}
+		tail := s.spool.tail
+		if err := tail.append(b.segs, s.cfg.unsynced); err != nil {
 			return err
 		}
-		begin = time.Now()
+		s.spool.bytes.Add(bytes)
+		s.space.unused.Store(tail.tail.unused())
 	}
-	tail := s.spool.tail
-	if err := tail.append(b.segs, s.cfg.unsynced); err != nil {
-		return err
-	}
-	s.spool.bytes.Add(bytes)
-	s.space.unused.Store(tail.tail.unused())
 	s.counters.synced(time.Since(begin))
 	s.counters.commits.Add(1)
 	s.counters.bytes.Add(bytes)
@@ -261,12 +263,12 @@ func (s *Store) complete(b *batch, err error) {
 	if err != nil {
 		s.fail(err)
 	} else if len(b.segs) > 0 {
-		tail := s.spool.tail
 		for _, g := range b.segs {
+			home := s.home(g)
 			for i := range g.queues {
 				e := &g.queues[i]
 				e.q.mu.Lock()
-				e.q.file(tail, ordinals{e.first, e.first + uint64(e.count)})
+				e.q.file(home, ordinals{e.first, e.first + uint64(e.count)})
 				e.q.mu.Unlock()
 			}
 		}
@@ -274,7 +276,12 @@ func (s *Store) complete(b *batch, err error) {
 	}
 	s.mu.Lock()
 	if err == nil {
-		s.ring.shrink(b.last)
+		if s.memory {
+			s.ring.shrinkAcked(b.last)
+			s.spool.bytes.Store(s.ring.bytes)
+		} else {
+			s.ring.shrink(b.last)
+		}
 		for _, g := range b.segs {
 			s.ckpt.bytes += int64(len(g.buf))
 		}

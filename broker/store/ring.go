@@ -31,11 +31,17 @@ func (r *ring) shrink(durable uint64) {
 		if g.last() > durable {
 			return
 		}
-		for i := range g.queues {
-			g.queues[i].q.evict(g)
-		}
-		r.bytes -= r.costs[r.begin]
-		r.segs[r.begin] = nil
-		r.begin++
+		r.drop()
 	}
+}
+
+// drop lets the oldest segment go.
+func (r *ring) drop() {
+	g := r.segs[r.begin]
+	for i := range g.queues {
+		g.queues[i].q.evict(g)
+	}
+	r.bytes -= r.costs[r.begin]
+	r.segs[r.begin] = nil
+	r.begin++
 }

@@ -161,6 +161,7 @@ type segment struct {
 	first  uint64 // number of the first record
 	count  int
 	queues []segmentQueue
+	living *generation // of a store without a disk: counts what waits in it
 }
 
 func newSegment(mem []byte, first uint64) *segment {

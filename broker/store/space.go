@@ -26,6 +26,9 @@ const lookInterval = 100 * time.Millisecond
 
 // look brings the free space up to date, if it is old.
 func (sp *space) look(now time.Time) {
+	if sp.dir == "" {
+		return // no disk
+	}
 	seen := sp.seenAt.Load()
 	if d := now.UnixNano() - seen; d >= 0 && d < int64(lookInterval) || !sp.seenAt.CompareAndSwap(seen, now.UnixNano()) {
 		return
@@ -51,6 +54,9 @@ func (sp *space) admit(bytes, spool int64) error {
 // writable says whether what Badger may need by itself is free: then so many
 // bytes more may be allocated.
 func (sp *space) writable(bytes int64) bool {
+	if sp.dir == "" {
+		return true // no disk
+	}
 	free, err := freeBytes(sp.dir)
 	if err != nil {
 		return false

@@ -35,6 +35,13 @@ const (
 	chunkedBytes = 256 << 10
 )
 
+// checkpoints is where checkpoints go: the state database, or memory.
+type checkpoints interface {
+	write(c *checkpoint) error
+	each(prefix string, fn func(key string, value func() ([]byte, error)) error) error
+	close() error
+}
+
 // stateChange is one Put or Delete, stateChanges many by key.
 type stateChange struct {
 	key     string

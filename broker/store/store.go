@@ -43,8 +43,10 @@ type Store struct {
 	log   *slog.Logger
 	lock  *os.File
 	spool *spool
-	state *stateDB
+	state checkpoints
 	space space
+
+	memory bool // without a disk: see OpenMemory
 
 	firstNew  uint64 // number of the first record of this start
 	maxRecord int    // encoded
@@ -166,7 +168,10 @@ func (s *Store) release() error {
 	if s.state != nil {
 		errs = append(errs, s.state.close())
 	}
-	return errors.Join(append(errs, unlockDir(s.lock))...)
+	if s.lock != nil {
+		errs = append(errs, unlockDir(s.lock))
+	}
+	return errors.Join(errs...)
 }
 
 // Err is the first commit or sync that did not succeed. After it nothing is
