@@ -11,13 +11,18 @@ import (
 // versionCmd prints which build this is.
 type versionCmd struct{}
 
-// Run prints the version that the Go toolchain took from version control, the
-// Go release and the platform.
+// Run prints the version.
 func (versionCmd) Run(k *kong.Kong) error {
+	_, err := fmt.Fprintln(k.Stdout, version())
+	return err
+}
+
+// version gives the version that the Go toolchain took from version control, the
+// Go release and the platform.
+func version() string {
 	version := "(unknown)"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		version = info.Main.Version
 	}
-	_, err := fmt.Fprintf(k.Stdout, "headgate %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
+	return fmt.Sprintf("headgate %s %s %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
