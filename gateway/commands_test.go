@@ -132,7 +132,7 @@ func TestACommandThatCannotBeCarriedOutIsRefused(t *testing.T) {
 		time.Sleep(sparingTime)
 		b.command("off")
 		synctest.Wait()
-		if b.logs.count("unlogged=6") != 1 {
+		if b.logs.count("count=7") != 1 {
 			t.Error("the next line does not say how many were left out")
 		}
 	})
