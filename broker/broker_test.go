@@ -240,6 +240,7 @@ func TestAWillIsPublishedWhenTheConnectionBreaksAndNotAfterADisconnect(t *testin
 }
 
 func TestSilenceBeyondTheKeepAliveEndsTheConnection(t *testing.T) {
+	t.Parallel()
 	s := brokertest.Start(t)
 	c, _ := brokertest.Connect(t, s.Addr, packet.V5, "c", func(p *packet.Connect) { p.KeepAlive = 1 })
 	if r := c.Closed(); r != packet.KeepAliveTimeout {

@@ -373,23 +373,9 @@ func (c *conn) waitRoom() error {
 }
 
 // read is the reader: it takes packets, many a call, until the connection ends.
+// The first ones may have come with the CONNECT. [MQTT-3.1.4-5]
 func (c *conn) read(r *reader) error {
 	for {
-		if c.keepAlive > 0 {
-			// Half as long again. [MQTT-3.1.2-22]
-			c.nc.SetReadDeadline(time.Now().Add(c.keepAlive * 3 / 2))
-		}
-		select {
-		case <-c.done: // its deadline stands
-			return net.ErrClosed
-		default:
-		}
-		before := r.end - r.start
-		err := r.fill()
-		c.b.stats.bytesIn.Add(int64(r.end - r.start - before))
-		if err != nil {
-			return err
-		}
 		now := time.Now()
 		for {
 			h, body, ok, err := r.next()
@@ -414,7 +400,27 @@ func (c *conn) read(r *reader) error {
 		if err := c.waitRoom(); err != nil {
 			return err
 		}
+		if err := c.readMore(r); err != nil {
+			return err
+		}
 	}
+}
+
+// readMore waits for bytes, as long as the keep alive allows.
+func (c *conn) readMore(r *reader) error {
+	if c.keepAlive > 0 {
+		// Half as long again. [MQTT-3.1.2-22]
+		c.nc.SetReadDeadline(time.Now().Add(c.keepAlive * 3 / 2))
+	}
+	select {
+	case <-c.done: // its deadline stands
+		return net.ErrClosed
+	default:
+	}
+	before := r.end - r.start
+	err := r.fill()
+	c.b.stats.bytesIn.Add(int64(r.end - r.start - before))
+	return err
 }
 
 // maxBatchBytes is how much of one read is committed at a time.

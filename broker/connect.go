@@ -103,9 +103,14 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 			ack.Properties.Set(packet.PropSessionExpiry)
 		}
 	}
+	b := ack.Append(nil, c.version)
+	if c.maxPacket > 0 && len(b) > c.maxPacket {
+		c.b.detach(c)
+		return fmt.Errorf("the client takes packets of at most %d bytes: the CONNACK has %d", c.maxPacket, len(b)) // [MQTT-3.1.2-24]
+	}
 	// Nothing goes before the CONNACK. [MQTT-3.2.0-1]
 	c.mu.Lock()
-	c.out = append(ack.Append(nil, c.version), c.out...)
+	c.out = append(b, c.out...)
 	c.sent.packets++
 	c.got.packets++ // the CONNECT
 	c.mu.Unlock()

@@ -31,6 +31,9 @@ func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
 	case packet.UNSUBSCRIBE:
 		return c.handleUnsubscribe(body)
 	case packet.PINGREQ:
+		if err := packet.DecodeEmpty(h.Type, body); err != nil {
+			return err
+		}
 		c.mu.Lock()
 		c.out = packet.AppendPingresp(c.out) // [MQTT-3.12.4-1]
 		c.sent.packets++
@@ -51,6 +54,9 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 		return err
 	}
 	c.got.message(len(p.Payload))
+	if len(p.Properties.SubscriptionIDs) > 0 {
+		return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.3.4-6", Text: "PUBLISH: a subscription identifier, which only a server gives"}
+	}
 	if p.Properties.Has(packet.PropTopicAlias) {
 		if err := c.resolveAlias(p); err != nil {
 			return err

@@ -213,6 +213,7 @@ func TestAClientThatDoesNotReadCostsOnlyItsLimit(t *testing.T) {
 }
 
 func TestAPortInUseIsTakenOnceItIsFree(t *testing.T) {
+	t.Parallel()
 	s := brokertest.Start(t)
 	taken := s.Addr
 	other := brokertest.New(t, func(c *broker.Config) {

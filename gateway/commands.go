@@ -114,7 +114,9 @@ func (g *Gateway) unknown(set string) error {
 
 // refuse answers a command that nothing was sent for.
 func (g *Gateway) refuse(c *command, reason error) {
-	g.log.Debug("a command is refused", "topic", c.message.Topic, "reason", reason)
+	if skipped, ok := g.refusing.line(time.Now()); ok {
+		g.log.Info("a command is refused", "topic", c.message.Topic, "reason", reason, "count", skipped+1)
+	}
 	g.answer(c, outcomeRefused, point.Value{}, reason.Error())
 }
 

@@ -125,6 +125,16 @@ func TestACommandThatCannotBeCarriedOutIsRefused(t *testing.T) {
 		if n := b.Stats().Commands["refused"]; n != 16 {
 			t.Errorf("counted %d, want 16", n)
 		}
+		// Each is in the log, but not as many as somebody likes to send.
+		if n := b.logs.count("a command is refused"); n != sparingLines {
+			t.Errorf("%d lines, want %d", n, sparingLines)
+		}
+		time.Sleep(sparingTime)
+		b.command("off")
+		synctest.Wait()
+		if b.logs.count("count=7") != 1 {
+			t.Error("the next line does not say how many were left out")
+		}
 	})
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -129,11 +130,22 @@ func (d *device) setStatus(s point.Status, guessed bool) {
 		if s.Online {
 			d.gateway.log.Info("device is online", "device", d.name)
 		} else if !guessed {
-			d.gateway.log.Info("device is offline", "device", d.name, "reason", s.Reason)
+			d.gateway.log.Warn("device is offline", "device", d.name, "reason", brief(s.Reason))
 		}
 	}
 	d.status = s
 	d.publishStatus()
+}
+
+// maxBrief is how much of a reason goes into the log for each device: its link
+// has said it in full, and so does the status.
+const maxBrief = 80
+
+func brief(reason string) string {
+	if len(reason) <= maxBrief {
+		return reason
+	}
+	return strings.ToValidUTF8(reason[:maxBrief], "") + "..."
 }
 
 // publishStatus publishes the status as it is; one that is dropped is tried

@@ -88,6 +88,7 @@ type Gateway struct {
 	dropped  atomic.Uint64                    // messages that the publisher did not take
 	losing   trouble                          // of publishing
 	flooding trouble                          // of intake
+	refusing sparing                          // lines
 }
 
 // New makes a pump of cfg, to which SetDefaults has been applied and in which

@@ -95,6 +95,12 @@ func TestAStatusIsPublishedWhenItChanges(t *testing.T) {
 		b.want(`gw/meter1/status {"status":"offline","reason":"no answer",` + startTime + ` (retained)`)
 		offline("link is down")
 		b.want(`gw/meter1/status {"status":"offline","reason":"link is down",` + startTime + ` (retained)`)
+		long := strings.Repeat("why ", 30)
+		offline(long)
+		b.want(`gw/meter1/status {"status":"offline","reason":"` + long + `",` + startTime + ` (retained)`)
+		if b.logs.count("device is offline") != 3 || b.logs.count(long) != 0 || b.logs.count(long[:maxBrief]+`..."`) != 1 {
+			t.Error("the log does not have each, the long one cut")
+		}
 	})
 }
 

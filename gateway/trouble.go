@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -30,4 +31,36 @@ func (t *trouble) over(now func() time.Time) (count uint64, ended bool) {
 	}
 	count = t.count.Swap(0)
 	return count, count > 0
+}
+
+// Of the lines that say one thing each, up to sparingLines go into the log in
+// sparingTime.
+const (
+	sparingLines = 10
+	sparingTime  = 10 * time.Second
+)
+
+// sparing keeps whoever sends much from filling the log. The zero value is ready;
+// it is safe for concurrent use.
+type sparing struct {
+	mu      sync.Mutex // guards what follows
+	from    time.Time
+	lines   int
+	skipped uint64
+}
+
+// line says whether one more may be logged, and how many were not since the last.
+func (s *sparing) line(now time.Time) (skipped uint64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.from) >= sparingTime {
+		s.from, s.lines = now, 0
+	}
+	if s.lines == sparingLines {
+		s.skipped++
+		return 0, false
+	}
+	s.lines++
+	skipped, s.skipped = s.skipped, 0
+	return skipped, true
 }

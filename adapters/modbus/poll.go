@@ -106,7 +106,7 @@ func (a *Adapter) outcome(u *unit, d *device, now time.Time, took time.Duration,
 		}
 		if u.missed(now, late) {
 			reason := fmt.Sprintf("unit %d on %s does not answer: %v", u.id, a.name, err)
-			a.log.Warn("device is offline", "device", d.name, "unit", u.id, "reason", reason)
+			a.log.Debug("unit is offline", "device", d.name, "unit", u.id, "reason", reason)
 			for _, d := range u.devices {
 				a.offline(d, now, reason)
 			}
@@ -119,7 +119,7 @@ func (a *Adapter) outcome(u *unit, d *device, now time.Time, took time.Duration,
 		return
 	}
 	if before == offline {
-		a.log.Info("device is online again", "device", d.name, "unit", u.id)
+		a.log.Debug("unit is online again", "device", d.name, "unit", u.id)
 	}
 	for _, d := range u.devices {
 		a.count(func() { d.stats.Online, d.stats.Reason = true, "" })

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -279,7 +280,9 @@ func explainLibrary(path string, mode Mode, err error) error {
 	case serial.InvalidSpeed, serial.InvalidDataBits, serial.InvalidParity, serial.InvalidStopBits:
 		return fmt.Errorf("it cannot do %s: %w", mode, err)
 	case serial.InvalidSerialPort:
-		return fmt.Errorf("it is not a serial port, or cannot do %s: %w", mode, err)
+		// The library unwraps nothing: of its layers only the system's word helps.
+		text := err.Error()
+		return fmt.Errorf("it is not a serial port, or cannot do %s:%s", mode, text[strings.LastIndex(text, ":")+1:])
 	}
 	return err
 }

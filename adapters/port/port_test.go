@@ -149,7 +149,7 @@ func TestWhatCannotBeOpenedIsSaidWithWhatToDo(t *testing.T) {
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) || !strings.Contains(err.Error(), "/dev/serial/by-id") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := Open(plain, DefaultMode()); err == nil || !strings.Contains(err.Error(), "not a serial port") {
+	if _, err := Open(plain, DefaultMode()); err == nil || !strings.HasSuffix(err.Error(), "it is not a serial port, or cannot do 9600 8N1: inappropriate ioctl for device") {
 		t.Errorf("a plain file: got %v", err)
 	}
 	if err := explain(missing, fs.ErrPermission); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "dialout") {

@@ -13,12 +13,12 @@ const defaultConfig = "/etc/headgate/headgate.toml"
 
 // checkCmd reads a configuration as run would and says what is wrong with it.
 type checkCmd struct {
-	File string `arg:"" optional:"" default:"${default_config}" help:"The configuration file, by default ${default}; conf.d/*.toml beside it is read too."`
+	configFile
 }
 
 // Run prints what the configuration holds, or returns its faults.
 func (c *checkCmd) Run(k *kong.Kong) error {
-	file, err := config.Load(c.File)
+	file, notes, err := config.Check(c.path())
 	if err != nil {
 		return err
 	}
@@ -26,11 +26,17 @@ func (c *checkCmd) Run(k *kong.Kong) error {
 	if n := len(file.Paths) - 1; n > 0 {
 		more = fmt.Sprintf(" (and %d in conf.d)", n)
 	}
-	fmt.Fprintf(k.Stdout, "%s%s: fine: %s\n", c.File, more, file.Summary())
+	fmt.Fprintf(k.Stdout, "%s%s: fine: %s\n", c.path(), more, file.Summary())
 	for _, l := range file.Broker.Listener {
 		for _, late := range l.Late() {
 			fmt.Fprintf(k.Stdout, "warning: broker.listener %s: %s\n", l.URL, late)
 		}
+	}
+	for _, n := range notes {
+		fmt.Fprintln(k.Stdout, "note: "+n.Error())
+	}
+	if len(file.Modbus)+len(file.Serial)+len(file.Broker.Listener) == 0 {
+		fmt.Fprintln(k.Stdout, "note: there is nothing to do: add a [[modbus]] or [[serial]] table for a device; headgate demo --dir DIR leaves an example in DIR")
 	}
 	return nil
 }

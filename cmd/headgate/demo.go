@@ -25,7 +25,7 @@ import (
 // demoCmd shows the whole at work.
 type demoCmd struct {
 	For time.Duration `placeholder:"20s" help:"End by itself after this time; exit status 1 if a message was lost."`
-	Dir string        `placeholder:"DIR" help:"Keep configuration, log and data in this directory; by default in a temporary one, of which only the configuration and the log stay."`
+	Dir string        `placeholder:"DIR" help:"Keep configuration, log and data in this directory; by default they are in a temporary one, which is removed at the end unless something went wrong."`
 }
 
 // Run runs it until "q", a signal, or the end of --for.
@@ -43,14 +43,16 @@ func (c *demoCmd) Run(k *kong.Kong) error {
 	}
 	err = d.run(ctx, newScreen(k.Stdout))
 	fmt.Fprintf(k.Stdout, "\n%s\n", d.verdict())
-	fmt.Fprintf(k.Stdout, "The configuration that it used: %s\nStart your own from it. The log: %s\n", d.configPath, d.logPath)
-	if err = errors.Join(err, d.cleanUp(c.Dir == "")); err != nil {
-		return err
-	}
 	if t := d.ledger.tally(); t.lost+t.open > 0 {
-		return fmt.Errorf("%d messages were lost", t.lost+t.open)
+		err = errors.Join(err, fmt.Errorf("%d messages were lost", t.lost+t.open))
 	}
-	return nil
+	err = errors.Join(err, d.close())
+	if c.Dir == "" && err == nil {
+		fmt.Fprintln(k.Stdout, "headgate demo --dir DIR keeps its configuration in DIR: start your own from it.")
+		return os.RemoveAll(d.dir)
+	}
+	fmt.Fprintf(k.Stdout, "The configuration that it used: %s\nStart your own from it. The log: %s\n", d.configPath, d.logPath)
+	return err
 }
 
 // demo is a whole installation in one process: simulated devices, the gateway,
@@ -67,12 +69,15 @@ type demo struct {
 	ledger  *ledger
 	cut     bool
 	started time.Time
+
+	decimals map[string]int // of a topic's numbers, the most there were
 }
 
 // newDemo builds it in dir, or in a temporary directory if dir is "". Nothing
 // runs yet but the simulated devices.
 func newDemo(dir string) (*demo, error) {
-	if dir == "" {
+	temporary := dir == ""
+	if temporary {
 		var err error
 		if dir, err = os.MkdirTemp("", "headgate-demo-"); err != nil {
 			return nil, fmt.Errorf("make a directory for the demo: %w", err)
@@ -80,9 +85,12 @@ func newDemo(dir string) (*demo, error) {
 	} else if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the demo's directory: %w", err)
 	}
-	d := &demo{dir: dir, configPath: filepath.Join(dir, "headgate.toml"), logPath: filepath.Join(dir, "demo.log"), ledger: newLedger()}
+	d := &demo{dir: dir, configPath: filepath.Join(dir, "headgate.toml"), logPath: filepath.Join(dir, "demo.log"), ledger: newLedger(), decimals: map[string]int{}}
 	if err := d.build(); err != nil {
-		d.close()
+		err = errors.Join(err, d.close())
+		if temporary {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
 		return nil, err
 	}
 	return d, nil
@@ -310,6 +318,9 @@ func (d *demo) toggle(s screen) {
 		return
 	}
 	d.cut = false
+	for _, b := range d.gateway.bridges {
+		b.Retry()
+	}
 	s.say("The uplink is mended: the backlog drains.")
 }
 
@@ -330,7 +341,7 @@ func (d *demo) verdict() string {
 	if n := t.lost + t.open; n > 0 {
 		word = fmt.Sprintf("%d LOST", n)
 	}
-	return fmt.Sprintf("%s: %d messages published, %d arrived in the cloud, %d of them twice.", word, t.sent, t.arrived, t.repeated)
+	return fmt.Sprintf("%s: %d published, %d arrived in the cloud, %d of them twice.", word, t.sent, t.arrived, t.repeated)
 }
 
 // close lets go of what build has opened; parts may be nil.
@@ -349,14 +360,4 @@ func (d *demo) close() error {
 		errs = append(errs, d.logFile.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// cleanUp closes everything, and removes the data if it is in a temporary
-// directory. Configuration and log stay.
-func (d *demo) cleanUp(temporary bool) error {
-	err := d.close()
-	if temporary {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(d.dir, "data")), os.RemoveAll(filepath.Join(d.dir, "cloud")))
-	}
-	return err
 }

@@ -67,24 +67,22 @@ func (p *plainLines) close()            {}
 
 // fullScreen draws in place.
 type fullScreen struct {
-	out     *os.File
-	old     *term.State
-	pressed chan byte
-	event   string
+	out           *os.File
+	old           *term.State
+	pressed       chan byte
+	event         string
+	width, height int // of the last draw
 }
 
 const (
-	enterScreen = "\x1b[?1049h\x1b[?25l" // the alternate screen, no cursor
-	leaveScreen = "\x1b[?25h\x1b[?1049l"
+	// The alternate screen, no cursor; and nothing goes on in the next line when
+	// the terminal has just become narrower.
+	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+	clearScreen = "\x1b[2J"
 	home        = "\x1b[H"
-	endLine     = "\x1b[K\r\n"
+	endLine     = "\x1b[K"
 	endScreen   = "\x1b[J"
-	bold        = "\x1b[1m"
-	dim         = "\x1b[2m"
-	red         = "\x1b[31m"
-	green       = "\x1b[32m"
-	yellow      = "\x1b[33m"
-	plain       = "\x1b[0m"
 )
 
 func (s *fullScreen) read() {
@@ -102,51 +100,48 @@ func (s *fullScreen) say(text string)   { s.event = text }
 
 func (s *fullScreen) close() {
 	fmt.Fprint(s.out, leaveScreen)
-	term.Restore(int(s.out.Fd()), s.old)
+	term.Restore(int(os.Stdin.Fd()), s.old)
 }
 
+// draw asks for the size each time: so a terminal that was resized is drawn
+// right a moment later.
 func (s *fullScreen) draw(v demoView) {
+	width, height, err := term.GetSize(int(s.out.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		width, height = 80, 24
+	}
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format, args...); b.WriteString(endLine) }
+	if width != s.width || height != s.height {
+		b.WriteString(clearScreen)
+		s.width, s.height = width, height
+	}
 	b.WriteString(home)
-	line("%sheadgate demo%s   %s%.0f s; field devices -> gateway -> disk -> uplink -> cloud, all in this process%s", bold, plain, dim, v.elapsed.Seconds(), plain)
-	line("")
-	line("%s%-10s %-14s %-16s %-18s %s%s", bold, "DEVICE", "POINT", "HERE", "IN THE CLOUD", "CLOUD'S AGE", plain)
-	for _, d := range v.devices {
-		name := d.name
-		if !d.online {
-			line("%-10s %s%s%s", name, red, cmp.Or(d.reason, "starting"), plain)
-			continue
+	for i, line := range layout(v, s.event, width, height) {
+		if i > 0 {
+			b.WriteString("\r\n")
 		}
-		for _, p := range d.points {
-			line("%-10s %-14s %-16s %-18s %s", name, p.name, p.value, p.cloud, p.age)
-			name = ""
+		b.WriteString(line)
+		// In the last column it would take the character that was just written.
+		if visible(line) < width {
+			b.WriteString(endLine)
 		}
 	}
-	line("")
-	color := green
-	if v.uplink != "connected" {
-		color = red
-	}
-	line("uplink     %s%s%s   %s%s%s", color, v.uplink, plain, dim, v.uplinkError, plain)
-	color = plain
-	if v.backlog > 20 {
-		color = yellow
-	}
-	line("backlog    %s%d messages%s  %s", color, v.backlog, plain, bar(v.backlog))
-	line("published  %d", v.sent)
-	line("in cloud   %d", v.arrived)
-	color = green
-	if v.lost > 0 {
-		color = red
-	}
-	line("lost       %s%d%s", color, v.lost, plain)
-	line("")
-	line("%s", s.event)
-	line("%sc%s cuts the uplink and mends it   %sq%s ends", bold, plain, bold, plain)
 	b.WriteString(endScreen)
 	io.WriteString(s.out, b.String())
 }
 
-// bar draws the backlog, ten messages a cell, 40 cells at most.
-func bar(backlog int64) string { return strings.Repeat("█", int(min(40, (backlog+9)/10))) }
+// visible counts the characters of a line that take room: not those of styles.
+func visible(line string) (n int) {
+	inStyle := false
+	for _, r := range line {
+		switch {
+		case r == '\x1b':
+			inStyle = true
+		case inStyle:
+			inStyle = r != 'm'
+		default:
+			n++
+		}
+	}
+	return n
+}

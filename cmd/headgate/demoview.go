@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"headgate/gateway"
@@ -54,7 +55,7 @@ func (d *demo) view() demoView {
 }
 
 func (d *demo) pointView(p gateway.PointStats) pointView {
-	v := pointView{name: p.Name, value: withUnit(p.Last.Value.String(), p.Unit), cloud: "-"}
+	v := pointView{name: p.Name, value: withUnit(d.steady(p.Topic, p.Last.Value.String()), p.Unit), cloud: "-"}
 	if p.Last.Reason != "" {
 		v.value = p.Last.Reason
 	}
@@ -63,15 +64,29 @@ func (d *demo) pointView(p gateway.PointStats) pointView {
 			Value json.RawMessage `json:"value"`
 		}
 		if err := json.Unmarshal([]byte(a.payload), &payload); err == nil {
-			v.cloud = withUnit(string(payload.Value), p.Unit)
+			v.cloud = withUnit(d.steady(p.Topic, string(payload.Value)), p.Unit)
 		}
 		v.age = time.Since(a.at).Truncate(time.Second).String()
 	}
 	return v
 }
 
+// steady gives a number as many decimals as its topic has had: so that one that
+// happens to end with a 0 does not jump.
+func (d *demo) steady(topic, number string) string {
+	_, fraction, _ := strings.Cut(number, ".")
+	n := len(fraction)
+	if d.decimals[topic] = max(d.decimals[topic], n); n == d.decimals[topic] || strings.Trim(number, "-0123456789.") != "" {
+		return number
+	}
+	if n == 0 {
+		number += "."
+	}
+	return number + strings.Repeat("0", d.decimals[topic]-n)
+}
+
 func withUnit(value, unit string) string {
-	if unit == "" {
+	if unit == "" || value == "-" || value == "null" { // there is none
 		return value
 	}
 	return value + " " + unit

@@ -29,6 +29,8 @@ type commandLine struct {
 	Check   checkCmd   `cmd:"" help:"Check a configuration: every fault with its file and line. Starts nothing."`
 	Demo    demoCmd    `cmd:"" help:"Show it all at work: simulated devices, a gateway, a broker as the cloud. Needs no hardware and no root."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 func main() { os.Exit(dispatch(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -41,8 +43,8 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 		kong.Name("headgate"),
 		kong.Description("A gateway from Modbus and serial devices to MQTT, with a broker that keeps what it has acknowledged."),
 		kong.Writers(stdout, stderr),
-		kong.Exit(func(int) { helped = true }), // only --help exits
-		kong.Vars{"default_config": defaultConfig},
+		kong.Exit(func(int) { helped = true }), // only --help and --version exit
+		kong.Vars{"default_config": defaultConfig, "version": thisBuild()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {

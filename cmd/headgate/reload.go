@@ -21,14 +21,14 @@ import (
 
 // reloadCmd tells the gateway that runs here to read its configuration again.
 type reloadCmd struct {
-	File string `arg:"" optional:"" default:"${default_config}" help:"Its configuration file, by default ${default}."`
+	configFile
 }
 
 const reloadPath = "/api/v1/reload"
 
 // Run checks the configuration first: a faulty one is not reloaded.
 func (c *reloadCmd) Run(k *kong.Kong) error {
-	file, err := config.Load(c.File)
+	file, err := config.Load(c.path())
 	if err != nil {
 		return err
 	}

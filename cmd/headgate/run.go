@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"headgate/adapters/modbus"
@@ -23,13 +20,13 @@ import (
 
 // runCmd runs the gateway.
 type runCmd struct {
-	Config  string `default:"${default_config}" placeholder:"FILE" help:"The configuration file, by default ${default}; conf.d/*.toml beside it is read too."`
-	Verbose bool   `short:"v" help:"Log each message too."`
+	configFile
+	Verbose bool `short:"v" help:"Log each message too."`
 }
 
-// Run runs it until SIGTERM or SIGINT; a second one ends it at once.
+// Run runs it until SIGTERM or SIGINT; a second SIGINT ends it at once.
 func (c *runCmd) Run() error {
-	file, err := config.Load(c.Config)
+	file, err := config.Load(c.path())
 	if err != nil {
 		return err
 	}
@@ -39,16 +36,15 @@ func (c *runCmd) Run() error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	ctx, stop := untilStopped()
 	defer stop()
-	context.AfterFunc(ctx, stop)
 
 	h, err := build(file, log)
 	if err != nil {
 		return err
 	}
-	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", file.Gateway.DataDir)
-	h.reloader = &reloader{path: c.Config, log: log, started: file, broker: h.broker}
+	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", absolute(file.Gateway.DataDir))
+	h.reloader = &reloader{path: c.path(), log: log, started: file, broker: h.broker}
 	return h.run(ctx)
 }
 
@@ -71,9 +67,9 @@ type house struct {
 // device and no connection is opened yet.
 func build(file *config.File, log *slog.Logger) (*house, error) {
 	h := &house{log: log}
-	st, err := store.Open(filepath.Join(file.Gateway.DataDir, "store"), file.Store, log)
+	st, err := openStore(file.Gateway.DataDir, file.Store, log)
 	if err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
+		return nil, err
 	}
 	h.store = st
 	if err := h.buildOn(file); err != nil {

@@ -45,8 +45,13 @@ func Load(path string) (*File, error) {
 }
 
 // load makes a File of the sources; faults are those of their reading.
-func load(sources []*source, faults Faults) (*File, error) {
-	l := loader{root: &node{table: map[string]*node{}}, excused: map[string]bool{}, faulty: map[string]bool{}, faults: faults}
+func load(sources []*source, faults Faults) (*File, error) { return newLoader(faults).load(sources) }
+
+func newLoader(faults Faults) *loader {
+	return &loader{root: &node{table: map[string]*node{}}, excused: map[string]bool{}, faulty: map[string]bool{}, faults: faults}
+}
+
+func (l *loader) load(sources []*source) (*File, error) {
 	var trees []*node
 	for _, s := range sources {
 		l.file.Paths = append(l.file.Paths, s.path)
@@ -80,6 +85,9 @@ type loader struct {
 	faulty  map[string]bool  // paths with a fault already
 	faults  Faults
 	secrets secrets
+
+	wantFiles bool    // look for the files that the configuration names
+	notes     []Fault // what that could not tell
 }
 
 // report adds a fault of the value n.
@@ -170,6 +178,9 @@ func (l *loader) check() {
 		l.checkPart(&f.Bridge[i], joinIndex("bridge", i))
 	}
 	l.checkBetween()
+	if l.wantFiles {
+		l.checkFiles()
+	}
 }
 
 func (l *loader) checkPart(p part, table string) {

@@ -349,8 +349,8 @@ up = [{ filter = "#" }]
 			t.Errorf("not said: %q", want)
 		}
 	}
-	if len(faults) != 8 {
-		t.Errorf("got %d faults, want 8:\n%s", len(faults), strings.Join(faults, "\n"))
+	if len(faults) != 9 {
+		t.Errorf("got %d faults, want 9:\n%s", len(faults), strings.Join(faults, "\n"))
 	}
 }
 
