@@ -63,13 +63,14 @@ func (b *Broker) join(s *session, filter, inner string, sub subscription) error 
 		g.members.Store(&[]*member{})
 		b.groups.byName[filter] = g
 	}
+	old := g.s
 	if s.persistent() && !g.s.persistent() {
 		if err := g.keep(); err != nil {
 			return err
 		}
 	}
 	m := &member{g: g, s: s, sub: sub, full: new(atomic.Bool)}
-	g.replace(s, m)
+	g.replace(s, m, old)
 	s.setMember(g, m)
 	return nil
 }
@@ -83,7 +84,7 @@ func (b *Broker) leave(s *session, filter string) {
 		return
 	}
 	s.setMember(g, nil)
-	g.replace(s, nil)
+	g.replace(s, nil, g.s)
 	if len(*g.members.Load()) > 0 {
 		g.wakeNext()
 		return
@@ -96,14 +97,14 @@ func (b *Broker) leave(s *session, filter string) {
 }
 
 // keep gives the group a queue. The session that stands for it is replaced, so
-// that nobody reads a session that changes. The caller holds groups.mu.
+// that nobody reads a session that changes; the index has the old one until
+// replace. The caller holds groups.mu.
 func (g *group) keep() error {
 	s := newSession(g.name)
 	s.inside = g
 	if err := g.b.makePersistent(s); err != nil {
 		return fmt.Errorf("shared subscription %s: %w", g.name, err)
 	}
-	g.b.index.Delete(g.filter, g.s)
 	g.mu.Lock()
 	g.s = s
 	g.mu.Unlock()
@@ -111,8 +112,8 @@ func (g *group) keep() error {
 }
 
 // replace puts m in the place of s's membership; nil ends it. The index gets the
-// highest QoS of all. The caller holds groups.mu.
-func (g *group) replace(s *session, m *member) {
+// highest QoS of all, and g.s in the place of before. The caller holds groups.mu.
+func (g *group) replace(s *session, m *member, before *session) {
 	old := *g.members.Load()
 	list := make([]*member, 0, len(old)+1)
 	var qos byte
@@ -131,7 +132,7 @@ func (g *group) replace(s *session, m *member) {
 	}
 	g.members.Store(&list)
 	if len(list) > 0 {
-		g.b.index.Set(g.filter, g.s, subscription{qos: qos, retainAsPublished: true})
+		g.b.index.Replace(g.filter, before, g.s, subscription{qos: qos, retainAsPublished: true})
 	}
 }
 

@@ -2,6 +2,7 @@ package packet
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -9,7 +10,7 @@ import (
 // options, topics and lengths; never a payload, a password or authentication
 // data. body is the packet without its fixed header.
 //
-//	PUBLISH d0 q1 r0 m5 "boiler/temp" 12 bytes
+//	PUBLISH d0 q1 r0 m5 'boiler/temp' 12 bytes
 func Describe(v Version, h Header, body []byte) string {
 	s := h.Type.String()
 	text, err := describe(v, h, body)
@@ -51,7 +52,7 @@ func describe(v Version, h Header, body []byte) (string, error) {
 	case UNSUBSCRIBE:
 		var p Unsubscribe
 		err := p.Decode(v, body)
-		return fmt.Sprintf("m%d %.200q", p.PacketID, p.Filters), err
+		return fmt.Sprintf("m%d%s", p.PacketID, quoteAll(p.Filters)), err
 	case UNSUBACK:
 		var p Unsuback
 		err := p.Decode(v, body)
@@ -63,18 +64,18 @@ func describe(v Version, h Header, body []byte) (string, error) {
 	case AUTH:
 		var p Auth
 		err := p.Decode(v, body)
-		return fmt.Sprintf("%s, method %q", word(v, h.Type, p.Reason), p.Properties.AuthMethod), err
+		return fmt.Sprintf("%s, method %s", word(v, h.Type, p.Reason), quote(p.Properties.AuthMethod)), err
 	}
 	return "", DecodeEmpty(h.Type, body)
 }
 
 func (p *Connect) describe() string {
-	s := fmt.Sprintf("%v %.100q clean %d keep alive %d", p.Version, p.ClientID, bit(p.CleanStart), p.KeepAlive)
+	s := fmt.Sprintf("%v %s clean %d keep alive %d", p.Version, quote(p.ClientID), bit(p.CleanStart), p.KeepAlive)
 	if p.HasUsername {
-		s += fmt.Sprintf(" user %.100q", p.Username)
+		s += " user " + quote(p.Username)
 	}
 	if p.HasWill {
-		s += fmt.Sprintf(" will q%d r%d %.200q %d bytes", p.Will.QoS, bit(p.Will.Retain), p.Will.Topic, len(p.Will.Payload))
+		s += fmt.Sprintf(" will q%d r%d %s %d bytes", p.Will.QoS, bit(p.Will.Retain), quote(p.Will.Topic), len(p.Will.Payload))
 	}
 	return s
 }
@@ -84,7 +85,7 @@ func (p *Publish) describe() string {
 	if p.QoS > 0 {
 		s += fmt.Sprintf(" m%d", p.PacketID)
 	}
-	s += fmt.Sprintf(" %.200q", p.Topic)
+	s += " " + quote(p.Topic)
 	if p.Properties.Has(PropTopicAlias) {
 		s += fmt.Sprintf(" alias %d", p.Properties.TopicAlias)
 	}
@@ -99,7 +100,25 @@ func (p *Subscribe) describe() string {
 			fmt.Fprintf(&b, " and %d more", len(p.Subscriptions)-i)
 			break
 		}
-		fmt.Fprintf(&b, " %.200q q%d", s.Filter, s.QoS)
+		fmt.Fprintf(&b, " %s q%d", quote(s.Filter), s.QoS)
+	}
+	return b.String()
+}
+
+// quote gives a name as it is, but for what would break the line.
+func quote(b []byte) string {
+	q := strconv.Quote(string(b[:min(len(b), 200)]))
+	return "'" + strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`) + "'"
+}
+
+func quoteAll(list [][]byte) string {
+	var b strings.Builder
+	for i, f := range list {
+		if i == describeMost {
+			fmt.Fprintf(&b, " and %d more", len(list)-i)
+			break
+		}
+		b.WriteString(" " + quote(f))
 	}
 	return b.String()
 }

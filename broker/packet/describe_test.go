@@ -17,11 +17,11 @@ func TestAPacketIsDescribedInALineWithoutItsSecrets(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		{V5, connect.Append(nil), `CONNECT 5.0 "c" clean 1 keep alive 60 user "u" will q1 r0 "w" 6 bytes`},
-		{V5, publish.Append(nil, V5), `PUBLISH d1 q1 r0 m5 "a/b" 6 bytes`},
+		{V5, connect.Append(nil), `CONNECT 5.0 'c' clean 1 keep alive 60 user 'u' will q1 r0 'w' 6 bytes`},
+		{V5, publish.Append(nil, V5), `PUBLISH d1 q1 r0 m5 'a/b' 6 bytes`},
 		{V5, ack.Append(nil, V5), `PUBACK m5 not authorized`},
 		{V311, ack.Append(nil, V311), `PUBACK m5`},
-		{V5, sub.Append(nil, V5), `SUBSCRIBE m7 "a/#" q2`},
+		{V5, sub.Append(nil, V5), `SUBSCRIBE m7 'a/#' q2`},
 		{V5, suback.Append(nil, V5), `SUBACK m7 q2, not authorized`},
 		{V5, AppendPingreq(nil), `PINGREQ`},
 		{V311, []byte{0x30, 0x02, 0xff, 0xff}, `PUBLISH (PUBLISH: topic name is cut off)`},

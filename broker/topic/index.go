@@ -47,6 +47,22 @@ func (x *Index[K, V]) Set(filter string, k K, v V) (isNew bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	defer x.version.Add(1)
+	return x.set(filter, k, v)
+}
+
+// Replace puts k's subscription to filter in the place of old's: no match finds
+// both, or neither.
+func (x *Index[K, V]) Replace(filter string, old, k K, v V) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	defer x.version.Add(1)
+	x.set(filter, k, v)
+	if old != k && x.root.remove(filter, true, old) {
+		x.n--
+	}
+}
+
+func (x *Index[K, V]) set(filter string, k K, v V) (isNew bool) {
 	n := &x.root
 	for rest, more := filter, true; more; {
 		var level string

@@ -155,6 +155,18 @@ func TestEmptyLevelsAreLetGo(t *testing.T) {
 	}
 }
 
+func TestOneSubscriberTakesThePlaceOfAnother(t *testing.T) {
+	x := NewIndex[int, string]()
+	x.Set("a/+", 1, "one")
+	x.Replace("a/+", 1, 2, "two")
+	x.Replace("a/+", 2, 2, "two again")
+	var got []string
+	x.Match("a/b", func(k int, v string) { got = append(got, fmt.Sprint(k, v)) })
+	if len(got) != 1 || got[0] != "2two again" || x.Len() != 1 {
+		t.Errorf("got %v of %d", got, x.Len())
+	}
+}
+
 func TestMatchingAllocatesNothing(t *testing.T) {
 	x := NewIndex[int, int]()
 	for _, f := range []string{"a/b/c", "a/+/c", "a/#", "+/b/+", "#"} {

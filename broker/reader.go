@@ -1,0 +1,85 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"headgate/broker/packet"
+)
+
+// reader cuts a connection's bytes into packets.
+type reader struct {
+	nc         net.Conn
+	max        int            // a larger packet is refused
+	version    packet.Version // of the connection, 0 before its CONNECT
+	buf        []byte
+	start, end int
+	need       int // bytes of the packet at start, when it is not whole yet
+}
+
+// fill reads what has come, at least one byte.
+func (r *reader) fill() error {
+	if r.start > 0 {
+		r.end = copy(r.buf, r.buf[r.start:r.end])
+		r.start = 0
+	}
+	if r.buf == nil {
+		r.buf = make([]byte, readRoom)
+	}
+	if r.end == len(r.buf) {
+		// A packet larger than the room. It grows as bytes come, not by what
+		// the packet claims.
+		r.buf = append(r.buf, make([]byte, min(len(r.buf), max(r.need-len(r.buf), readRoom)))...)
+	}
+	n, err := r.nc.Read(r.buf[r.end:])
+	r.end += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+const readRoom = 16 << 10
+
+// packet waits for a whole packet.
+func (r *reader) packet() (h packet.Header, body []byte, err error) {
+	for {
+		h, body, ok, err := r.next()
+		if err != nil || ok {
+			return h, body, err
+		}
+		if err := r.fill(); err != nil {
+			return h, nil, err
+		}
+	}
+}
+
+// next gives the next packet that is there as a whole; it aliases the buffer
+// until the next fill.
+func (r *reader) next() (h packet.Header, body []byte, ok bool, err error) {
+	h, err = packet.ParseHeaderOf(r.version, r.buf[r.start:r.end])
+	if errors.Is(err, packet.ErrIncomplete) {
+		r.need = 0
+		return h, nil, false, nil
+	}
+	if err != nil {
+		return h, nil, false, err
+	}
+	size := h.Size + h.Remaining
+	if size > r.max {
+		return h, nil, false, &packet.Error{Reason: packet.PacketTooLarge, Clause: "MQTT-3.2.2-15",
+			Text: fmt.Sprintf("%v of %d bytes: at most %d are taken", h.Type, size, r.max)}
+	}
+	if r.end-r.start < size {
+		r.need = size
+		return h, nil, false, nil
+	}
+	body = r.buf[r.start+h.Size : r.start+size]
+	r.start += size
+	if r.start == r.end && len(r.buf) > 4*readRoom {
+		// A large packet has passed: its room goes with it. body keeps the old one.
+		r.buf, r.start, r.end = nil, 0, 0
+	}
+	return h, body, true, nil
+}
