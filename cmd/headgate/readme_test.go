@@ -1,13 +1,21 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"headgate/broker/auth"
 	"headgate/cmd/headgate/config"
 )
 
@@ -37,15 +45,45 @@ func readme(t *testing.T) (text string, configs []string) {
 
 func TestTheConfigurationsInTheREADMEAreGood(t *testing.T) {
 	_, configs := readme(t)
-	if len(configs) != 3 {
-		t.Fatalf("got %d blocks of TOML, want 3", len(configs))
+	if len(configs) != 4 {
+		t.Fatalf("got %d blocks of TOML, want 4", len(configs))
+	}
+	t.Chdir(t.TempDir())
+	writeKeyPair(t, "cert.pem", "key.pem")
+	for name, text := range map[string]string{"panel.password": "secret\n", "users": "ann:" + auth.Hash("secret") + "\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for i, text := range configs {
 		file, err := config.Load(writeConfig(t, text+"\n"))
 		if err != nil {
 			t.Errorf("block %d: %v", i+1, err)
-		} else if len(file.Modbus)+len(file.Serial)+len(file.Bridge) == 0 {
+		} else if len(file.Modbus)+len(file.Serial)+len(file.Bridge)+len(file.Broker.Listener) == 0 {
 			t.Errorf("block %d holds nothing: %s", i+1, file.Summary())
+		}
+	}
+}
+
+// writeKeyPair writes a certificate that signs itself, and its key.
+func writeKeyPair(t *testing.T, certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: der}} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -68,7 +106,7 @@ func TestTheFilesThatTheREADMENamesAreThere(t *testing.T) {
 func TestWhatTheREADMEHasANewcomerMakeIsIgnored(t *testing.T) {
 	text, _ := readme(t)
 	ignored := ignoredAtTop(filepath.Join(moduleRoot(t), ".gitignore"))
-	for _, pattern := range []string{`go build -o (\S+)`, "Save it as `([^`]+)`", `data_dir = "([^"/]+)"`, `password_file = "([^"/]+)"`} {
+	for _, pattern := range []string{`go build -o (\S+)`, "Save it as `([^`]+)`", `data_dir = "([^"/]+)"`, `password_file = "([^"/]+)"`, `password_file = "([^"/]+\.password)"`} {
 		found := regexp.MustCompile(pattern).FindStringSubmatch(text)
 		if found == nil {
 			t.Errorf("README.md says nothing like %s any more", pattern)
