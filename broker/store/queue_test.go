@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -423,4 +424,28 @@ func TestAMoveIsTakenWhereTheStoreIsFull(t *testing.T) {
 	commit(t, s, Record{Kind: Message, Refs: []Ref{{Queue: to.ID(), Meta: it.Meta}}, Data: it.Data},
 		Record{Kind: Acknowledge, Refs: []Ref{{Queue: from.ID()}}, Number: it.Number})
 	expect(t, to.Reader(nil), 0, 1)
+}
+
+func TestAReaderPassesWhatIsLostBetweenWhatIsAcknowledged(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, small())
+	q := queue(t, s, "client")
+	fill(t, s, q, 0, 10, 0)
+	for i, it := range expect(t, q.Reader(nil), 0, 10) {
+		if i == 1 || i == 2 || i == 7 {
+			q.Ack(it.Number)
+		}
+	}
+	checkpointNow(t, s)
+	closeStore(t, s)
+	// The log is lost, the checkpoint is not.
+	if err := os.RemoveAll(spoolDir(dir)); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, small())
+	q = queue(t, s, "client")
+	nothing(t, q.Reader(nil))
+	if st := q.Stats(); st.Messages != 0 || st.Head != 10 || s.Stats().LostRecords != 7 {
+		t.Errorf("got %+v and %d lost, want nothing that waits and 7 lost", st, s.Stats().LostRecords)
+	}
 }

@@ -141,7 +141,8 @@ func (r *Reader) lose(end uint64) {
 	q := r.q
 	var lost uint64
 	for ord := max(r.next, q.win.head); ord < end; ord++ {
-		if s := q.win.pass(ord, r.last, 0); !s.acked {
+		// One that was lost may be what the head waited for: then it is past ord.
+		if s := q.win.pass(ord, r.last, 0); s != nil && !s.acked {
 			q.settleOne(ord, s)
 			q.newAcked = addOrdinal(q.newAcked, ord)
 			lost++
