@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type conn struct {
 	version   packet.Version
 	clientID  string
 	user      string       // whose rights it has; "": nothing proves a name
+	silent    bool         // it wants no reason strings
 	rights    *auth.Rights // at the start; then session.rights are in force
 	tracing   bool
 	session   *session
@@ -167,12 +169,29 @@ func (c *conn) end(reason packet.ReasonCode, err error) {
 	c.mu.Lock()
 	if c.reason == nil && c.version == packet.V5 && c.session != nil {
 		d := packet.Disconnect{Reason: reason}
+		c.explain(&d.Properties, err.Error(), func() int { return len(d.Append(nil, c.version)) })
 		c.out = d.Append(c.out, c.version)
 		c.sent.packets++
 	}
 	c.mu.Unlock()
 	c.shut(err)
 }
+
+// explain says in words why, to a client that takes that; size measures the packet
+// that p is in. [MQTT-3.1.2-29] [MQTT-3.2.2-19] [MQTT-3.9.2-1] [MQTT-3.14.2-3]
+func (c *conn) explain(p *packet.Properties, text string, size func() int) {
+	if c.version != packet.V5 || c.silent {
+		return
+	}
+	p.ReasonString = []byte(strings.ToValidUTF8(text[:min(len(text), maxReason)], ""))
+	p.Set(packet.PropReasonString)
+	if c.maxPacket > 0 && size() > c.maxPacket {
+		p.Reset()
+	}
+}
+
+// maxReason bounds a reason string, in bytes.
+const maxReason = 512
 
 // shut closes the connection once what is in out has been written.
 func (c *conn) shut(err error) {

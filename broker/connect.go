@@ -29,6 +29,10 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	c.clientID = string(p.ClientID)
 	now := time.Now()
 	assigned := c.clientID == ""
+	if p.Properties.Has(packet.PropMaximumPacketSize) {
+		c.maxPacket = int(p.Properties.MaximumPacketSize)
+	}
+	c.silent = p.Properties.Has(packet.PropRequestProblemInfo) && p.Properties.RequestProblemInfo == 0
 	if err := c.checkConnect(p); err != nil {
 		return c.refuse(err)
 	}
@@ -49,9 +53,6 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	window := int(min(limits.MaxInflight, identifiers))
 	if p.Properties.Has(packet.PropReceiveMaximum) {
 		window = min(window, int(p.Properties.ReceiveMaximum)) // [MQTT-3.3.4-9]
-	}
-	if p.Properties.Has(packet.PropMaximumPacketSize) {
-		c.maxPacket = int(p.Properties.MaximumPacketSize)
 	}
 	if p.Properties.Has(packet.PropTopicAliasMaximum) && p.Properties.TopicAliasMaximum > 0 {
 		c.aliases.outMax = int(min(p.Properties.TopicAliasMaximum, maxOutAliases)) // [MQTT-3.1.2-26]
@@ -174,6 +175,9 @@ func (c *conn) refuse(err error) error {
 		if ack.Reason == 0 {
 			return err // 3.1.1 has no word for it: close [MQTT3-3.2.2-6]
 		}
+	}
+	if pe.Reason != packet.BadUserNameOrPassword { // who guesses learns nothing
+		c.explain(&ack.Properties, pe.Text, func() int { return len(ack.Append(nil, c.version)) })
 	}
 	b := ack.Append(nil, c.version)
 	if c.tracing {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -225,11 +226,13 @@ func (c *conn) handleSubscribe(body []byte, now time.Time) error {
 		filter string
 		subscription
 	}
+	var refused []string
 	var show []wanted // filters whose retained messages are to be sent
 	for _, f := range p.Subscriptions {
 		filter := c.entry.mountFilter(string(f.Filter))
-		if reason := c.refuses(filter); reason.Failed() {
+		if reason, err := c.refuses(filter); err != nil {
 			ack.Reasons = append(ack.Reasons, reason)
+			refused = append(refused, fmt.Sprintf("%.100q: %v", f.Filter, err))
 			continue
 		}
 		sub := subscription{qos: f.QoS, noLocal: f.NoLocal, retainAsPublished: f.RetainAsPublished, retainHandling: f.RetainHandling}
@@ -249,6 +252,9 @@ func (c *conn) handleSubscribe(body []byte, now time.Time) error {
 			show = append(show, wanted{filter, sub})
 		}
 	}
+	if len(refused) > 0 {
+		c.explain(&ack.Properties, strings.Join(refused, "; "), func() int { return len(ack.Append(nil, c.version)) })
+	}
 	c.answerDurably(recs, func(dst []byte) []byte { return ack.Append(dst, c.version) })
 	for _, w := range show {
 		if err := c.sendRetained(w.filter, w.subscription, now); err != nil {
@@ -258,23 +264,28 @@ func (c *conn) handleSubscribe(body []byte, now time.Time) error {
 	return nil
 }
 
-// refuses says why a subscription cannot be made; Success if it can.
-func (c *conn) refuses(filter string) packet.ReasonCode {
-	reason := packet.Success
+// refuses says why a subscription cannot be made; nil if it can.
+func (c *conn) refuses(filter string) (reason packet.ReasonCode, err error) {
+	l := c.b.live.Load()
 	switch n := strings.Count(filter, "/") + 1; {
-	case topic.CheckFilter(filter) != nil, n > int(c.b.live.Load().MaxTopicLevels):
-		reason = packet.TopicFilterInvalid
+	case topic.CheckFilter(filter) != nil:
+		reason, err = packet.TopicFilterInvalid, topic.CheckFilter(filter)
+	case n > int(l.MaxTopicLevels):
+		reason, err = packet.TopicFilterInvalid, fmt.Errorf("%d levels: at most %d are allowed", n, l.MaxTopicLevels)
 	case !c.session.rights.Load().MaySubscribe(filter):
 		c.b.stats.denied.Add(1)
-		reason = packet.NotAuthorized
-	case !c.session.roomFor(filter, int(c.b.live.Load().MaxSubscriptions)), c.b.index.Len() >= int(c.limits.MaxSubscriptionsTotal):
+		reason, err = packet.NotAuthorized, errors.New("not allowed")
+	case !c.session.roomFor(filter, int(l.MaxSubscriptions)):
 		c.b.stats.subscriptionsRefused.Add(1)
-		reason = packet.QuotaExceeded
+		reason, err = packet.QuotaExceeded, fmt.Errorf("a client may have %d subscriptions", l.MaxSubscriptions)
+	case c.b.index.Len() >= int(l.MaxSubscriptionsTotal):
+		c.b.stats.subscriptionsRefused.Add(1)
+		reason, err = packet.QuotaExceeded, fmt.Errorf("there may be %d subscriptions in all", l.MaxSubscriptionsTotal)
 	}
-	if reason.Failed() && c.version != packet.V5 {
+	if err != nil && c.version != packet.V5 {
 		reason = packet.UnspecifiedError // 0x80, the only failure that 3.1.1 has
 	}
-	return reason
+	return reason, err
 }
 
 func (c *conn) handleUnsubscribe(body []byte) error {
