@@ -101,6 +101,26 @@ func TestAnOfflineSessionGetsWhatItsUserMayReceive(t *testing.T) {
 	bob.Silent()
 }
 
+func TestNobodyTakesOverTheSessionOfAnotherUser(t *testing.T) {
+	s := brokertest.Start(t, plant)
+	bob, _ := brokertest.Connect(t, s.Addr, packet.V5, "b", as("bob", "b"), brokertest.Persistent)
+	bob.SubscribeTo("bob/#", 1)
+	thief := brokertest.Dial(t, s.Addr, packet.V5)
+	if r := thief.Connect("b", as("ann", "a"), brokertest.Persistent).Reason; r != packet.ClientIdentifierNotValid {
+		t.Errorf("while it is connected: %v", r)
+	}
+	bob.Publish("bob/x", "1", 1)
+	bob.Want("bob/x", "1", 1)
+	bob.Disconnect()
+	thief = brokertest.Dial(t, s.Addr, packet.V311)
+	if r := thief.Connect("b", as("ann", "a")).Reason; r != packet.ConnectIdentifierRejected {
+		t.Errorf("while it is away: %v", r)
+	}
+	if _, ack := brokertest.Connect(t, s.Addr, packet.V5, "b", as("bob", "b"), brokertest.Persistent); !ack.SessionPresent {
+		t.Error("the session is gone")
+	}
+}
+
 func TestAReloadIsInForceForConnectionsThatAreThere(t *testing.T) {
 	var cfg broker.Config
 	s := brokertest.Start(t, plant, func(c *broker.Config) { cfg = *c })
@@ -200,14 +220,18 @@ func TestAClientAuthenticatesBySCRAMAndAgain(t *testing.T) {
 	s := brokertest.Start(t, plant)
 	c := brokertest.Dial(t, s.Addr, packet.V5)
 	sc := scramClient{user: "ann", password: "a"}
-	c.SendConnect("c", withMethod("SCRAM-SHA-256", sc.begin()))
+	c.SendConnect("c", withMethod("SCRAM-SHA-256", sc.begin()), func(p *packet.Connect) {
+		p.HasWill, p.Will = true, packet.Will{Topic: []byte("ann/will"), Payload: []byte("last words")}
+	})
 	challenge := c.WantAuth(packet.ContinueAuthentication)
 	c.SendAuth(packet.ContinueAuthentication, "SCRAM-SHA-256", sc.answer(challenge))
 	ack := c.WantConnack()
 	if ack.Reason != packet.Success || !strings.HasPrefix(string(ack.Properties.AuthData), "v=") || string(ack.Properties.AuthMethod) != "SCRAM-SHA-256" {
 		t.Fatalf("CONNACK %v with %q", ack.Reason, ack.Properties.AuthData)
 	}
-	c.SubscribeTo("ann/#", 0)
+	c.SubscribeTo("ann/x", 0)
+	watcher, _ := brokertest.Connect(t, s.Addr, packet.V5, "watcher", as("ann", "a"))
+	watcher.SubscribeTo("ann/will", 0)
 	c.SendAuth(packet.ReAuthenticate, "SCRAM-SHA-256", sc.begin())
 	challenge = c.WantAuth(packet.ContinueAuthentication)
 	c.Publish("ann/x", "meanwhile", 1)
@@ -224,6 +248,7 @@ func TestAClientAuthenticatesBySCRAMAndAgain(t *testing.T) {
 	if r := c.Closed(); r != packet.NotAuthorized {
 		t.Errorf("closed with %v", r)
 	}
+	watcher.Want("ann/will", "last words", 0)
 }
 
 func TestEnhancedAuthenticationFailsWithItsReason(t *testing.T) {

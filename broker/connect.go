@@ -146,7 +146,8 @@ func (c *conn) readConnect(r *reader) (*packet.Connect, error) {
 		return nil, &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-3.1.0-1", Text: fmt.Sprintf("%v before CONNECT", h.Type)}
 	}
 	p := new(packet.Connect)
-	if err := p.Decode(body); err != nil {
+	// A copy: authentication may read on into the same buffer.
+	if err := p.Decode(bytes.Clone(body)); err != nil {
 		var pe *packet.Error
 		if !errors.As(err, &pe) {
 			return nil, err
@@ -269,6 +270,11 @@ func (b *Broker) attach(c *conn, a attachment, now time.Time) (present bool, dur
 		if s == nil {
 			break
 		}
+		if owner := s.owner(); owner != "" && owner != c.user && b.knows(owner) {
+			b.mu.Unlock()
+			return false, nil, &packet.Error{Reason: packet.ClientIdentifierNotValid,
+				Text: fmt.Sprintf("CONNECT: the session of client identifier %.100q belongs to another user", c.clientID)}
+		}
 		old := s.conn.Load()
 		if old == nil {
 			break
@@ -320,6 +326,18 @@ func (b *Broker) attach(c *conn, a attachment, now time.Time) (present bool, dur
 	}
 	s.conn.Store(c)
 	return present, done, nil
+}
+
+// owner is the user that connected last; "": nothing proved a name.
+func (s *session) owner() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.user
+}
+
+// knows says whether there may be such a user.
+func (b *Broker) knows(user string) bool {
+	return b.cfg.OtherUsers || b.live.Load().policy.Has(user)
 }
 
 // detach takes c from its session, which ends or waits for its client.
