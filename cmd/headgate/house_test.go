@@ -37,6 +37,7 @@ var imports = map[string][]string{
 	"adapters/port":             {},
 	"broker":                    {"broker/..."},
 	"broker/auth":               {"broker/topic"},
+	"broker/clock":              {},
 	"broker/listen":             {},
 	"broker/packet":             {},
 	"broker/topic":              {},
@@ -61,7 +62,7 @@ var libraries = map[string]struct {
 	"github.com/alecthomas/kong":  {[]string{"cmd/headgate"}, false},
 	"golang.org/x/term":           {[]string{"cmd/headgate"}, false},
 	"golang.org/x/crypto":         {[]string{"broker/auth"}, false},
-	"golang.org/x/sys":            {[]string{"cmd/headgate", "adapters/port", "broker/store"}, false},
+	"golang.org/x/sys":            {[]string{"cmd/headgate", "adapters/port", "broker/store", "broker/clock"}, false},
 }
 
 const maxLines = 500 // of a file that is no test
