@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"headgate/broker/auth"
+	"headgate/broker/clock"
 	"headgate/broker/store"
 	"headgate/broker/topic"
 )
@@ -31,6 +32,7 @@ type Broker struct {
 	live      atomic.Pointer[settings]
 	store     *store.Store
 	log       *slog.Logger
+	clock     *clock.Clock
 	limiter   auth.Limiter
 	index     *subscriptionIndex
 	groups    groups
@@ -38,6 +40,8 @@ type Broker struct {
 	listeners []*listener
 	stats     stats
 	queued    atomic.Int64 // bytes charged for slow clients
+
+	clockFailing atomic.Bool // said already
 
 	mu       sync.Mutex
 	sessions map[string]*session   // by client identifier
@@ -68,11 +72,14 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
 		offline:  make(map[*session]struct{}),
 	}
 	b.live.Store(&settings{Limits: cfg.Limits, policy: policy})
-	now := time.Now()
-	if err := b.restore(now); err != nil {
+	if b.clock, err = openClock(cfg.Clock, st, log); err != nil {
+		return nil, fmt.Errorf("read the clock's record: %w", err)
+	}
+	b.writeClock(time.Now())
+	if err := b.restore(); err != nil {
 		return nil, fmt.Errorf("read the sessions: %w", err)
 	}
-	if err := b.restoreRetained(now); err != nil {
+	if err := b.restoreRetained(time.Now()); err != nil {
 		return nil, fmt.Errorf("read the retained messages: %w", err)
 	}
 	for _, s := range b.sessions {
@@ -118,9 +125,11 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { b.sweep(ctx) })
 	wg.Go(func() { b.keepRetained(ctx) })
+	wg.Go(func() { b.keepClock(ctx) })
 	wg.Go(func() { newSys(b, time.Now()).run(ctx) })
 	wg.Wait()
 	// The connections have ended: what they and their wills retained is whole.
 	b.writeRetained()
+	b.writeClock(time.Now())
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"headgate/broker/clock"
 	"headgate/broker/packet"
 	"headgate/broker/store"
 	"headgate/broker/topic"
@@ -21,7 +22,7 @@ type Message struct {
 }
 
 // toMessage gives m as the broker routes it. It shares the payload.
-func (m *Message) toMessage(now time.Time) (*message, error) {
+func (m *Message) toMessage(c *clock.Clock, now time.Time) (*message, error) {
 	if err := topic.CheckName(m.Topic); err != nil {
 		return nil, fmt.Errorf("publish to %q: %w", m.Topic, err)
 	}
@@ -29,12 +30,16 @@ func (m *Message) toMessage(now time.Time) (*message, error) {
 		return nil, fmt.Errorf("publish to %q: QoS %d", m.Topic, m.QoS)
 	}
 	r := &message{topic: []byte(m.Topic), payload: m.Payload, qos: m.QoS, retain: m.Retain}
-	r.setProperties(&m.Properties, now, nil)
+	r.setProperties(&m.Properties, c, now, nil)
 	return r, nil
 }
 
 func (m *message) toExternal(d delivery) (Message, error) {
 	p, err := m.properties()
+	if m.expires != nil {
+		p.MessageExpiry = m.expires.seconds(time.Now())
+		p.Set(packet.PropMessageExpiry)
+	}
 	return Message{Topic: string(m.topic), Payload: m.payload, QoS: d.qos, Retain: d.retain, Properties: p}, err
 }
 
@@ -78,7 +83,7 @@ func (b *Broker) NewClient(name string) *Client {
 // memory, up to a limit in bytes at which the oldest is dropped and counted.
 // The error is for a message that cannot be published at all.
 func (c *Client) Publish(m Message) error {
-	r, err := m.toMessage(time.Now())
+	r, err := m.toMessage(c.b.clock, time.Now())
 	if err != nil {
 		return err
 	}

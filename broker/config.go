@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"headgate/broker/auth"
+	"headgate/broker/clock"
 	"headgate/broker/listen"
 )
 
@@ -18,6 +19,9 @@ type Config struct {
 
 	// Version is headgate's own, for $SYS.
 	Version string `toml:"-"`
+
+	// Clock is where expiries take the time from; nil: the machine's clocks.
+	Clock clock.Source `toml:"-"`
 }
 
 // SetDefaults fills what was left out.

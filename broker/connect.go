@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"headgate/broker/clock"
 	"headgate/broker/packet"
 	"headgate/broker/store"
 	"headgate/broker/topic"
@@ -244,7 +245,7 @@ func (c *conn) willOf(p *packet.Connect) (*will, error) {
 	m.props = appendPassedOn(nil, &p.Will.Properties)
 	w := &will{message: m.clone()}
 	if p.Will.Properties.Has(packet.PropMessageExpiry) {
-		w.hasLifetime, w.lifetime = true, time.Duration(p.Will.Properties.MessageExpiry)*time.Second
+		w.hasLifetime, w.lifetime = true, p.Will.Properties.MessageExpiry
 	}
 	if p.Will.Properties.Has(packet.PropWillDelay) {
 		w.delay = time.Duration(p.Will.Properties.WillDelay) * time.Second
@@ -313,7 +314,7 @@ func (b *Broker) attach(c *conn, a attachment, now time.Time) (present bool, dur
 	s.user = c.user
 	s.rights.Store(c.rights)
 	c.router.from = s
-	s.expiry, s.will, s.willAt, s.gone = a.expiry, a.will, time.Time{}, time.Time{}
+	s.expiry, s.will, s.willAt, s.gone = a.expiry, a.will, time.Time{}, clock.Instant{}
 	c.session, c.unanswered = s, len(s.received)
 	b.sessions[s.id] = s
 	delete(b.offline, s)
@@ -348,7 +349,7 @@ func (b *Broker) detach(c *conn) {
 	s.conn.Store(nil)
 	now := time.Now()
 	s.mu.Lock()
-	s.gone = now
+	s.gone = b.clock.At(now)
 	ends := s.expiry == 0
 	s.mu.Unlock()
 	if s.will != nil {

@@ -83,7 +83,7 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 		c.b.stats.denied.Add(1)
 	default:
 		var m message
-		m.fromPublish(p, now, c.props)
+		m.fromPublish(p, c.b.clock, now, c.props)
 		c.props = m.props
 		m.from = c.session
 		m.topic = c.entry.mountName(m.topic)

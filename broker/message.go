@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"headgate/broker/clock"
 	"headgate/broker/packet"
 )
 
@@ -20,7 +21,7 @@ type message struct {
 	props   []byte
 	qos     byte
 	retain  bool
-	expires int64 // wall clock, ms since 1970; 0 is never
+	expires *deadline // nil: never
 	from    *session
 }
 
@@ -38,29 +39,33 @@ func (m *message) clone() *message {
 
 // bytes is what keeping m costs.
 func (m *message) bytes() int64 {
-	return int64(len(m.topic)+len(m.payload)+len(m.props)) + messageOverhead
+	n := int64(len(m.topic)+len(m.payload)+len(m.props)) + messageOverhead
+	if m.expires != nil {
+		n += deadlineBytes
+	}
+	return n
 }
 
-const messageOverhead = 128
+const (
+	messageOverhead = 128
+	deadlineBytes   = 48
+)
 
 func (m *message) expired(now time.Time) bool {
-	return m.expires != 0 && now.UnixMilli() >= m.expires
+	return m.expires != nil && m.expires.left(now) <= 0
 }
 
 // fromPublish fills m from a packet that a client sent; m aliases it. props is
 // room for the properties that are passed on.
-func (m *message) fromPublish(p *packet.Publish, now time.Time, props []byte) {
+func (m *message) fromPublish(p *packet.Publish, c *clock.Clock, now time.Time, props []byte) {
 	*m = message{topic: p.Topic, payload: p.Payload, qos: p.QoS, retain: p.Retain}
-	m.setProperties(&p.Properties, now, props)
+	m.setProperties(&p.Properties, c, now, props)
 }
 
-func (m *message) setProperties(p *packet.Properties, now time.Time, room []byte) {
+func (m *message) setProperties(p *packet.Properties, c *clock.Clock, now time.Time, room []byte) {
 	// The expiry counts from when the server has the message. [MQTT-3.3.2-6]
 	if p.Has(packet.PropMessageExpiry) {
-		m.expires = now.UnixMilli() + int64(p.MessageExpiry)*1000
-		if p.MessageExpiry == 0 {
-			m.expires = now.UnixMilli() // at once, but for those who are there
-		}
+		m.expires = expiresAfter(p.MessageExpiry, c, now) // 0: at once, but for those who are there
 	}
 	m.props = appendPassedOn(room[:0], p)
 }
@@ -140,10 +145,8 @@ func (m *message) appendPublish(dst []byte, v packet.Version, d delivery, now ti
 	}
 	if v == packet.V5 {
 		dst = binary.AppendUvarint(dst, uint64(props))
-		if m.expires != 0 {
-			// What is left of it. [MQTT-3.3.2-6]
-			left := max(0, (m.expires-now.UnixMilli()+999)/1000)
-			dst = binary.BigEndian.AppendUint32(append(dst, byte(packet.PropMessageExpiry)), uint32(left))
+		if m.expires != nil {
+			dst = binary.BigEndian.AppendUint32(append(dst, byte(packet.PropMessageExpiry)), m.expires.seconds(now))
 		}
 		if d.alias != 0 {
 			dst = binary.BigEndian.AppendUint16(append(dst, byte(packet.PropTopicAlias)), d.alias)
@@ -176,7 +179,7 @@ func (m *message) remaining(v packet.Version, d delivery) (n, props int) {
 		return n, 0
 	}
 	props = len(m.props)
-	if m.expires != 0 {
+	if m.expires != nil {
 		props += 5
 	}
 	if d.alias != 0 {
@@ -202,13 +205,15 @@ func varintLen(v uint32) int {
 	return 4
 }
 
-// The stored form of a message: its format's version, flags, expiry, then
-// topic and properties with their lengths, and the payload to the end.
-const messageFormat = 1
+// The stored form of a message: its format's version, flags, its deadline if it
+// has one, then topic and properties with their lengths, and the payload to the
+// end. In format 1 the expiry was a wall clock's ms, 0 for never.
+const messageFormat = 2
 
 const (
-	storedQoS    = 0b0000_0011
-	storedRetain = 0b0000_0100
+	storedQoS     = 0b0000_0011
+	storedRetain  = 0b0000_0100
+	storedExpires = 0b0000_1000
 )
 
 var errStoredMessage = errors.New("stored message is damaged or of a newer format")
@@ -218,8 +223,13 @@ func (m *message) appendStored(dst []byte) []byte {
 	if m.retain {
 		flags |= storedRetain
 	}
+	if m.expires != nil {
+		flags |= storedExpires
+	}
 	dst = append(dst, messageFormat, flags)
-	dst = binary.AppendUvarint(dst, uint64(m.expires))
+	if m.expires != nil {
+		dst = m.expires.appendStored(dst)
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(m.topic)))
 	dst = append(dst, m.topic...)
 	dst = binary.AppendUvarint(dst, uint64(len(m.props)))
@@ -228,17 +238,27 @@ func (m *message) appendStored(dst []byte) []byte {
 }
 
 // fromStored reads what appendStored wrote; m aliases b.
-func (m *message) fromStored(b []byte) error {
-	if len(b) < 2 || b[0] != messageFormat {
+func (m *message) fromStored(b []byte, c *clock.Clock) (err error) {
+	if len(b) < 2 || b[0] < 1 || b[0] > messageFormat {
 		return errStoredMessage
 	}
-	*m = message{qos: b[1] & storedQoS, retain: b[1]&storedRetain != 0}
+	format, flags := b[0], b[1]
+	*m = message{qos: flags & storedQoS, retain: flags&storedRetain != 0}
 	b = b[2:]
-	expires, n := binary.Uvarint(b)
-	if n <= 0 {
-		return errStoredMessage
+	switch {
+	case format == 1:
+		expires, n := binary.Uvarint(b)
+		if n <= 0 {
+			return errStoredMessage
+		}
+		if b = b[n:]; expires != 0 {
+			m.expires = oldDeadline(int64(expires), c)
+		}
+	case flags&storedExpires != 0:
+		if m.expires, b, err = cutDeadline(b, c); err != nil {
+			return err
+		}
 	}
-	m.expires, b = int64(expires), b[n:]
 	var ok bool
 	if m.topic, b, ok = cutBytes(b); !ok {
 		return errStoredMessage

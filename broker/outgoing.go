@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"headgate/broker/clock"
 	"headgate/broker/store"
 )
 
@@ -12,6 +13,7 @@ import (
 // knows what is in flight. Its owner serialises the calls.
 type outgoing struct {
 	queue  *store.Queue
+	clock  *clock.Clock
 	reader *store.Reader
 	window int // messages in flight at most
 
@@ -91,7 +93,7 @@ func (o *outgoing) next(now time.Time, waitDurable func(), drop func(m *outgoing
 		m := &outgoingMessage{number: it.Number}
 		m.delivery, err = parseMeta(it.Meta)
 		if err == nil {
-			err = m.message.fromStored(it.Data)
+			err = m.message.fromStored(it.Data, o.clock)
 		}
 		if err != nil {
 			o.queue.Ack(it.Number)

@@ -35,7 +35,7 @@ func newRetained() *retained {
 func (b *Broker) restoreRetained(now time.Time) error {
 	return b.store.State(retainedPrefix, func(key string, value []byte) error {
 		m := new(message)
-		if err := m.fromStored(value); err != nil {
+		if err := m.fromStored(value, b.clock); err != nil {
 			return fmt.Errorf("retained message %q: %w", strings.TrimPrefix(key, retainedPrefix), err)
 		}
 		if m.expired(now) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"headgate/broker/auth"
+	"headgate/broker/clock"
 	"headgate/broker/store"
 	"headgate/broker/topic"
 )
@@ -37,8 +38,8 @@ type session struct {
 	received map[uint16]struct{}     // inbound QoS 2 identifiers: PUBREC sent, PUBREL awaited
 	out      outgoing                // used while somebody receives, and only if persistent
 	will     *will                   // published when the connection ends badly
-	willAt   time.Time               // when a delayed will is due; zero: none waits
-	gone     time.Time               // when the connection ended; zero while there is one
+	willAt   time.Time               // when a delayed will is due, by Go's monotonic clock; zero: none waits
+	gone     clock.Instant           // when the connection ended; zero while there is one
 	ended    bool                    // removed: whoever still holds it must not use it
 }
 
@@ -90,35 +91,65 @@ func itoa(i int) string { return strconv.Itoa(i) }
 
 const (
 	stateFormat   = 1
-	sessionFormat = 2 // 1 was without the user
+	sessionFormat = 3 // 1 was without the user, 1 and 2 with gone as a wall clock's ms
 )
 
 var errState = errors.New("stored state is damaged or of a newer format")
 
 // sessionRecord is what is stored of a session itself.
 type sessionRecord struct {
-	expiry uint32
-	gone   int64  // wall clock ms when the connection ended; 0: it was connected
-	sent   uint64 // the highest record number that was sent, when gone is not 0
-	user   string // whose rights it has
+	expiry  uint32
+	gone    clock.Instant // when the connection ended; zero: it was connected
+	orderly bool          // that end was seen, and sent is right
+	sent    uint64        // the highest record number that was sent
+	user    string        // whose rights it has
 }
 
+const (
+	sessionGone    = 1 << 0
+	sessionOrderly = 1 << 1
+)
+
 func (r sessionRecord) encode() []byte {
-	b := []byte{sessionFormat}
+	var flags byte
+	if !r.gone.IsZero() {
+		flags |= sessionGone
+	}
+	if r.orderly {
+		flags |= sessionOrderly
+	}
+	b := []byte{sessionFormat, flags}
 	b = binary.BigEndian.AppendUint32(b, r.expiry)
-	b = binary.BigEndian.AppendUint64(b, uint64(r.gone))
 	b = binary.BigEndian.AppendUint64(b, r.sent)
+	if flags&sessionGone != 0 {
+		b = r.gone.Append(b)
+	}
 	return append(b, r.user...)
 }
 
 func decodeSession(b []byte) (r sessionRecord, err error) {
-	if len(b) < 21 || b[0] < 1 || b[0] > sessionFormat {
+	switch {
+	case len(b) >= 21 && (b[0] == 1 || b[0] == 2):
+		r.expiry = binary.BigEndian.Uint32(b[1:])
+		if gone := int64(binary.BigEndian.Uint64(b[5:])); gone != 0 {
+			r.gone, r.orderly = clock.Instant{Wall: gone, Synced: true}, true
+		}
+		r.sent = binary.BigEndian.Uint64(b[13:])
+		r.user = string(b[21:])
+		return r, nil
+	case len(b) < 14 || b[0] != sessionFormat:
 		return r, errState
 	}
-	r.user = string(b[21:])
-	r.expiry = binary.BigEndian.Uint32(b[1:])
-	r.gone = int64(binary.BigEndian.Uint64(b[5:]))
-	r.sent = binary.BigEndian.Uint64(b[13:])
+	r.orderly = b[1]&sessionOrderly != 0
+	r.expiry = binary.BigEndian.Uint32(b[2:])
+	r.sent = binary.BigEndian.Uint64(b[6:])
+	rest := b[14:]
+	if b[1]&sessionGone != 0 {
+		if r.gone, rest, err = clock.CutInstant(rest); err != nil {
+			return r, fmt.Errorf("%w: %w", errState, err)
+		}
+	}
+	r.user = string(rest)
 	return r, nil
 }
 
@@ -144,16 +175,16 @@ func decodeSubscription(b []byte) (s subscription, err error) {
 
 // records gives what s is as it stands, for the log. The caller holds s.mu.
 func (s *session) record() store.Record {
-	r := sessionRecord{expiry: s.expiry, sent: s.out.sent, user: s.user}
-	if !s.gone.IsZero() {
-		r.gone = s.gone.UnixMilli()
-	}
+	r := sessionRecord{expiry: s.expiry, gone: s.gone, orderly: !s.gone.IsZero(), sent: s.out.sent, user: s.user}
 	return store.Record{Kind: store.Put, Key: sessionKey(s.id), Data: r.encode()}
 }
 
 // restore reads the sessions that the store kept. Each one is offline; one that
-// was connected when the process ended counts as gone since now.
-func (b *Broker) restore(now time.Time) error {
+// was connected when the process ended has been gone since that was last seen to
+// run. This is written down: were it counted from each start anew, a session
+// would never expire where the power fails again and again.
+func (b *Broker) restore() error {
+	var gone []store.Record
 	err := b.store.State(sessionPrefix, func(key string, value []byte) error {
 		id := strings.TrimPrefix(key, sessionPrefix)
 		r, err := decodeSession(value)
@@ -161,16 +192,23 @@ func (b *Broker) restore(now time.Time) error {
 			return fmt.Errorf("session %q: %w", id, err)
 		}
 		s := newSession(id)
-		s.expiry, s.gone, s.user = r.expiry, now, r.user
+		s.expiry, s.user = r.expiry, r.user
 		s.rights.Store(b.live.Load().policy.Rights(s.user, id))
 		if s.queue, err = b.store.Queue(id); err != nil {
 			return fmt.Errorf("queue of session %q: %w", id, err)
 		}
-		s.out.queue = s.queue
-		if r.gone == 0 {
-			s.out.doubtful = int(b.live.Load().MaxInflight) + doubtfulMargin
+		s.out.queue, s.out.clock = s.queue, b.clock
+		if r.gone.IsZero() {
+			r.gone = b.clock.Before()
+			if r.expiry != expiryNever {
+				gone = append(gone, store.Record{Kind: store.Put, Key: key, Data: r.encode()})
+			}
+		}
+		s.gone = r.gone
+		if r.orderly {
+			s.out.sent = r.sent
 		} else {
-			s.gone, s.out.sent = time.UnixMilli(r.gone), r.sent
+			s.out.doubtful = int(b.live.Load().MaxInflight) + doubtfulMargin
 		}
 		b.sessions[id] = s
 		b.persistent++
@@ -206,6 +244,13 @@ func (b *Broker) restore(now time.Time) error {
 	if err != nil {
 		return err
 	}
+	if len(gone) > 0 {
+		b.store.Commit(gone, func(err error) {
+			if err != nil {
+				b.log.Warn("sessions without a client are not on disk as such", "count", len(gone), "err", err)
+			}
+		})
+	}
 	for _, q := range b.store.Queues() {
 		if b.sessions[q.Name()] == nil && b.groups.byName[q.Name()] == nil {
 			b.store.RemoveQueue(q)
@@ -224,7 +269,7 @@ func (b *Broker) makePersistent(s *session) error {
 	if err != nil {
 		return fmt.Errorf("queue of session %q: %w", s.id, err)
 	}
-	s.queue, s.out.queue = q, q
+	s.queue, s.out.queue, s.out.clock = q, q, b.clock
 	return nil
 }
 

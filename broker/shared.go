@@ -264,7 +264,7 @@ func (g *group) take(mem *member, now time.Time) (m *outgoingMessage, ok bool, e
 		}
 		m := &outgoingMessage{number: it.Number, queue: q}
 		if m.delivery, err = parseMeta(it.Meta); err == nil {
-			err = m.message.fromStored(it.Data)
+			err = m.message.fromStored(it.Data, g.b.clock)
 		}
 		if err != nil {
 			q.Ack(it.Number)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"headgate/broker/clock"
 	"headgate/broker/store"
 	"headgate/broker/topic"
 )
@@ -66,7 +67,7 @@ func (b *Broker) NewUplink(name string, filters []UplinkFilter) (*Uplink, error)
 	u.router.b = b
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.expiry, s.inside, s.gone = expiryNever, u, time.Time{}
+	s.expiry, s.inside, s.gone = expiryNever, u, clock.Instant{}
 	b.store.Commit([]store.Record{s.record()}, func(err error) {
 		if err != nil {
 			b.log.Error("session of a bridge is not on disk", "bridge", name, "err", err)
@@ -201,7 +202,7 @@ func (u *Uplink) Received(packetID uint16, done func(error)) {
 // another one of the same identifier is not routed before Release.
 func (u *Uplink) Publish(m Message, packetID uint16, done func(error)) {
 	now := time.Now()
-	r, err := m.toMessage(now)
+	r, err := m.toMessage(u.b.clock, now)
 	if err != nil {
 		done(err)
 		return

@@ -11,7 +11,7 @@ type will struct {
 	message     *message
 	delay       time.Duration
 	hasLifetime bool
-	lifetime    time.Duration // message expiry, counted from the publishing
+	lifetime    uint32 // message expiry, seconds, counted from the publishing
 }
 
 // publishWill publishes the will of s, if it has one, and forgets it.
@@ -28,7 +28,7 @@ func (b *Broker) publishWill(s *session) {
 	m := w.message
 	m.from = s
 	if w.hasLifetime {
-		m.expires = now.Add(w.lifetime).UnixMilli()
+		m.expires = expiresAfter(w.lifetime, b.clock, now)
 	}
 	r := router{b: b, from: s}
 	if _, denied := r.route(m, now); denied {
@@ -64,7 +64,7 @@ func (b *Broker) sweepAt(now time.Time) {
 	for s := range b.offline {
 		s.mu.Lock()
 		due := !s.willAt.IsZero() && !now.Before(s.willAt)
-		over := s.expiry != expiryNever && now.Sub(s.gone) >= time.Duration(s.expiry)*time.Second
+		over := s.expiry != expiryNever && b.clock.Since(s.gone, now) >= time.Duration(s.expiry)*time.Second
 		s.mu.Unlock()
 		if due || over { // the session's end does not wait for the delay
 			b.publishWill(s)
