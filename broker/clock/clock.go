@@ -15,7 +15,6 @@ package clock
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -132,12 +131,6 @@ func (c *Clock) Tick(now time.Time) (record []byte) {
 	k.boots = k.boots.fold(maxBoots)
 	c.known.Store(&k)
 	return encodeRecord(k.id, k.boots)
-}
-
-// String says where the clock stands, for the log.
-func (c *Clock) String() string {
-	k := c.known.Load()
-	return fmt.Sprintf("boot %d of %d known, synced %v", k.boots[len(k.boots)-1].number, len(k.boots), k.synced)
 }
 
 func milliseconds(ms int64) time.Duration {
