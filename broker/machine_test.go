@@ -243,4 +243,3 @@ func (g *gateway) there(when string, sessions, retained int64) {
 		g.t.Errorf("%s: got %d retained messages, want %d", when, got, retained)
 	}
 }
-
