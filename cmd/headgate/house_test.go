@@ -27,6 +27,7 @@ var topLevel = []string{
 var imports = map[string][]string{
 	"cmd/headgate":              {"..."},
 	"cmd/headgate/config":       {"gateway", "broker", "broker/store", "bridge", "adapters/modbus", "adapters/serial"},
+	"cmd/headgate/mqttc":        {"broker/packet"},
 	"gateway":                   {"gateway/point", "broker/topic"},
 	"gateway/point":             {},
 	"gateway/web":               {"gateway/point"},
@@ -56,6 +57,7 @@ var libraries = map[string]struct {
 	"github.com/BurntSushi/toml":  {[]string{"cmd/headgate/config"}, false},
 	"github.com/alecthomas/kong":  {[]string{"cmd/headgate"}, false},
 	"golang.org/x/term":           {[]string{"cmd/headgate"}, false},
+	"github.com/coder/websocket":  {[]string{"cmd/headgate/mqttc"}, false},
 	"golang.org/x/sys":            {[]string{"cmd/headgate", "adapters/port", "broker/store"}, false},
 }
 
