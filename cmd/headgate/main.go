@@ -27,6 +27,8 @@ type commandLine struct {
 	Run     runCmd     `cmd:"" help:"Run the gateway until SIGTERM or SIGINT."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration: every fault with its file and line. Starts nothing."`
 	Demo    demoCmd    `cmd:"" help:"Show it all at work: simulated devices, a gateway, a broker as the cloud. Needs no hardware and no root."`
+	Pub     pubCmd     `cmd:"" passthrough:"" help:"Publish messages, with the flags of mosquitto_pub."`
+	Sub     subCmd     `cmd:"" passthrough:"" help:"Subscribe and print what comes, with the flags of mosquitto_sub."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -58,12 +60,18 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 	}
 	err = ctx.Run()
 	var faults config.Faults
+	var end *ended
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &faults):
 		printFaults(stderr, faults)
 		return exitUsage
+	case errors.As(err, &end):
+		if end.err != nil {
+			fmt.Fprintf(stderr, "headgate: %v\n", end.err)
+		}
+		return end.status
 	}
 	fmt.Fprintf(stderr, "headgate: %v\n", err)
 	return exitFailed

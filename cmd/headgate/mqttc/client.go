@@ -126,34 +126,32 @@ func (c *Client) handshake(conn *connection) (*packet.Connack, error) {
 	if _, err := conn.nc.Write(p.Append(nil)); err != nil {
 		return nil, fmt.Errorf("write CONNECT to %s: %w", conn.address, cause(err))
 	}
-	for {
-		h, body, err := conn.packets.next()
-		if err != nil {
-			return nil, conn.unanswered(err)
-		}
-		if h.Type == packet.AUTH && c.version == packet.V5 {
-			return nil, fmt.Errorf("%s wants enhanced authentication, which this client cannot do", conn.address)
-		}
-		if h.Type != packet.CONNACK {
-			return nil, fmt.Errorf("%s answers CONNECT with %v: is it an MQTT broker?", conn.address, h.Type)
-		}
-		v := c.version
-		if v == packet.V5 && h.Remaining == 2 {
-			v = packet.V311 // a broker without 5.0 refuses it in its own format
-		}
-		var ack packet.Connack
-		if err := ack.Decode(v, body); err != nil {
-			return nil, fmt.Errorf("read the CONNACK of %s: %w", conn.address, err)
-		}
-		if ack.Reason != packet.Success {
-			c.trace("received CONNACK (%d)", ack.Reason)
-			return nil, &Refusal{Address: conn.address, Packet: packet.CONNACK, Version: v, Reason: ack.Reason, Text: reasonText(&ack.Properties)}
-		}
-		if v != c.version {
-			return nil, fmt.Errorf("%s accepts MQTT 5 in the format of 3.1.1: choose the version with -V 311", conn.address)
-		}
-		return &ack, nil
+	h, body, err := conn.packets.next()
+	if err != nil {
+		return nil, conn.unanswered(err)
 	}
+	if h.Type == packet.AUTH && c.version == packet.V5 {
+		return nil, fmt.Errorf("%s wants enhanced authentication, which this client cannot do", conn.address)
+	}
+	if h.Type != packet.CONNACK {
+		return nil, fmt.Errorf("%s answers CONNECT with %v: is it an MQTT broker?", conn.address, h.Type)
+	}
+	v := c.version
+	if v == packet.V5 && h.Remaining == 2 {
+		v = packet.V311 // a broker without 5.0 refuses it in its own format
+	}
+	var ack packet.Connack
+	if err := ack.Decode(v, body); err != nil {
+		return nil, fmt.Errorf("read the CONNACK of %s: %w", conn.address, err)
+	}
+	if ack.Reason != packet.Success {
+		c.trace("received CONNACK (%d)", ack.Reason)
+		return nil, &Refusal{Address: conn.address, Packet: packet.CONNACK, Version: v, Reason: ack.Reason, Text: reasonText(&ack.Properties)}
+	}
+	if v != c.version {
+		return nil, fmt.Errorf("%s accepts MQTT 5 in the format of 3.1.1: choose the version with -V 311", conn.address)
+	}
+	return &ack, nil
 }
 
 // begin makes conn the session's connection, and sends again what the one before
@@ -167,10 +165,12 @@ func (c *Client) begin(conn *connection, ack *packet.Connack) {
 	}
 	c.traceLocked("received CONNACK (%d)", ack.Reason)
 	c.conn, c.finish, c.unsettled = conn, false, false
-	if !ack.SessionPresent {
+	// 3.1 does not say whether it has the session: it has one that is not clean.
+	present := ack.SessionPresent || c.version == packet.V31 && !c.cfg.Connect.CleanStart
+	if !present {
 		clear(c.incoming)
 	}
-	c.resume(ack.SessionPresent && c.version != packet.V31 || c.version == packet.V31 && !c.cfg.Connect.CleanStart)
+	c.resume(present)
 	c.broadcast()
 }
 
