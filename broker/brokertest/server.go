@@ -123,10 +123,8 @@ func (w testWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// NewBroker opens what a stopped server kept and gives a broker over it, which
-// does not run; both end with the test.
-func (s *Server) NewBroker() *broker.Broker {
+// Reopen opens what a stopped server kept, with a broker that does not run.
+func (s *Server) Reopen() {
 	s.tb.Helper()
 	s.open()
-	return s.Broker
 }
