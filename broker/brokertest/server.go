@@ -128,3 +128,10 @@ func (s *Server) Reopen() {
 	s.tb.Helper()
 	s.open()
 }
+
+// RestartInPlace is Restart on the same port.
+func (s *Server) RestartInPlace() {
+	s.tb.Helper()
+	s.cfg.Listener[0].URL = "mqtt://" + s.Addr
+	s.Restart()
+}
