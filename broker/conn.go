@@ -76,7 +76,8 @@ type conn struct {
 const (
 	outBatch = 64 << 10
 	outPause = 1 << 20
-	keepRoom = 32 << 10 // a larger buffer is let go when it is empty
+	keepRoom = 32 << 10 // a larger buffer is let go when it is empty,
+	idleRoom = 2 << 10  // and one larger than this when nothing more waits
 )
 
 // writeTimeout is how long the writing of one part may take: a client that takes
@@ -103,8 +104,8 @@ func (c *conn) serve(ctx context.Context) {
 	defer stop()
 	defer c.nc.Close()
 
-	r := reader{nc: c.nc, max: int(c.b.live.Load().MaxPacketBytes)}
-	if err := c.guard(func() error { return c.handshake(ctx, &r) }); err != nil {
+	r := newReader(c.nc, int(c.b.live.Load().MaxPacketBytes))
+	if err := c.guard(func() error { return c.handshake(ctx, r) }); err != nil {
 		c.log.Info("connection refused", "client", c.clientID, "err", err)
 		c.b.stats.refused.Add(1)
 		return
@@ -114,7 +115,7 @@ func (c *conn) serve(ctx context.Context) {
 
 	var writer sync.WaitGroup
 	writer.Go(c.write)
-	err := c.guard(func() error { return c.read(&r) })
+	err := c.guard(func() error { return c.read(r) })
 	c.fail(err)
 	writer.Wait()
 	c.mu.Lock()
@@ -283,7 +284,7 @@ func (c *conn) take() (buf []byte, last bool) {
 // giveBack takes a written buffer for the next packets.
 func (c *conn) giveBack(buf []byte) {
 	c.mu.Lock()
-	if c.spare == nil && cap(buf) <= keepRoom {
+	if c.spare == nil && cap(buf) <= keepRoom && (len(c.out) > 0 || cap(buf) <= idleRoom) {
 		c.spare = buf[:0]
 	}
 	c.discharge()
