@@ -51,7 +51,7 @@ type conn struct {
 	wakeup   chan struct{} // tells the writer that there is something to do
 	room     chan struct{} // tells the reader that something was written or committed
 	done     chan struct{} // closed when the connection is to end
-	finished chan struct{} // closed when nothing of it runs any more
+	finished chan struct{} // closed when it has left its session, or never had one
 	once     sync.Once
 
 	mu         sync.Mutex
@@ -99,7 +99,8 @@ func newConn(b *Broker, nc net.Conn, e entry) *conn {
 
 // serve runs the connection until it ends.
 func (c *conn) serve(ctx context.Context) {
-	defer close(c.finished)
+	left := sync.OnceFunc(func() { close(c.finished) })
+	defer left()
 	stop := context.AfterFunc(ctx, func() { c.end(packet.ServerShuttingDown, errShutdown) })
 	defer stop()
 	defer c.nc.Close()
@@ -128,6 +129,8 @@ func (c *conn) serve(ctx context.Context) {
 	c.mu.Unlock()
 	c.b.detach(c)
 	taken.giveBack()
+	left()
+	c.drain()
 	c.log.Debug("client disconnected", "reason", reason)
 }
 
@@ -217,10 +220,31 @@ func (c *conn) wake() {
 	}
 }
 
+// drain takes what the client still had on its way when the connection was ended:
+// closing with that unread would reset it, and lose the DISCONNECT that says why.
+func (c *conn) drain() {
+	buf := make([]byte, 4096)
+	for n := 0; n < maxDrain; {
+		m, err := c.nc.Read(buf) // shut has set a deadline
+		if err != nil {
+			return
+		}
+		n += m
+	}
+}
+
+const maxDrain = 4 << 20
+
 // write is the writer: it sends what has gathered, and what the session's queue
 // holds, until the connection ends.
 func (c *conn) write() {
-	defer c.nc.Close()
+	defer func() {
+		if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
+			w.CloseWrite()
+			return
+		}
+		c.nc.Close()
+	}()
 	for {
 		select {
 		case <-c.wakeup:

@@ -58,7 +58,7 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 		c.aliases.outMax = int(min(p.Properties.TopicAliasMaximum, maxOutAliases)) // [MQTT-3.1.2-26]
 		c.aliases.out = make(map[string]uint16)
 	}
-	c.volatile.window, c.volatile.flight = window, make(map[uint16]struct{})
+	c.volatile.window, c.volatile.flight = window, make(map[uint16]inflight)
 
 	var expiry uint32
 	switch {
