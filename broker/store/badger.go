@@ -51,11 +51,7 @@ func badgerOptions(dir string, log *badgerLog) badger.Options {
 
 // openBadger opens a database, and gives a panic that it meets as an error.
 func openBadger(o badger.Options, managed bool) (db *badger.DB, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("badger panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer catch(debug.SetPanicOnFault(true), func(p any) { err = fmt.Errorf("badger panicked: %v", p) })
 	if managed {
 		return badger.OpenManaged(o)
 	}
@@ -66,19 +62,41 @@ func openBadger(o badger.Options, managed bool) (db *badger.DB, err error) {
 // table again for ever.
 const closeTimeout = time.Minute
 
+// catch gives a panic of Badger to fn; where a disk does not give a page of a
+// mapped file, reading it is one. fault is what debug.SetPanicOnFault was. It is
+// to be deferred.
+func catch(fault bool, fn func(p any)) {
+	debug.SetPanicOnFault(fault)
+	if p := recover(); p != nil {
+		fn(p)
+	}
+}
+
 // closeBadger closes a database. One that does not come to an end is left behind,
-// with an error.
-func closeBadger(db *badger.DB) error {
-	done := make(chan error, 1)
-	go func() { done <- db.Close() }()
+// with an error: closing is closed when it has ended, and until then nobody may
+// open the directory.
+func closeBadger(db *badger.DB) (closing chan struct{}, err error) {
+	ended := make(chan struct{})
+	var cerr error
+	go func() {
+		defer close(ended)
+		defer catch(debug.SetPanicOnFault(true), func(p any) { cerr = fmt.Errorf("badger panicked: %v", p) })
+		cerr = db.Close()
+	}()
 	timeout := time.NewTimer(closeTimeout)
 	defer timeout.Stop()
 	select {
-	case err := <-done:
-		return err
+	case <-ended:
+		return nil, cerr
 	case <-timeout.C:
-		return fmt.Errorf("close %s: not done after %v", db.Opts().Dir, closeTimeout)
+		return ended, fmt.Errorf("close %s: not done after %v", db.Opts().Dir, closeTimeout)
 	}
+}
+
+// discardBadger closes a database that has nothing to write.
+func discardBadger(db *badger.DB) error {
+	_, err := closeBadger(db)
+	return err
 }
 
 // badgerLog is Badger's Logger. Badger logs some failures, that of a sync among

@@ -15,6 +15,8 @@ const (
 	formatFile    = "FORMAT"
 	formatText    = "headgate store "
 	formatVersion = 1
+
+	lockFile = "LOCK"
 )
 
 // checkFormat reads the directory's format version, and writes it to a new one.
@@ -79,7 +81,7 @@ func syncDir(dir string) error {
 
 // lockDir keeps other processes out until the file is closed.
 func lockDir(dir string) (*os.File, error) {
-	path := filepath.Join(dir, "LOCK")
+	path := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

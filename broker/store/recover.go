@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"time"
@@ -52,9 +53,7 @@ func (s *Store) recover() error {
 	}
 	s.ckpt.dead = s.spool.dead() // never the tail
 	for _, g := range s.removable() {
-		if err := s.spool.remove(g); err != nil {
-			return err
-		}
+		s.removeGeneration(g)
 	}
 	return nil
 }
@@ -91,7 +90,7 @@ func (s *Store) recoverState() (applied uint64, err error) {
 func loadState(dir string, s *Store) (*stateDB, checkpoint, error) {
 	st, err := openState(dir, s.log)
 	if err != nil {
-		return nil, checkpoint{}, err
+		return nil, checkpoint{}, errors.Join(err, st.close())
 	}
 	c, err := st.load()
 	if err != nil {
@@ -328,12 +327,17 @@ func (s *Store) countQueue(g *generation, v *segmentView, e queueEntry) error {
 	s.nextID = max(s.nextID, e.queue+1)
 	q := s.queues[e.queue]
 	r := ordinals{e.first, e.first + uint64(e.count)}
-	if q == nil || r.end <= q.win.head || e.count <= 0 {
+	if q == nil || e.count <= 0 {
+		return nil
+	}
+	// What was committed again stands in two generations, unless one has an end.
+	from := max(q.win.head, q.filed)
+	if r.end <= from {
 		return nil
 	}
 	bytes := e.bytes
-	if r.first < q.win.end() { // some of them may be acknowledged
-		items, err := v.items(e, q.win.head, nil)
+	if r.first < max(from, q.win.end()) { // some of them may be acknowledged
+		items, err := v.items(e, from, nil)
 		if err != nil {
 			return err
 		}
@@ -344,6 +348,7 @@ func (s *Store) countQueue(g *generation, v *segmentView, e queueEntry) error {
 			}
 		}
 	}
+	r.first = max(r.first, q.filed)
 	if n := len(q.parts); n > 0 && q.parts[n-1].g == g {
 		q.missing += q.win.unacked(ordinals{q.parts[n-1].end, r.first})
 	}
@@ -378,7 +383,7 @@ func (s *Store) recoverTail() error {
 	gens := s.spool.list()
 	if len(gens) > 0 {
 		g := gens[len(gens)-1]
-		bad := g.dropped
+		bad := g.dropped || g.end.Load() != math.MaxUint64
 		g.bad.Range(func(any, any) bool { bad = true; return false })
 		if g.bytes.Load() < s.spool.room/4*3 && !bad && s.space.writable(memAlloc+s.spool.room) {
 			g.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,11 +22,12 @@ type spool struct {
 
 	bytes atomic.Int64 // of segments, all generations together
 
-	mu     sync.Mutex // guards what follows; taken before generation.mu
-	gens   []*generation
-	tail   *generation // the last of gens; nil until there is one
-	clock  int64
-	newest uint64 // the highest id that there was
+	mu      sync.Mutex // guards what follows; taken before generation.mu
+	gens    []*generation
+	tail    *generation // the last of gens; nil until there is one
+	clock   int64
+	newest  uint64        // the highest id that there was
+	removed []*generation // of which the directory is still to be removed
 }
 
 // maxOpen is how many generations are open at a time, the tail and one that is
@@ -64,7 +66,9 @@ func (sp *spool) load() error {
 				}
 				continue
 			}
-			sp.gens = append(sp.gens, &generation{id: id, dir: path, log: sp.log})
+			g := &generation{id: id, dir: path, log: sp.log}
+			g.readEnd()
+			sp.gens = append(sp.gens, g)
 			sp.newest = max(sp.newest, id)
 		}
 	}
@@ -79,6 +83,7 @@ func (sp *spool) create() (old *generation, err error) {
 	id := sp.newest + 1
 	sp.mu.Unlock()
 	g := &generation{id: id, dir: filepath.Join(sp.dir, generationName(id)), log: sp.log}
+	g.end.Store(math.MaxUint64)
 	// What stands there is what an attempt without success has left.
 	if err := os.RemoveAll(g.dir); err != nil {
 		return nil, err
@@ -184,8 +189,8 @@ func (sp *spool) forget(g *generation) {
 	}
 }
 
-// remove removes a generation and its directory.
-func (sp *spool) remove(g *generation) error {
+// remove takes a generation out of use; sweep removes its directory.
+func (sp *spool) remove(g *generation) {
 	sp.forget(g)
 	g.mu.Lock()
 	g.gone = true
@@ -193,18 +198,54 @@ func (sp *spool) remove(g *generation) error {
 	g.tail = tailFiles{}
 	err := g.close()
 	g.mu.Unlock()
-	// A crash in between must not leave a directory that looks damaged.
-	gone := g.dir + goneSuffix
-	if rerr := os.Rename(g.dir, gone); rerr != nil {
-		return fmt.Errorf("remove generation %s: %w", g.dir, rerr)
+	if err != nil {
+		sp.log.Warn("a generation of the spool did not close", "path", g.dir, "err", err)
 	}
-	if serr := syncDir(sp.dir); serr != nil {
-		return serr
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.removed = append(sp.removed, g)
+}
+
+// sweep removes the directories of what is not in use any more, and tries those
+// again that could not be removed. A start removes what is left.
+func (sp *spool) sweep() error {
+	sp.mu.Lock()
+	list := sp.removed
+	sp.removed = nil
+	sp.mu.Unlock()
+	var errs []error
+	for _, g := range list {
+		g.mu.Lock()
+		closed := g.closed()
+		g.mu.Unlock()
+		if closed {
+			err := sp.removeDir(g.dir)
+			if err == nil {
+				continue
+			}
+			errs = append(errs, err)
+		}
+		sp.mu.Lock()
+		sp.removed = append(sp.removed, g)
+		sp.mu.Unlock()
 	}
-	if rerr := os.RemoveAll(gone); rerr != nil {
-		return fmt.Errorf("remove generation %s: %w", g.dir, rerr)
+	return errors.Join(errs...)
+}
+
+// removeDir removes a generation's directory. A crash in between must not leave
+// one that looks damaged.
+func (sp *spool) removeDir(dir string) error {
+	gone := dir + goneSuffix
+	if err := os.Rename(dir, gone); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove generation %s: %w", dir, err)
 	}
-	return err
+	if err := syncDir(sp.dir); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(gone); err != nil {
+		return fmt.Errorf("remove generation %s: %w", dir, err)
+	}
+	return nil
 }
 
 // quarantine puts a generation aside that cannot be opened.

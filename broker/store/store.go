@@ -51,33 +51,41 @@ type Store struct {
 	firstNew  uint64 // number of the first record of this start
 	maxRecord int    // encoded
 
-	mu      sync.Mutex // guards what follows, to the blank line
-	closing bool
-	err     error // the first failure: nothing is written any more
-	next    uint64
-	queues  map[QueueID]*Queue
-	names   map[string]*Queue
-	nextID  QueueID
-	open    *segment   // being filled; nil: none
-	chunk   []byte     // free memory for segments; open has its begin
-	sealed  []*segment // full ones that wait for the committer
-	waiters []waiter
-	pending int64         // bytes that commits wait with
-	changes []stateChange // of the records in open and sealed
-	notify  []*Reader
-	targets []target
-	touched []*Queue // changed since the last checkpoint
-	dropped []QueueID
-	ring    ring
-	dirty   stateChanges // committed, in no checkpoint yet
-	saving  stateChanges // in the checkpoint that is being written
-	ckpt    checkpointState
-	refusal refusal
+	mu       sync.Mutex // guards what follows, to the blank line
+	closing  bool
+	err      error // given up: nothing is written any more
+	refusing error // commits end with it at once
+	next     uint64
+	queues   map[QueueID]*Queue
+	names    map[string]*Queue
+	nextID   QueueID
+	open     *segment   // being filled; nil: none
+	chunk    []byte     // free memory for segments; open has its begin
+	sealed   []*segment // full ones that wait for the committer
+	waiters  []waiter
+	pending  int64         // bytes that commits wait with
+	changes  []stateChange // of the records in open and sealed
+	notify   []*Reader
+	targets  []target
+	touched  []*Queue // changed since the last checkpoint
+	dropped  []QueueID
+	ring     ring
+	dirty    stateChanges // committed, in no checkpoint yet
+	saving   stateChanges // in the checkpoint that is being written
+	ckpt     checkpointState
+	refusal  refusal
 
 	unloggedMu sync.Mutex // guards unlogged; taken last
 	unlogged   []*Queue   // with acknowledgements that the log does not have
 	newAcks    atomic.Int64
-	ackedSince time.Time // the committer's: since when there are such
+
+	// The committer's. ackedSince: since when there are acknowledgements that the
+	// log does not have. failed: generations to be sealed when the disk is back.
+	ackedSince time.Time
+	failed     []*generation
+
+	logTrouble   trouble
+	stateTrouble trouble
 
 	durable    atomic.Uint64 // every record up to this one is on disk
 	readersEnd atomic.Bool
@@ -137,7 +145,7 @@ func newStore(dir string, cfg Config, log *slog.Logger) *Store {
 		dirty:     make(stateChanges),
 		space:     space{dir: dir, minFree: int64(cfg.MinFree), maxBytes: int64(cfg.MaxBytes)},
 		wake:      make(chan struct{}, 1),
-		jobs:      make(chan job, 4),
+		jobs:      make(chan job, 16),
 		committer: make(chan struct{}),
 		keeper:    make(chan struct{}),
 	}
@@ -174,29 +182,6 @@ func (s *Store) release() error {
 	return errors.Join(errs...)
 }
 
-// Err is the first commit or sync that did not succeed. After it nothing is
-// acknowledged, and every Commit ends with it.
-func (s *Store) Err() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
-// fail stops all writing. Disk and memory may differ from here on: only opening
-// the store again tells what is on disk.
-func (s *Store) fail(err error) {
-	s.mu.Lock()
-	first := s.err == nil
-	if first {
-		s.err = err
-	}
-	s.mu.Unlock()
-	if first {
-		s.log.Error("the store has failed: nothing is acknowledged any more", "path", s.dir, "err", err)
-	}
-	s.nudge()
-}
-
 // nudge wakes the committer.
 func (s *Store) nudge() {
 	select {
@@ -219,8 +204,8 @@ func (s *Store) Queue(name string) (*Queue, error) {
 	switch {
 	case s.closing:
 		return nil, fmt.Errorf("create queue %q: %w", name, ErrClosed)
-	case s.err != nil:
-		return nil, fmt.Errorf("create queue %q: %w", name, s.err)
+	case s.refusing != nil:
+		return nil, fmt.Errorf("create queue %q: %w", name, s.refusing)
 	}
 	q := &Queue{s: s, id: s.nextID, name: name}
 	s.nextID++
@@ -267,7 +252,7 @@ func (s *Store) RemoveQueue(q *Queue) {
 	}
 	delete(s.queues, q.id)
 	delete(s.names, q.name)
-	if s.err == nil && !s.closing {
+	if !s.closing {
 		seg := s.segmentFor(16, 0)
 		seg.buf = appendQueueEvent(seg.buf, queueRemoved, q.id, "")
 		s.appended(seg)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime/debug"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -21,7 +22,7 @@ func (g *generation) settle() error {
 		return fmt.Errorf("recover generation %s: %w", g.dir, err)
 	}
 	err = g.dropUnfinished(db)
-	if cerr := closeBadger(db); err == nil {
+	if cerr := discardBadger(db); err == nil {
 		err = cerr
 	}
 	if err != nil {
@@ -31,11 +32,7 @@ func (g *generation) settle() error {
 }
 
 func (g *generation) dropUnfinished(db *badger.DB) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("badger panicked: %v", p)
-		}
-	}()
+	defer catch(debug.SetPanicOnFault(true), func(p any) { err = fmt.Errorf("badger panicked: %v", p) })
 	txn := db.NewTransactionAt(math.MaxUint64, true)
 	defer txn.Discard()
 	keys, version := lastCommit(txn)
