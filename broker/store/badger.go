@@ -131,7 +131,7 @@ func (l *badgerLog) err() error {
 // the files are not to be put aside.
 func ours(err error) bool {
 	for _, e := range []error{syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ENOSPC, syscall.EDQUOT,
-		syscall.EROFS, syscall.EACCES, syscall.EPERM} {
+		syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EIO, syscall.EBUSY} {
 		if errors.Is(err, e) {
 			return true
 		}

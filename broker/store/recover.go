@@ -48,9 +48,7 @@ func (s *Store) recover() error {
 	s.durable.Store(last)
 	s.ckpt.applied = applied
 	s.reportMissing()
-	if err := s.recoverTail(); err != nil {
-		return err
-	}
+	s.recoverTail()
 	s.ckpt.dead = s.spool.dead() // never the tail
 	for _, g := range s.removable() {
 		s.removeGeneration(g)
@@ -379,7 +377,7 @@ func (s *Store) reportMissing() {
 
 // recoverTail opens the last generation for writing, or a new one if that is
 // nearly full or damaged. Without room for it the committer waits for some.
-func (s *Store) recoverTail() error {
+func (s *Store) recoverTail() {
 	gens := s.spool.list()
 	if len(gens) > 0 {
 		g := gens[len(gens)-1]
@@ -395,7 +393,7 @@ func (s *Store) recoverTail() error {
 			if err == nil {
 				s.spool.tail = g
 				s.space.unused.Store(g.tail.unused())
-				return nil
+				return
 			}
 			if !noRoom(err) {
 				s.log.Warn("the last generation cannot be written any more, a new one is begun", "path", g.dir, "err", err)
@@ -403,14 +401,12 @@ func (s *Store) recoverTail() error {
 		}
 	}
 	if !s.space.writable(memAlloc + s.spool.room) {
-		return nil
+		return
 	}
 	if _, err := s.spool.create(); err != nil {
-		if noRoom(err) {
-			return nil
-		}
-		return err
+		// The first commit tries again, and holds until it succeeds.
+		s.log.Warn("no generation can be begun yet", "path", s.dir, "err", err)
+		return
 	}
 	s.space.unused.Store(s.spool.tail.tail.unused())
-	return nil
 }

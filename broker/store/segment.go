@@ -156,12 +156,13 @@ func cutRecord(b []byte) (rec, rest []byte, err error) {
 // one of the newest. Bytes that a recentRef points to do not change any more, so
 // readers use them without the store's lock.
 type segment struct {
-	mem    []byte // what buf may grow into; never moved
-	buf    []byte // header, records; then the list of queues once finished
-	first  uint64 // number of the first record
-	count  int
-	queues []segmentQueue
-	living *generation // of a store without a disk: counts what waits in it
+	mem      []byte // what buf may grow into; never moved
+	buf      []byte // header, records; then the list of queues once finished
+	first    uint64 // number of the first record
+	count    int
+	queues   []segmentQueue
+	finished bool
+	living   *generation // of a store without a disk: counts what waits in it
 }
 
 func newSegment(mem []byte, first uint64) *segment {
@@ -196,9 +197,13 @@ func (g *segment) fits(n, queues int) bool {
 
 func (g *segment) last() uint64 { return g.first + uint64(g.count) - 1 }
 
-// finish completes the encoding. Only the committer calls it, once, when nothing
+// finish completes the encoding, once. Only the committer calls it, when nothing
 // is added any more.
 func (g *segment) finish() []byte {
+	if g.finished {
+		return g.buf // it is committed again
+	}
+	g.finished = true
 	body := g.buf[headerSize:]
 	slices.SortFunc(g.queues, func(a, b segmentQueue) int { return cmp.Compare(a.queue, b.queue) })
 	for i := range g.queues {
