@@ -248,6 +248,11 @@ func (v *segmentView) items(e queueEntry, from uint64, items []Item) ([]Item, er
 	if err := v.checkBody(); err != nil {
 		return nil, err
 	}
+	return v.decodeItems(e, from, items)
+}
+
+// decodeItems is items without the checksum.
+func (v *segmentView) decodeItems(e queueEntry, from uint64, items []Item) ([]Item, error) {
 	if e.count < 0 || e.bytes < 0 || e.bytes > int64(len(v.body)) || e.first+uint64(e.count) < e.first {
 		return nil, segmentError("count of a queue's messages")
 	}
