@@ -222,7 +222,7 @@ func (s *Store) write(b *batch) error {
 			return err
 		}
 		s.spool.bytes.Add(bytes)
-		s.space.unused.Store(tail.tail.unused())
+		s.space.follow(&tail.tail)
 	}
 	s.counters.synced(time.Since(begin))
 	s.counters.commits.Add(1)

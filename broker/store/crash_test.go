@@ -25,11 +25,17 @@ const (
 	childBook = "HEADGATE_STORE_TEST_BOOK"
 	childSync = "HEADGATE_STORE_TEST_UNSYNCED"
 
+	childJob = "HEADGATE_STORE_TEST_JOB" // another than load
+
 	crashQueues = 4
 )
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
+		if job, ok := childJobs[os.Getenv(childJob)]; ok {
+			job(dir, os.Getenv(childBook))
+			return
+		}
 		load(dir, os.Getenv(childBook), os.Getenv(childSync) != "")
 		return
 	}
@@ -389,7 +395,7 @@ func mount(t *testing.T, image, dir string) {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
-		t.Skipf("not proven here: that a power cut loses nothing (mount -o loop: %s)", bytes.TrimSpace(out))
+		t.Skipf("not proven here: what wants a disk of its own (mount -o loop: %s)", bytes.TrimSpace(out))
 	}
 	t.Cleanup(func() { // where the test has not come to it
 		if mounted(dir) {

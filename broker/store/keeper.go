@@ -20,15 +20,29 @@ func (s *Store) keepHouse() {
 	for j := range s.jobs {
 		switch {
 		case j.seal != nil:
-			// What is not in its table is in its write-ahead log: opening it for
-			// reading takes that over.
-			if err := j.seal.seal(); err != nil {
-				s.log.Warn("a generation of the spool did not close", "path", j.seal.dir, "err", err)
-			}
+			s.unsealed = append(s.unsealed, j.seal)
 		case j.remove != nil:
 			s.removeGeneration(j.remove)
 		case j.ckpt != nil:
 			s.checkpoint(j.ckpt)
+		}
+		s.seal()
+	}
+}
+
+// seal seals the generations that are written no more. For a table there must be
+// room; as long as there is none they stay open.
+func (s *Store) seal() {
+	for len(s.unsealed) > 0 {
+		g := s.unsealed[0]
+		if !s.space.writable(g.tail.memUsed + 64<<10) {
+			return
+		}
+		s.unsealed = s.unsealed[1:]
+		// What is not in its table is in its write-ahead log: opening it for reading
+		// takes that over.
+		if err := g.seal(); err != nil {
+			s.log.Warn("a generation of the spool did not close", "path", g.dir, "err", err)
 		}
 	}
 }
@@ -50,7 +64,7 @@ func (s *Store) removeGeneration(g *generation) {
 // no room for what Badger may need with it. One that the disk does not take is
 // put off: the log has it all, and is kept as long.
 func (s *Store) checkpoint(c *checkpoint) {
-	if _, err := s.logTrouble.now(); err != nil || !s.space.writable(0) {
+	if _, err := s.logTrouble.now(); err != nil && !errors.Is(err, ErrFull) || !s.makeRoom(0) {
 		s.putOff(c)
 		return
 	}
@@ -76,6 +90,7 @@ func (s *Store) checkpoint(c *checkpoint) {
 		s.removeGeneration(g)
 	}
 	s.sweep()
+	s.keepReserve()
 }
 
 // putOff gives back what a checkpoint would have written, for the next one.

@@ -12,21 +12,23 @@ import (
 func spoolDir(dir string) string { return filepath.Join(dir, "spool") }
 func stateDir(dir string) string { return filepath.Join(dir, "state") }
 
-// minStartBytes must be free to open a store: Badger makes files before it
-// looks whether there is room.
-const minStartBytes = 16 << 20
-
 // recover brings memory to where the log ends.
 func (s *Store) recover() error {
 	if err := checkFormat(s.dir); err != nil {
 		return err
 	}
+	// Badger makes files before it looks whether there is room.
+	s.reserve.find()
 	free, err := freeBytes(s.dir)
+	if err == nil && free < reserveBytes && s.reserve.release() {
+		s.log.Warn("the disk is full: the reserve is given up to open the store", "path", s.reserve.path)
+		free, err = freeBytes(s.dir)
+	}
 	if err != nil {
 		return err
 	}
-	if free < minStartBytes {
-		return fmt.Errorf("%v are free in the file system of %s, and %v are needed: make room there", Bytes(free), s.dir, Bytes(minStartBytes))
+	if free < reserveBytes/4*3 {
+		return fmt.Errorf("%v are free in the file system of %s, and %v are needed: make room there", Bytes(free), s.dir, Bytes(reserveBytes))
 	}
 	s.space.look(time.Now())
 	applied, err := s.recoverState()
@@ -53,6 +55,7 @@ func (s *Store) recover() error {
 	for _, g := range s.removable() {
 		s.removeGeneration(g)
 	}
+	s.keepReserve()
 	return nil
 }
 
@@ -392,7 +395,7 @@ func (s *Store) recoverTail() {
 			}
 			if err == nil {
 				s.spool.tail = g
-				s.space.unused.Store(g.tail.unused())
+				s.space.follow(&g.tail)
 				return
 			}
 			if !noRoom(err) {
@@ -408,5 +411,5 @@ func (s *Store) recoverTail() {
 		s.log.Warn("no generation can be begun yet", "path", s.dir, "err", err)
 		return
 	}
-	s.space.unused.Store(s.spool.tail.tail.unused())
+	s.space.follow(&s.spool.tail.tail)
 }

@@ -38,13 +38,14 @@ var (
 
 // Store is one directory's log. Its methods may be called from any goroutine.
 type Store struct {
-	dir   string
-	cfg   Config
-	log   *slog.Logger
-	lock  *os.File
-	spool *spool
-	state checkpoints
-	space space
+	dir     string
+	cfg     Config
+	log     *slog.Logger
+	lock    *os.File
+	spool   *spool
+	state   checkpoints
+	space   space
+	reserve reserve
 
 	memory bool // without a disk: see OpenMemory
 
@@ -84,6 +85,8 @@ type Store struct {
 	ackedSince time.Time
 	failed     []*generation
 
+	unsealed []*generation // of the keeper: see seal
+
 	logTrouble   trouble
 	stateTrouble trouble
 
@@ -118,6 +121,7 @@ func Open(dir string, cfg Config, log *slog.Logger) (*Store, error) {
 	}
 	s := newStore(dir, cfg, log)
 	s.lock = lock
+	s.reserve.path = reserveOf(dir)
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store: %w", err), s.release())
 	}
@@ -143,7 +147,7 @@ func newStore(dir string, cfg Config, log *slog.Logger) *Store {
 		next:      1,
 		ring:      ring{limit: int64(cfg.RingBytes)},
 		dirty:     make(stateChanges),
-		space:     space{dir: dir, minFree: int64(cfg.MinFree), maxBytes: int64(cfg.MaxBytes)},
+		space:     space{dir: dir, next: memAlloc + room, minFree: int64(cfg.MinFree), maxBytes: int64(cfg.MaxBytes)},
 		wake:      make(chan struct{}, 1),
 		jobs:      make(chan job, 16),
 		committer: make(chan struct{}),
