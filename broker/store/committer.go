@@ -59,6 +59,7 @@ func (s *Store) commitAll() {
 			}
 			continue
 		}
+		s.ledger.flush() // before an acknowledgement of what is lost
 		err := s.gaveUp()
 		if err == nil && len(b.segs) > 0 {
 			if err = s.write(b); err != nil {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -31,6 +32,26 @@ func (s *Store) recover() error {
 		return fmt.Errorf("%v are free in the file system of %s, and %v are needed: make room there", Bytes(free), s.dir, Bytes(reserveBytes))
 	}
 	s.space.look(time.Now())
+	s.ledger.load()
+	s.opening.load(s.dir)
+	if err := s.recoverLog(); err != nil {
+		// What lies with the machine is not to count; but a disk that cannot be read
+		// in one place may be that for ever.
+		if !errors.Is(err, syscall.EIO) {
+			err = errors.Join(err, s.opening.end())
+		}
+		return err
+	}
+	if err := s.opening.end(); err != nil {
+		s.log.Warn("a file of the store's cannot be removed", "path", s.opening.path, "err", err)
+	}
+	s.ledger.flush()
+	s.keepReserve()
+	return nil
+}
+
+// recoverLog opens the databases and takes over what is in them.
+func (s *Store) recoverLog() error {
 	applied, err := s.recoverState()
 	if err != nil {
 		return err
@@ -55,7 +76,6 @@ func (s *Store) recover() error {
 	for _, g := range s.removable() {
 		s.removeGeneration(g)
 	}
-	s.keepReserve()
 	return nil
 }
 
@@ -63,7 +83,11 @@ func (s *Store) recover() error {
 // cannot be read is put aside: then the log, as far as it goes back, is all.
 func (s *Store) recoverState() (applied uint64, err error) {
 	dir := stateDir(s.dir)
-	st, c, err := loadState(dir, s)
+	var st *stateDB
+	var c checkpoint
+	if err = s.opening.begin(dir); err == nil {
+		st, c, err = loadState(dir, s)
+	}
 	if err != nil {
 		if ours(err) || errors.Is(err, errNewer) {
 			return 0, fmt.Errorf("open the state database %s: %w", dir, err)
@@ -74,6 +98,8 @@ func (s *Store) recoverState() (applied uint64, err error) {
 		}
 		s.log.Error("the state database cannot be read and was put aside: what the log does not have is lost", "path", to, "err", err)
 		s.counters.damagedGenerations.Add(1)
+		s.stateLost = true
+		s.ledger.add(Loss{Reason: fmt.Sprintf("the state database was put aside to %s: %v", filepath.Base(to), err)})
 		if st, c, err = loadState(dir, s); err != nil {
 			return 0, fmt.Errorf("make a new state database: %w", err)
 		}
@@ -131,7 +157,10 @@ func (s *Store) replay(applied uint64) error {
 // firstRecord is the number of a generation's first record; 0 if it has none, or
 // could not be opened and was put aside.
 func (s *Store) firstRecord(g *generation) (uint64, error) {
-	err := s.spool.acquire(g)
+	err := s.opening.begin(g.dir)
+	if err == nil {
+		err = s.spool.acquire(g)
+	}
 	if err == nil {
 		defer s.spool.release(g)
 		if len(g.keys) == 0 {
@@ -146,6 +175,7 @@ func (s *Store) firstRecord(g *generation) (uint64, error) {
 		return 0, err
 	}
 	s.counters.damagedGenerations.Add(1)
+	s.ledger.add(Loss{Reason: fmt.Sprintf("generation %s was put aside: %v", filepath.Base(g.dir), err)})
 	return 0, s.spool.quarantine(g, err)
 }
 
@@ -188,6 +218,7 @@ func (s *Store) damaged(g *generation, i int, err error) {
 	if i+1 < len(g.keys) {
 		last = g.keys[i+1] - 1
 	}
+	s.ledger.add(Loss{First: first, Last: max(first, last), Reason: fmt.Sprintf("a segment in generation %s cannot be read: %v", filepath.Base(g.dir), err)})
 	s.log.Error("a segment of the log cannot be read and is left out", "path", g.dir, "first", first, "last", max(first, last), "err", err)
 }
 
@@ -292,92 +323,6 @@ func (q *Queue) replay(k Kind, list []ordinals) {
 	}
 }
 
-// count goes through the whole spool and counts what waits. It gives the number
-// of the last record.
-func (s *Store) count() (last uint64, err error) {
-	for _, g := range s.spool.list() {
-		end := uint64(0) // the record that comes next in this generation
-		err := s.eachSegment(g, func(v *segmentView) error {
-			if end != 0 && v.first != end {
-				s.log.Error("records are missing in the log", "path", g.dir, "first", end, "last", v.first-1)
-			}
-			end = v.last() + 1
-			n := int64(headerSize + len(v.body) + len(v.queues))
-			g.bytes.Add(n)
-			s.spool.bytes.Add(n)
-			for i := range v.queueCount() {
-				if err := s.countQueue(g, v, v.queueAt(i)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return 0, err
-		}
-		if end != 0 {
-			last = end - 1
-		}
-		g.last.Store(last)
-	}
-	return last, nil
-}
-
-// countQueue counts what waits of one queue in a segment.
-func (s *Store) countQueue(g *generation, v *segmentView, e queueEntry) error {
-	s.nextID = max(s.nextID, e.queue+1)
-	q := s.queues[e.queue]
-	r := ordinals{e.first, e.first + uint64(e.count)}
-	if q == nil || e.count <= 0 {
-		return nil
-	}
-	// What was committed again stands in two generations, unless one has an end.
-	from := max(q.win.head, q.filed)
-	if r.end <= from {
-		return nil
-	}
-	bytes := e.bytes
-	if r.first < max(from, q.win.end()) { // some of them may be acknowledged
-		items, err := v.items(e, from, nil)
-		if err != nil {
-			return err
-		}
-		bytes = 0
-		for _, it := range items {
-			if !q.win.acked(it.Ordinal) {
-				bytes += int64(len(it.Meta) + len(it.Data))
-			}
-		}
-	}
-	r.first = max(r.first, q.filed)
-	if n := len(q.parts); n > 0 && q.parts[n-1].g == g {
-		q.missing += q.win.unacked(ordinals{q.parts[n-1].end, r.first})
-	}
-	q.next = max(q.next, r.end)
-	q.messages += q.file(g, r)
-	q.bytes += bytes
-	return nil
-}
-
-// reportMissing counts and logs the messages that should be there and are not:
-// a queue's ordinals have no gaps.
-func (s *Store) reportMissing() {
-	var total uint64
-	queues := 0
-	for _, q := range s.queues {
-		q.filed = q.next
-		q.missing += q.win.unacked(ordinals{q.win.head, q.next}) - uint64(q.messages)
-		if q.missing > 0 {
-			total += q.missing
-			queues++
-		}
-	}
-	if total > 0 {
-		s.lost.Add(int64(total))
-		s.log.Error("messages are missing in the log", "path", s.dir, "count", total, "queues", queues)
-	}
-}
-
 // recoverTail opens the last generation for writing, or a new one if that is
 // nearly full or damaged. Without room for it the committer waits for some.
 func (s *Store) recoverTail() {
@@ -390,6 +335,9 @@ func (s *Store) recoverTail() {
 			g.mu.Lock()
 			err := g.close()
 			g.mu.Unlock()
+			if err == nil {
+				err = s.opening.begin(g.dir)
+			}
 			if err == nil {
 				err = g.openTail(s.spool.room)
 			}

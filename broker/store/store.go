@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,8 @@ type Store struct {
 	spool   *spool
 	state   checkpoints
 	space   space
+	ledger  ledger
+	opening opening // while it is opened
 	reserve reserve
 
 	memory bool // without a disk: see OpenMemory
@@ -75,6 +78,8 @@ type Store struct {
 	saving   stateChanges // in the checkpoint that is being written
 	ckpt     checkpointState
 	refusal  refusal
+
+	stateLost bool // the state database was put aside at this start
 
 	unloggedMu sync.Mutex // guards unlogged; taken last
 	unlogged   []*Queue   // with acknowledgements that the log does not have
@@ -122,6 +127,7 @@ func Open(dir string, cfg Config, log *slog.Logger) (*Store, error) {
 	s := newStore(dir, cfg, log)
 	s.lock = lock
 	s.reserve.path = reserveOf(dir)
+	s.ledger.path = filepath.Join(dir, ledgerFile)
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store: %w", err), s.release())
 	}
@@ -148,6 +154,7 @@ func newStore(dir string, cfg Config, log *slog.Logger) *Store {
 		ring:      ring{limit: int64(cfg.RingBytes)},
 		dirty:     make(stateChanges),
 		space:     space{dir: dir, next: memAlloc + room, minFree: int64(cfg.MinFree), maxBytes: int64(cfg.MaxBytes)},
+		ledger:    ledger{log: log},
 		wake:      make(chan struct{}, 1),
 		jobs:      make(chan job, 16),
 		committer: make(chan struct{}),
@@ -171,6 +178,7 @@ func (s *Store) Close() error {
 	close(s.jobs)
 	<-s.keeper
 	s.readersEnd.Store(true)
+	s.ledger.flush()
 	return errors.Join(s.Err(), s.release())
 }
 
