@@ -51,6 +51,21 @@ func badgerOptions(dir string, log *badgerLog) badger.Options {
 
 // openBadger opens a database, and gives a panic that it meets as an error.
 func openBadger(o badger.Options, managed bool) (db *badger.DB, err error) {
+	db, err = tryBadger(o, managed)
+	if err == nil || ours(err) {
+		return db, err
+	}
+	// Without encryption and without garbage collection these say nothing that
+	// Badger does not make anew: damage in them is no reason to give up the rest.
+	for _, name := range []string{"KEYREGISTRY", "DISCARD"} {
+		if rerr := os.Remove(filepath.Join(o.Dir, name)); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
+			return nil, errors.Join(err, rerr)
+		}
+	}
+	return tryBadger(o, managed)
+}
+
+func tryBadger(o badger.Options, managed bool) (db *badger.DB, err error) {
 	defer catch(debug.SetPanicOnFault(true), func(p any) { err = fmt.Errorf("badger panicked: %v", p) })
 	if managed {
 		return badger.OpenManaged(o)

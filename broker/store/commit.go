@@ -180,6 +180,7 @@ func (s *Store) segmentFor(n, queues int) *segment {
 		mem = s.chunk
 	}
 	s.open = newSegment(mem, s.next)
+	s.open.salt = s.spool.salt
 	return s.open
 }
 

@@ -206,7 +206,8 @@ func (s *Store) snapshot(now time.Time) *checkpoint {
 func (s *Store) write(b *batch) error {
 	begin := time.Now()
 	var bytes, records int64
-	for _, g := range b.segs {
+	for i, g := range b.segs {
+		g.place = i
 		bytes += int64(len(g.finish()))
 		records += int64(g.count)
 	}

@@ -26,6 +26,7 @@ type generation struct {
 	id     uint64
 	dir    string
 	log    *slog.Logger
+	salt   uint32
 	living atomic.Int64 // messages, counted once for each queue, not acknowledged
 	bytes  atomic.Int64 // of segments
 	last   atomic.Uint64
@@ -38,7 +39,6 @@ type generation struct {
 	db      *badger.DB   // nil: closed
 	keys    []uint64     // of the segments, ascending; while db is open
 	gone    bool
-	dropped bool          // an unfinished commit: see settle
 	closing chan struct{} // a database that did not close in time; closed when it has
 	blog    *badgerLog    // of db, where it is the tail's
 

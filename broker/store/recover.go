@@ -15,9 +15,11 @@ func stateDir(dir string) string { return filepath.Join(dir, "state") }
 
 // recover brings memory to where the log ends.
 func (s *Store) recover() error {
-	if err := checkFormat(s.dir); err != nil {
+	salt, err := checkFormat(s.dir, s.log)
+	if err != nil {
 		return err
 	}
+	s.spool.salt = salt
 	// Badger makes files before it looks whether there is room.
 	s.reserve.find()
 	free, err := freeBytes(s.dir)
@@ -176,7 +178,21 @@ func (s *Store) firstRecord(g *generation) (uint64, error) {
 	}
 	s.counters.damagedGenerations.Add(1)
 	s.ledger.add(Loss{Reason: fmt.Sprintf("generation %s was put aside: %v", filepath.Base(g.dir), err)})
-	return 0, s.spool.quarantine(g, err)
+	if err := s.spool.quarantine(g, err); err != nil {
+		return 0, err
+	}
+	err = s.spool.acquire(g)
+	if errors.Is(err, errGone) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer s.spool.release(g)
+	if len(g.keys) == 0 {
+		return 0, nil
+	}
+	return g.keys[0], nil
 }
 
 // eachSegment gives a generation's segments, of which the checksums are right.
@@ -329,7 +345,7 @@ func (s *Store) recoverTail() {
 	gens := s.spool.list()
 	if len(gens) > 0 {
 		g := gens[len(gens)-1]
-		bad := g.dropped || g.end.Load() != math.MaxUint64
+		bad := g.end.Load() != math.MaxUint64
 		g.bad.Range(func(any, any) bool { bad = true; return false })
 		if g.bytes.Load() < s.spool.room/4*3 && !bad && s.space.writable(memAlloc+s.spool.room) {
 			g.mu.Lock()

@@ -18,6 +18,7 @@ import (
 type spool struct {
 	dir  string
 	log  *slog.Logger
+	salt uint32
 	room int64 // what a generation takes
 
 	bytes atomic.Int64 // of segments, all generations together
@@ -66,7 +67,7 @@ func (sp *spool) load() error {
 				}
 				continue
 			}
-			g := &generation{id: id, dir: path, log: sp.log}
+			g := &generation{id: id, dir: path, log: sp.log, salt: sp.salt}
 			g.readEnd()
 			sp.gens = append(sp.gens, g)
 			sp.newest = max(sp.newest, id)
@@ -82,7 +83,7 @@ func (sp *spool) create() (old *generation, err error) {
 	old = sp.tail
 	id := sp.newest + 1
 	sp.mu.Unlock()
-	g := &generation{id: id, dir: filepath.Join(sp.dir, generationName(id)), log: sp.log}
+	g := &generation{id: id, dir: filepath.Join(sp.dir, generationName(id)), log: sp.log, salt: sp.salt}
 	g.end.Store(math.MaxUint64)
 	// What stands there is what an attempt without success has left.
 	if err := os.RemoveAll(g.dir); err != nil {
@@ -248,18 +249,26 @@ func (sp *spool) removeDir(dir string) error {
 	return nil
 }
 
-// quarantine puts a generation aside that cannot be opened.
+// quarantine puts a generation aside that cannot be opened, and makes another of
+// the segments in its files, if there are any.
 func (sp *spool) quarantine(g *generation, cause error) error {
-	sp.forget(g)
-	g.mu.Lock()
-	g.gone = true
-	g.mu.Unlock()
 	to, err := putAside(g.dir)
 	if err != nil {
 		return fmt.Errorf("put aside generation %s, which cannot be read (%v): %w", g.dir, cause, err)
 	}
-	sp.log.Error("a generation of the spool cannot be read and was put aside", "path", to, "err", cause)
-	return nil
+	n, err := g.salvage(to, sp.salt, sp.room)
+	sp.log.Error("a generation of the spool cannot be read and was put aside", "path", to, "err", cause, "count", n)
+	if err == nil && n > 0 {
+		return nil
+	}
+	if err != nil {
+		sp.log.Error("nothing can be read from its files", "path", to, "err", err)
+	}
+	sp.forget(g)
+	g.mu.Lock()
+	g.gone = true
+	g.mu.Unlock()
+	return os.RemoveAll(g.dir)
 }
 
 // close closes what is open.
