@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -163,6 +164,27 @@ type inventory struct {
 }
 
 func (v *inventory) empty() bool { return len(v.mems)+len(v.vlogs)+len(v.tables) == 0 }
+
+// allNamed says whether the MANIFEST is whole and has all tables. Badger would
+// delete the others, which without a write-ahead log is a loss.
+func (v *inventory) allNamed(o badger.Options) error {
+	f, err := os.Open(filepath.Join(o.Dir, badger.ManifestFilename))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	m, _, err := badger.ReplayManifestFile(f, 0, o)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	for _, path := range v.tables {
+		id, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(path), ".sst"), 10, 64)
+		if _, named := m.Tables[id]; err != nil || !named {
+			return fmt.Errorf("%s does not name the table %s", f.Name(), filepath.Base(path))
+		}
+	}
+	return nil
+}
 
 // errNoManifest is for a directory that Badger would open, deleting its tables.
 var errNoManifest = errors.New("MANIFEST is missing beside data files")

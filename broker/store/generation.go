@@ -301,10 +301,12 @@ func (g *generation) openSealed() error {
 	}
 	blog := &badgerLog{log: g.log, dir: g.dir}
 	o := spoolOptions(g.dir, blog, 1<<20)
-	if len(v.mems) > 0 { // a crash has left it
+	if len(v.mems) > 0 || len(v.tables) == 0 { // a crash has left it
 		if err := g.settle(); err != nil {
 			return err
 		}
+	} else if err := v.allNamed(o); err != nil {
+		return err
 	}
 	o.ReadOnly = true
 	db, err := openBadger(o, true)

@@ -61,6 +61,9 @@ func (s *Store) recoverLog() error {
 	if err := s.spool.load(); err != nil {
 		return fmt.Errorf("look into the spool: %w", err)
 	}
+	if err := s.findGap(applied); err != nil {
+		return err
+	}
 	if err := s.replay(applied); err != nil {
 		return err
 	}
@@ -126,6 +129,27 @@ func loadState(dir string, s *Store) (*stateDB, checkpoint, error) {
 		return nil, c, errors.Join(err, st.close())
 	}
 	return st, c, nil
+}
+
+// findGap looks whether the log reaches back to the checkpoint, as it does unless
+// that is an old one: then what is in neither is lost.
+func (s *Store) findGap(applied uint64) error {
+	for _, g := range s.spool.list() {
+		first, err := s.firstRecord(g)
+		if err != nil {
+			return err
+		}
+		if first == 0 {
+			continue
+		}
+		if first > applied+1 && !s.stateLost {
+			s.stateLost = true
+			s.ledger.add(Loss{First: applied + 1, Last: first - 1, Reason: "the checkpoint is older than the log"})
+			s.log.Error("the checkpoint is older than the log: what happened between them is lost", "path", s.dir, "first", applied+1, "last", first-1)
+		}
+		break
+	}
+	return nil
 }
 
 // replay applies the records after the checkpoint.

@@ -17,6 +17,10 @@ import (
 // salt and checksums. So the segments of a generation can be found in its files
 // where Badger does not find them any more.
 
+// foundVersion is newer than any that a commit has: what was found goes before
+// what Badger has of it.
+const foundVersion = math.MaxInt64
+
 // findSegments gives all segments in a generation's files by the number of their
 // first record. What a client sends cannot look like one: it does not know salt.
 func findSegments(dir string, salt uint32) (found map[uint64][]byte, err error) {
@@ -90,14 +94,10 @@ func (g *generation) salvage(from string, salt uint32, room int64) (int, error) 
 func writeSegments(db *badger.DB, segs map[uint64][]byte) (err error) {
 	defer catch(debug.SetPanicOnFault(true), func(p any) { err = fmt.Errorf("badger panicked: %v", p) })
 	for _, first := range slices.Sorted(maps.Keys(segs)) {
-		v, err := parseSegment(segs[first])
-		if err != nil {
-			return err
-		}
 		txn := db.NewTransactionAt(math.MaxUint64, true)
-		err = txn.SetEntry(&badger.Entry{Key: segmentKey(first), Value: segs[first]})
+		err := txn.SetEntry(&badger.Entry{Key: segmentKey(first), Value: segs[first]})
 		if err == nil {
-			err = txn.CommitAt(v.last(), nil)
+			err = txn.CommitAt(foundVersion, nil)
 		}
 		txn.Discard()
 		if err != nil {
