@@ -33,6 +33,16 @@ type Stats struct {
 	DamagedSegments    int64 // that could not be read and were left out
 	DamagedGenerations int64 // that could not be opened and were put aside
 	LostRecords        int64 // messages that are missing, counted once for each queue
+
+	// Lost counts the messages in the loss ledger, and LastLoss is its last entry:
+	// see Losses.
+	Lost     uint64
+	LastLoss Loss
+
+	// FailingSince is since when the disk has not taken what was written to it,
+	// and LastError why; zero if it takes everything.
+	FailingSince time.Time
+	LastError    string
 }
 
 // QueueStats is where one queue stands.
@@ -80,6 +90,12 @@ func (s *Store) Stats() Stats {
 	st.NextRecord, st.Queues = s.next, len(s.queues)
 	st.RingBytes, st.PendingBytes = s.ring.bytes, s.pending
 	s.mu.Unlock()
+	st.Lost, st.LastLoss = s.ledger.total()
+	for _, t := range []*trouble{&s.stateTrouble, &s.logTrouble} {
+		if since, err := t.now(); err != nil {
+			st.FailingSince, st.LastError = since, err.Error()
+		}
+	}
 	for _, q := range s.Queues() {
 		st.Messages += q.Stats().Messages
 	}
