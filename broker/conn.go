@@ -130,7 +130,7 @@ func (c *conn) serve(ctx context.Context) {
 	c.b.detach(c)
 	taken.giveBack()
 	left()
-	c.drain()
+	c.drain(ctx)
 	c.log.Debug("client disconnected", "reason", reason)
 }
 
@@ -222,7 +222,13 @@ func (c *conn) wake() {
 
 // drain takes what the client still had on its way when the connection was ended:
 // closing with that unread would reset it, and lose the DISCONNECT that says why.
-func (c *conn) drain() {
+// A broker that stops does not wait for it.
+func (c *conn) drain(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { c.nc.Close() })
+	defer stop()
 	buf := make([]byte, 4096)
 	for n := 0; n < maxDrain; {
 		m, err := c.nc.Read(buf) // shut has set a deadline
