@@ -207,8 +207,10 @@ func (c *conn) shut(err error) {
 	c.mu.Unlock()
 	c.once.Do(func() {
 		close(c.done)
-		// Nothing that runs on this connection waits longer than this.
-		c.nc.SetDeadline(time.Now().Add(closeTimeout))
+		// The reader ends now, the writer when the last packet is written, or not.
+		now := time.Now()
+		c.nc.SetReadDeadline(now)
+		c.nc.SetWriteDeadline(now.Add(closeTimeout))
 	})
 	c.wake()
 }
@@ -229,9 +231,10 @@ func (c *conn) drain(ctx context.Context) {
 	}
 	stop := context.AfterFunc(ctx, func() { c.nc.Close() })
 	defer stop()
+	c.nc.SetReadDeadline(time.Now().Add(closeTimeout))
 	buf := make([]byte, 4096)
 	for n := 0; n < maxDrain; {
-		m, err := c.nc.Read(buf) // shut has set a deadline
+		m, err := c.nc.Read(buf)
 		if err != nil {
 			return
 		}
