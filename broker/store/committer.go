@@ -29,6 +29,7 @@ type batch struct {
 	changes []stateChange
 	ckpt    *checkpoint // to be written after it
 	dead    []*generation
+	moves   []move
 	end     bool // nothing comes after it
 }
 
@@ -67,6 +68,9 @@ func (s *Store) commitAll() {
 			}
 		}
 		s.complete(b, err)
+		if err == nil {
+			s.commitMoves(b.moves)
+		}
 		if b.end {
 			return
 		}
@@ -93,6 +97,7 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 	due, ckptAt := s.checkpointAt(now)
 	last := s.closing && !s.ckpt.busy
 	switch {
+	case len(s.moves) > 0 && s.err == nil:
 	case len(s.waiters) > 0 || s.open != nil || len(s.sealed) > 0:
 	case acks >= ackCount || acks > 0 && !now.Before(acksAt):
 	case due || last:
@@ -110,7 +115,8 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 	s.closeSegment()
 	b := &batch{segs: s.sealed, waiters: s.waiters, pending: s.pending, changes: s.changes,
 		last: s.next - 1, dead: s.spool.dead(), end: last}
-	s.sealed, s.waiters, s.changes, s.pending = nil, nil, nil, 0
+	b.moves = s.moves
+	s.sealed, s.waiters, s.changes, s.pending, s.moves = nil, nil, nil, 0, nil
 	if due || last && s.err == nil && s.next-1 > s.ckpt.applied {
 		b.ckpt = s.snapshot(now)
 	}
@@ -246,7 +252,7 @@ func (s *Store) rotate(first uint64) error {
 	if !s.space.writable(memAlloc + s.spool.room) {
 		return fmt.Errorf("%w: %v free in the file system of %s are not enough for another generation", ErrFull, Bytes(s.space.free.Load()), s.dir)
 	}
-	old, err := s.spool.create()
+	old, err := s.spool.create(first)
 	if err != nil {
 		return err
 	}

@@ -1,24 +1,61 @@
 package store
 
-// count goes through the whole spool and counts what waits. It gives the number
-// of the last record.
-func (s *Store) count() (last uint64, err error) {
+import (
+	"cmp"
+	"slices"
+)
+
+// evacuated is a segment that stands in another generation than its neighbours.
+type evacuated struct {
+	g   *generation
+	key uint64
+}
+
+// evacuees gives the evacuated segments by their numbers.
+func (s *Store) evacuees() ([]evacuated, error) {
+	var list []evacuated
 	for _, g := range s.spool.list() {
+		if !g.moved {
+			continue
+		}
+		if _, err := s.firstRecord(g); err != nil { // puts it aside if it must
+			return nil, err
+		}
+		if err := s.spool.acquire(g); err != nil {
+			continue // it was put aside
+		}
+		for _, key := range g.keys[:len(g.keys)-len(g.own(g.keys))] {
+			list = append(list, evacuated{g, key})
+		}
+		s.spool.release(g)
+	}
+	slices.SortStableFunc(list, func(a, b evacuated) int { return cmp.Compare(a.key, b.key) })
+	return list, nil
+}
+
+// count goes through the whole spool in the order of the records, and counts what
+// waits. It gives the number of the last record.
+func (s *Store) count() (last uint64, err error) {
+	moved, err := s.evacuees()
+	if err != nil {
+		return 0, err
+	}
+	for _, g := range s.spool.list() {
+		first, err := s.firstRecord(g)
+		if err != nil {
+			return 0, err
+		}
+		for first != 0 && len(moved) > 0 && moved[0].key < first {
+			s.countMoved(moved[0])
+			moved = moved[1:]
+		}
 		end := uint64(0) // the record that comes next in this generation
-		err := s.eachSegment(g, func(v *segmentView) error {
+		err = s.eachSegment(g, func(v *segmentView) error {
 			if end != 0 && v.first != end {
 				s.log.Error("records are missing in the log", "path", g.dir, "first", end, "last", v.first-1)
 			}
 			end = v.last() + 1
-			n := int64(headerSize + len(v.body) + len(v.queues))
-			g.bytes.Add(n)
-			s.spool.bytes.Add(n)
-			for i := range v.queueCount() {
-				if err := s.countQueue(g, v, v.queueAt(i)); err != nil {
-					return err
-				}
-			}
-			return nil
+			return s.countSegment(g, v)
 		})
 		if err != nil {
 			return 0, err
@@ -28,7 +65,39 @@ func (s *Store) count() (last uint64, err error) {
 		}
 		g.last.Store(last)
 	}
+	for _, m := range moved {
+		s.countMoved(m)
+	}
 	return last, nil
+}
+
+// countMoved counts an evacuated segment. One that cannot be read may stand where
+// it was before: if not, the messages are missing, which is told.
+func (s *Store) countMoved(m evacuated) {
+	err := s.spool.acquire(m.g)
+	if err != nil {
+		return
+	}
+	defer s.spool.release(m.g)
+	i, ok := slices.BinarySearch(m.g.keys, m.key)
+	if ok {
+		err = s.checked(m.g, i, func(v *segmentView) error { return s.countSegment(m.g, v) })
+	}
+	if err != nil {
+		m.g.bad.Store(m.key, true)
+	}
+}
+
+func (s *Store) countSegment(g *generation, v *segmentView) error {
+	n := int64(len(v.whole))
+	g.bytes.Add(n)
+	s.spool.bytes.Add(n)
+	for i := range v.queueCount() {
+		if err := s.countQueue(g, v, v.queueAt(i)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // countQueue counts what waits of one queue in a segment.

@@ -27,6 +27,8 @@ type generation struct {
 	dir    string
 	log    *slog.Logger
 	salt   uint32
+	first  uint64       // record with which it begins, but for evacuated ones; 0: not known
+	moved  bool         // there may be evacuated ones; of the committer, once it is open
 	living atomic.Int64 // messages, counted once for each queue, not acknowledged
 	bytes  atomic.Int64 // of segments
 	last   atomic.Uint64

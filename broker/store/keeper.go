@@ -91,6 +91,7 @@ func (s *Store) checkpoint(c *checkpoint) {
 	}
 	s.sweep()
 	s.keepReserve()
+	s.evacuate()
 }
 
 // putOff gives back what a checkpoint would have written, for the next one.

@@ -189,10 +189,7 @@ func (s *Store) firstRecord(g *generation) (uint64, error) {
 	}
 	if err == nil {
 		defer s.spool.release(g)
-		if len(g.keys) == 0 {
-			return 0, nil
-		}
-		return g.keys[0], nil
+		return g.firstOwn(), nil
 	}
 	switch {
 	case errors.Is(err, errGone):
@@ -213,13 +210,19 @@ func (s *Store) firstRecord(g *generation) (uint64, error) {
 		return 0, err
 	}
 	defer s.spool.release(g)
-	if len(g.keys) == 0 {
-		return 0, nil
-	}
-	return g.keys[0], nil
+	return g.firstOwn(), nil
 }
 
-// eachSegment gives a generation's segments, of which the checksums are right.
+// firstOwn is the first record that was not evacuated to here; 0: there is none.
+// The caller holds mu for reading.
+func (g *generation) firstOwn() uint64 {
+	if keys := g.own(g.keys); len(keys) > 0 {
+		return keys[0]
+	}
+	return 0
+}
+
+// eachSegment gives a generation's own segments, of which the checksums are right.
 // One that was put aside has none.
 func (s *Store) eachSegment(g *generation, fn func(v *segmentView) error) error {
 	if first, err := s.firstRecord(g); err != nil || first == 0 {
@@ -229,21 +232,25 @@ func (s *Store) eachSegment(g *generation, fn func(v *segmentView) error) error 
 		return err
 	}
 	defer s.spool.release(g)
-	for i := range g.keys {
+	for i := len(g.keys) - len(g.own(g.keys)); i < len(g.keys); i++ {
 		if _, bad := g.bad.Load(g.keys[i]); bad {
 			continue
 		}
-		err := g.view(i, func(v *segmentView) error {
-			if err := v.checkBody(); err != nil {
-				return err
-			}
-			return fn(v)
-		})
-		if err != nil {
+		if err := s.checked(g, i, fn); err != nil {
 			s.damaged(g, i, err)
 		}
 	}
 	return nil
+}
+
+// checked gives one segment, of which the checksums are right.
+func (s *Store) checked(g *generation, i int, fn func(v *segmentView) error) error {
+	return g.view(i, func(v *segmentView) error {
+		if err := v.checkBody(); err != nil {
+			return err
+		}
+		return fn(v)
+	})
 }
 
 // damaged counts and logs a segment that cannot be read, once. The caller holds
@@ -394,7 +401,7 @@ func (s *Store) recoverTail() {
 	if !s.space.writable(memAlloc + s.spool.room) {
 		return
 	}
-	if _, err := s.spool.create(); err != nil {
+	if _, err := s.spool.create(s.next); err != nil {
 		// The first commit tries again, and holds until it succeeds.
 		s.log.Warn("no generation can be begun yet", "path", s.dir, "err", err)
 		return

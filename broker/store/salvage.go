@@ -71,6 +71,17 @@ func (g *generation) salvage(from string, salt uint32, room int64) (int, error) 
 	if err := os.Mkdir(g.dir, 0o700); err != nil {
 		return 0, err
 	}
+	if g.first > 0 {
+		if err := g.markFirst(g.first); err != nil {
+			return 0, err
+		}
+	}
+	if g.moved {
+		g.moved = false
+		if err := g.markMoved(); err != nil {
+			return 0, err
+		}
+	}
 	if end := g.end.Load(); end != math.MaxUint64 {
 		g.end.Store(math.MaxUint64)
 		if err := g.setEnd(end); err != nil {

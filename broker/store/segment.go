@@ -59,6 +59,7 @@ type segmentView struct {
 	bodyCRC uint32
 	salt    uint32
 	place   byte
+	whole   []byte // all of it
 }
 
 // queueEntry is what a segment says of one queue.
@@ -92,6 +93,7 @@ func parseSegment(b []byte) (segmentView, error) {
 	v.body = b[headerSize : headerSize+body]
 	v.queues = b[headerSize+body : headerSize+body+queues]
 	v.salt, v.place = binary.BigEndian.Uint32(b[32:]), b[5]
+	v.whole = b[:headerSize+body+queues]
 	v.bodyCRC = binary.BigEndian.Uint32(b[28:])
 	if headCRC(b[:36], v.queues) != binary.BigEndian.Uint32(b[36:]) {
 		return v, segmentError("checksum of the header")

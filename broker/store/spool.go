@@ -69,6 +69,7 @@ func (sp *spool) load() error {
 			}
 			g := &generation{id: id, dir: path, log: sp.log, salt: sp.salt}
 			g.readEnd()
+			g.readMarks()
 			sp.gens = append(sp.gens, g)
 			sp.newest = max(sp.newest, id)
 		}
@@ -78,7 +79,7 @@ func (sp *spool) load() error {
 }
 
 // create makes a new tail. The old one is still to be sealed.
-func (sp *spool) create() (old *generation, err error) {
+func (sp *spool) create(first uint64) (old *generation, err error) {
 	sp.mu.Lock()
 	old = sp.tail
 	id := sp.newest + 1
@@ -92,7 +93,11 @@ func (sp *spool) create() (old *generation, err error) {
 	if err := os.Mkdir(g.dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := g.openTail(sp.room); err != nil {
+	err = g.markFirst(first)
+	if err == nil {
+		err = g.openTail(sp.room)
+	}
+	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(g.dir))
 	}
 	if old != nil {

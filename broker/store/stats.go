@@ -13,6 +13,7 @@ type Stats struct {
 	Acks        int64 // acknowledgements taken
 	Refused     int64 // commits that ended with ErrFull
 	Checkpoints int64
+	Evacuated   int64 // segments that were moved to another generation
 
 	SyncTime time.Duration // spent in writing and syncing, all commits together
 	SyncLast time.Duration // the last one
@@ -55,7 +56,7 @@ type QueueStats struct {
 
 type counters struct {
 	commits, records, bytes, acks, refused, checkpoints atomic.Int64
-	syncTime, syncLast, syncMax                         atomic.Int64
+	evacuated, syncTime, syncLast, syncMax              atomic.Int64
 	damagedSegments, damagedGenerations                 atomic.Int64
 }
 
@@ -74,6 +75,7 @@ func (s *Store) Stats() Stats {
 		Bytes:              c.bytes.Load(),
 		Acks:               c.acks.Load(),
 		Refused:            c.refused.Load(),
+		Evacuated:          c.evacuated.Load(),
 		Checkpoints:        c.checkpoints.Load(),
 		SyncTime:           time.Duration(c.syncTime.Load()),
 		SyncLast:           time.Duration(c.syncLast.Load()),

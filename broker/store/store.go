@@ -73,6 +73,7 @@ type Store struct {
 	targets  []target
 	touched  []*Queue // changed since the last checkpoint
 	dropped  []QueueID
+	moves    []move // of an evacuation, for the committer
 	ring     ring
 	dirty    stateChanges // committed, in no checkpoint yet
 	saving   stateChanges // in the checkpoint that is being written

@@ -42,6 +42,8 @@ func (g *generation) compare(db *badger.DB, found map[uint64][]byte) error {
 	if err != nil {
 		return err
 	}
+	keys = g.own(keys) // what was evacuated has another place until it is durable here
+	maps.DeleteFunc(found, func(first uint64, _ []byte) bool { return first < g.first })
 	last := make(map[uint64]uint64) // of the segments that are readable; 0: of others
 	begin := uint64(0)              // of the last commit of which something is there
 	note := func(first uint64, v *segmentView) {
