@@ -5,7 +5,7 @@
 
 # Debian's packages of the programs that tests talk to.
 peer_packages=(mosquitto mosquitto-clients python3-paho-mqtt python3-pymodbus python3-serial-asyncio
-	libmodbus-dev mbpoll socat python3-serial)
+	libmodbus-dev mbpoll socat python3-serial strace)
 
 # Packages of Node.js, kept between runs.
 node_packages=(mqtt@5.16.0 node-red@4.1.15)

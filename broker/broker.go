@@ -38,6 +38,7 @@ type Broker struct {
 	listeners []*listener
 	stats     stats
 	queued    atomic.Int64 // bytes charged for slow clients
+	rooms     sync.Pool    // see reader
 
 	mu       sync.Mutex
 	sessions map[string]*session   // by client identifier

@@ -106,7 +106,7 @@ func (c *conn) serve(ctx context.Context) {
 	defer stop()
 	defer c.nc.Close()
 
-	r := newReader(c.nc, int(c.b.live.Load().MaxPacketBytes))
+	r := newReader(c.nc, &c.b.rooms, int(c.b.live.Load().MaxPacketBytes))
 	if err := c.guard(func() error { return c.handshake(ctx, r) }); err != nil {
 		c.log.Info("connection refused", "client", c.clientID, "err", err)
 		c.b.stats.refused.Add(1)

@@ -111,6 +111,7 @@ func TestFiveThousandConnectsInFlightCostLittleAndOthersAreServed(t *testing.T) 
 			nc.Close()
 		}
 	}
+	await(t, "those to go", func() bool { return s.Broker.Stats().Connections <= int64(n) })
 	served(t, s)
 	for _, nc := range conns {
 		nc.Close()

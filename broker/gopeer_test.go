@@ -122,7 +122,10 @@ func TestPahosGoClientFor5LosesNothingOverARestartOfTheBroker(t *testing.T) {
 				ReconnectBackoff: func(int) time.Duration { return 20 * time.Millisecond },
 				OnConnectionUp:   func(cm *autopaho.ConnectionManager, _ *paho.Connack) { up(cm) },
 				ClientConfig: paho.ClientConfig{ClientID: id, OnPublishReceived: []func(paho.PublishReceived) (bool, error){
-					func(p paho.PublishReceived) (bool, error) { got.take(p.Packet.Payload, p.Packet.Duplicate()); return true, nil },
+					func(p paho.PublishReceived) (bool, error) {
+						got.take(p.Packet.Payload, p.Packet.Duplicate())
+						return true, nil
+					},
 				}},
 			})
 			if err != nil {

@@ -15,6 +15,7 @@ import (
 // reader cuts a connection's bytes into packets.
 type reader struct {
 	nc         net.Conn
+	rooms      *sync.Pool      // of *[readRoom]byte that no connection has
 	raw        syscall.RawConn // of a connection without TLS or WebSocket; else nil
 	max        int             // a larger packet is refused
 	version    packet.Version  // of the connection, 0 before its CONNECT
@@ -50,11 +51,8 @@ func (r *reader) fill() error {
 
 const readRoom = 16 << 10
 
-// rooms are buffers that no connection has.
-var rooms = sync.Pool{New: func() any { return new([readRoom]byte) }}
-
-func newReader(nc net.Conn, most int) *reader {
-	r := &reader{nc: nc, max: most}
+func newReader(nc net.Conn, rooms *sync.Pool, most int) *reader {
+	r := &reader{nc: nc, rooms: rooms, max: most}
 	if s, ok := nc.(syscall.Conn); ok {
 		r.raw, _ = s.SyscallConn()
 	}
@@ -66,7 +64,11 @@ func (r *reader) await() (err error) {
 	n := 0
 	waited := r.raw.Read(func(fd uintptr) (done bool) {
 		if r.buf == nil {
-			r.buf = rooms.Get().(*[readRoom]byte)[:]
+			room, _ := r.rooms.Get().(*[readRoom]byte)
+			if room == nil {
+				room = new([readRoom]byte)
+			}
+			r.buf = room[:]
 		}
 		for {
 			n, err = syscall.Read(int(fd), r.buf)
@@ -95,7 +97,7 @@ func (r *reader) await() (err error) {
 // release gives the buffer back; nothing is in it.
 func (r *reader) release() {
 	if len(r.buf) == readRoom {
-		rooms.Put((*[readRoom]byte)(r.buf))
+		r.rooms.Put((*[readRoom]byte)(r.buf))
 	}
 	r.buf = nil
 }
