@@ -177,6 +177,7 @@ func (c *conn) end(reason packet.ReasonCode, err error) {
 		c.explain(&d.Properties, err.Error(), func() int { return len(d.Append(nil, c.version)) })
 		c.out = d.Append(c.out, c.version)
 		c.sent.packets++
+		c.reason, c.last = err, true // nothing follows it [MQTT-3.14.4-1]
 	}
 	c.mu.Unlock()
 	c.shut(err)
@@ -291,6 +292,11 @@ func (c *conn) writeAll(buf []byte, last bool) error {
 	for len(buf) > 0 {
 		if !last {
 			c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+			select {
+			case <-c.done: // it has been ended meanwhile, with a deadline of its own
+				c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
+			default:
+			}
 		}
 		n, err := c.nc.Write(buf[:min(len(buf), writePart)])
 		c.b.stats.bytesOut.Add(int64(n))
@@ -402,9 +408,12 @@ func (c *conn) waiting() int {
 func (c *conn) append(t packet.Type, id uint16, reason packet.ReasonCode) {
 	a := packet.Ack{Type: t, PacketID: id, Reason: reason}
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last {
+		return
+	}
 	c.out = a.Append(c.out, c.version)
 	c.sent.packets++
-	c.mu.Unlock()
 }
 
 // waitRoom holds the reader back while too much waits for its own client, or for

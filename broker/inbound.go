@@ -303,6 +303,8 @@ func (c *conn) refuses(filter string) (reason packet.ReasonCode, err error) {
 	switch n := strings.Count(filter, "/") + 1; {
 	case n > int(l.MaxTopicLevels):
 		reason, err = packet.TopicFilterInvalid, fmt.Errorf("%d levels: at most %d are allowed", n, l.MaxTopicLevels)
+	case c.session.persistent() && len(subKey(c.clientID, filter)) > maxKeyBytes:
+		reason, err = packet.TopicFilterInvalid, fmt.Errorf("%d bytes: too long to be kept for a session", len(filter))
 	case !c.session.rights.Load().MaySubscribe(filter):
 		c.b.stats.denied.Add(1)
 		reason, err = packet.NotAuthorized, errors.New("not allowed")
@@ -351,8 +353,10 @@ func (c *conn) answerDurably(recs []store.Record, appendTo func([]byte) []byte) 
 			return
 		}
 		c.mu.Lock()
-		c.out = appendTo(c.out)
-		c.sent.packets++
+		if !c.last {
+			c.out = appendTo(c.out)
+			c.sent.packets++
+		}
 		c.mu.Unlock()
 		c.wake()
 	}
