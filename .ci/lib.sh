@@ -7,6 +7,9 @@
 peer_packages=(mosquitto mosquitto-clients python3-paho-mqtt python3-pymodbus python3-serial-asyncio
 	libmodbus-dev mbpoll socat python3-serial strace)
 
+# What an emulated test program cannot do: start itself, under strace or not.
+emulated_skip='^(TestWhateverFileIsDamaged|TestSyncsThatEnd|TestOnASlowDisk|TestWhatAFailedSync)'
+
 # Packages of Node.js, kept between runs.
 node_packages=(mqtt@5.16.0 node-red@4.1.15)
 node_dir=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/headgate-peers
