@@ -14,7 +14,7 @@ func strace(t *testing.T, fault string) []string {
 	t.Helper()
 	const what = "that a sync which the disk does not take loses nothing"
 	if _, err := exec.LookPath("strace"); err != nil {
-		t.Skipf("not proven here: %s (strace is missing: apt-get install strace)", what)
+		missing(t, what, "strace is missing: apt-get install strace")
 	}
 	if out, err := exec.Command("strace", "-f", "-o", "/dev/null", "true").CombinedOutput(); err != nil {
 		t.Skipf("not proven here: %s (strace: %v: %s)", what, err, out)
