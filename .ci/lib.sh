@@ -5,7 +5,15 @@
 
 # Debian's packages of the programs that tests talk to.
 peer_packages=(mosquitto mosquitto-clients python3-paho-mqtt python3-pymodbus python3-serial-asyncio
-	libmodbus-dev mbpoll socat python3-serial)
+	libmodbus-dev mbpoll socat python3-serial strace)
+
+# What an emulated test program cannot do: start itself, under strace or not.
+emulated_skip='^(TestWhateverFileIsDamaged|TestSyncsThatEnd|TestOnASlowDisk|TestWhatAFailedSync)'
+
+# Packages of Node.js, kept between runs.
+node_packages=(mqtt@5.16.0 node-red@4.1.15)
+node_dir=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/headgate-peers
+export HEADGATE_NODE_MODULES=$node_dir/node_modules
 
 sections=() # a line each, for the summary
 failed=0
@@ -86,6 +94,15 @@ install() {
 		return "$status"
 	fi
 	echo "installed: ${missing[*]}"
+}
+
+# install_node installs Node.js if there is none, and its packages.
+install_node() {
+	if ! command -v npm >/dev/null; then
+		install nodejs npm
+	fi
+	mkdir -p "$node_dir"
+	npm install --prefix "$node_dir" --no-audit --no-fund --loglevel error "${node_packages[@]}"
 }
 
 # kernel says what this machine's kernel and rights do not allow, and so what a

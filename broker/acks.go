@@ -46,6 +46,9 @@ func (c *conn) owe(t packet.Type, id uint16, reason packet.ReasonCode, durable b
 
 // answer writes one out. The caller holds c.mu.
 func (c *conn) answer(a ack) {
+	if c.last {
+		return // nothing follows a DISCONNECT
+	}
 	if a.typ == packet.PUBACK || a.typ == packet.PUBCOMP && !a.reason.Failed() || a.typ == packet.PUBREC && a.reason.Failed() {
 		c.unanswered--
 	}
@@ -79,7 +82,8 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 	c.acks.completed = number
 	c.acks.outstanding -= bytes
 	full := errors.Is(err, store.ErrFull)
-	var refused []uint16 // QoS 2 identifiers that are free again
+	var refused []uint16    // QoS 2 identifiers that are free again
+	var unreleased []uint16 // QoS 2 identifiers whose PUBREL is not on disk
 	n := 0
 	for _, a := range c.acks.queue {
 		if a.after > number {
@@ -87,11 +91,15 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 		}
 		n++
 		if a.after == number && err != nil {
+			if a.typ == packet.PUBREC {
+				refused = append(refused, a.id)
+			}
 			if !full || c.version != packet.V5 {
 				continue // answered by closing the connection
 			}
-			if a.typ == packet.PUBREC {
-				refused = append(refused, a.id)
+			if a.typ == packet.PUBCOMP && c.session.persistent() {
+				unreleased = append(unreleased, a.id)
+				continue
 			}
 			if a.typ != packet.PUBCOMP {
 				a.reason = packet.QuotaExceeded
@@ -108,6 +116,9 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 			delete(c.session.received, id)
 		}
 		c.session.mu.Unlock()
+	}
+	if len(unreleased) > 0 {
+		c.release(unreleased)
 	}
 	switch {
 	case err == nil:
@@ -126,4 +137,25 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 	default:
 	}
 	c.wake()
+}
+
+// release takes PUBRELs to disk by themselves that were refused together with
+// messages: they need no room. PUBCOMP goes when they are there.
+func (c *conn) release(ids []uint16) {
+	recs := make([]store.Record, len(ids))
+	for i, id := range ids {
+		recs[i] = store.Record{Kind: store.Delete, Key: receivedKey(c.session.id, id)}
+	}
+	c.b.store.Commit(recs, func(err error) {
+		if err != nil {
+			c.end(packet.ServerUnavailable, err)
+			return
+		}
+		c.mu.Lock()
+		for _, id := range ids {
+			c.answer(ack{typ: packet.PUBCOMP, id: id})
+		}
+		c.mu.Unlock()
+		c.wake()
+	})
 }

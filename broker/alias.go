@@ -53,11 +53,17 @@ func (c *conn) resolveAlias(p *packet.Publish) error {
 const maxAliasBytes = 128 << 10
 
 // appendPacket writes a PUBLISH out, with the alias of its topic where the
-// client takes one. The caller holds c.mu and has looked for room.
+// client takes one. At QoS 2 there is none: MQTT.js 5.16 gives its user no topic
+// then, as it hands such a message out only with its PUBREL. The caller holds c.mu and has looked for room.
 func (c *conn) appendPacket(m *message, d delivery, now time.Time) {
-	if a := &c.aliases; a.outMax > 0 {
+	if c.last {
+		return // nothing follows a DISCONNECT
+	}
+	if a := &c.aliases; a.outMax > 0 && d.qos < 2 {
 		if alias, known := a.out[string(m.topic)]; known {
-			d.alias, d.bare = alias, true
+			if c.maxPacket == 0 || len(m.topic) > aliasSize { // the packet may not grow
+				d.alias, d.bare = alias, true
+			}
 		} else if len(a.out) < a.outMax && (c.maxPacket == 0 || m.publishSize(c.version, d)+aliasSize <= c.maxPacket) {
 			d.alias = uint16(len(a.out) + 1) // [MQTT-3.3.2-8]
 			a.out[string(m.topic)] = d.alias

@@ -22,7 +22,10 @@ type enhanced struct {
 
 // authenticate lets the client of a CONNECT in, or says why not.
 func (c *conn) authenticate(ctx context.Context, r *reader, p *packet.Connect) error {
-	addr := addrOf(c.nc.RemoteAddr())
+	var addr netip.Addr
+	if !c.entry.local { // all programs of this machine have one address
+		addr = addrOf(c.nc.RemoteAddr())
+	}
 	if wait := c.b.limiter.Blocked(addr, time.Now()); wait > 0 {
 		c.b.stats.refusedAuth.Add(1)
 		return &packet.Error{Reason: packet.ConnectionRateExceeded,

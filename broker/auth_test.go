@@ -159,9 +159,10 @@ func TestAReloadIsInForceForConnectionsThatAreThere(t *testing.T) {
 }
 
 func TestGuessingPasswordsIsSlowed(t *testing.T) {
-	s := brokertest.Start(t, plant)
+	s := brokertest.Start(t, plant, func(c *broker.Config) { c.Listener[0].ProxyProtocol = true })
 	try := func(password string) packet.ReasonCode {
 		c := brokertest.Dial(t, s.Addr, packet.V5)
+		c.Send([]byte("PROXY TCP4 203.0.113.9 127.0.0.1 50000 1883\r\n"))
 		return c.Connect("x", as("ann", password)).Reason
 	}
 	for range 3 {

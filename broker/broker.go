@@ -40,6 +40,7 @@ type Broker struct {
 	listeners []*listener
 	stats     stats
 	queued    atomic.Int64 // bytes charged for slow clients
+	rooms     sync.Pool    // see reader
 
 	clockFailing atomic.Bool // said already
 

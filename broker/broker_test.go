@@ -328,8 +328,10 @@ func TestSubscriptionOptionsOf5(t *testing.T) {
 	c.Silent() // it is not new
 	c.Subscribe(packet.Subscription{Filter: []byte("kept"), QoS: 1, RetainAsPublished: true})
 	c.Want("kept", "r", 1)
-	if r := c.Subscribe(packet.Subscription{Filter: []byte("a#")}); r[0] != packet.TopicFilterInvalid {
-		t.Errorf("a faulty filter got %v", r[0])
+	faulty := packet.Subscribe{PacketID: 99, Subscriptions: []packet.Subscription{{Filter: []byte("a#")}}}
+	c.Send(faulty.Append(nil, packet.V5))
+	if r := c.Closed(); r != packet.MalformedPacket {
+		t.Errorf("a faulty filter got %v", r)
 	}
 }
 

@@ -29,6 +29,7 @@ type conn struct {
 
 	// Set by the handshake, unchanged after it.
 	version   packet.Version
+	bridge    bool // it says that it is one, in 3.x
 	clientID  string
 	user      string       // whose rights it has; "": nothing proves a name
 	silent    bool         // it wants no reason strings
@@ -51,7 +52,7 @@ type conn struct {
 	wakeup   chan struct{} // tells the writer that there is something to do
 	room     chan struct{} // tells the reader that something was written or committed
 	done     chan struct{} // closed when the connection is to end
-	finished chan struct{} // closed when nothing of it runs any more
+	finished chan struct{} // closed when it has left its session, or never had one
 	once     sync.Once
 
 	mu         sync.Mutex
@@ -76,7 +77,8 @@ type conn struct {
 const (
 	outBatch = 64 << 10
 	outPause = 1 << 20
-	keepRoom = 32 << 10 // a larger buffer is let go when it is empty
+	keepRoom = 32 << 10 // a larger buffer is let go when it is empty,
+	idleRoom = 2 << 10  // and one larger than this when nothing more waits
 )
 
 // writeTimeout is how long the writing of one part may take: a client that takes
@@ -98,13 +100,14 @@ func newConn(b *Broker, nc net.Conn, e entry) *conn {
 
 // serve runs the connection until it ends.
 func (c *conn) serve(ctx context.Context) {
-	defer close(c.finished)
+	left := sync.OnceFunc(func() { close(c.finished) })
+	defer left()
 	stop := context.AfterFunc(ctx, func() { c.end(packet.ServerShuttingDown, errShutdown) })
 	defer stop()
 	defer c.nc.Close()
 
-	r := reader{nc: c.nc, max: int(c.b.live.Load().MaxPacketBytes)}
-	if err := c.guard(func() error { return c.handshake(ctx, &r) }); err != nil {
+	r := newReader(c.nc, &c.b.rooms, int(c.b.live.Load().MaxPacketBytes))
+	if err := c.guard(func() error { return c.handshake(ctx, r) }); err != nil {
 		c.log.Info("connection refused", "client", c.clientID, "err", err)
 		c.b.stats.refused.Add(1)
 		return
@@ -114,7 +117,7 @@ func (c *conn) serve(ctx context.Context) {
 
 	var writer sync.WaitGroup
 	writer.Go(c.write)
-	err := c.guard(func() error { return c.read(&r) })
+	err := c.guard(func() error { return c.read(r) })
 	c.fail(err)
 	writer.Wait()
 	c.mu.Lock()
@@ -127,6 +130,8 @@ func (c *conn) serve(ctx context.Context) {
 	c.mu.Unlock()
 	c.b.detach(c)
 	taken.giveBack()
+	left()
+	c.drain(ctx)
 	c.log.Debug("client disconnected", "reason", reason)
 }
 
@@ -172,6 +177,7 @@ func (c *conn) end(reason packet.ReasonCode, err error) {
 		c.explain(&d.Properties, err.Error(), func() int { return len(d.Append(nil, c.version)) })
 		c.out = d.Append(c.out, c.version)
 		c.sent.packets++
+		c.reason, c.last = err, true // nothing follows it [MQTT-3.14.4-1]
 	}
 	c.mu.Unlock()
 	c.shut(err)
@@ -203,8 +209,10 @@ func (c *conn) shut(err error) {
 	c.mu.Unlock()
 	c.once.Do(func() {
 		close(c.done)
-		// Nothing that runs on this connection waits longer than this.
-		c.nc.SetDeadline(time.Now().Add(closeTimeout))
+		// The reader ends now, the writer when the last packet is written, or not.
+		now := time.Now()
+		c.nc.SetReadDeadline(now)
+		c.nc.SetWriteDeadline(now.Add(closeTimeout))
 	})
 	c.wake()
 }
@@ -216,10 +224,38 @@ func (c *conn) wake() {
 	}
 }
 
+// drain takes what the client still had on its way when the connection was ended:
+// closing with that unread would reset it, and lose the DISCONNECT that says why.
+// A broker that stops does not wait for it.
+func (c *conn) drain(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { c.nc.Close() })
+	defer stop()
+	c.nc.SetReadDeadline(time.Now().Add(closeTimeout))
+	buf := make([]byte, 4096)
+	for n := 0; n < maxDrain; {
+		m, err := c.nc.Read(buf)
+		if err != nil {
+			return
+		}
+		n += m
+	}
+}
+
+const maxDrain = 4 << 20
+
 // write is the writer: it sends what has gathered, and what the session's queue
 // holds, until the connection ends.
 func (c *conn) write() {
-	defer c.nc.Close()
+	defer func() {
+		if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
+			w.CloseWrite()
+			return
+		}
+		c.nc.Close()
+	}()
 	for {
 		select {
 		case <-c.wakeup:
@@ -256,6 +292,11 @@ func (c *conn) writeAll(buf []byte, last bool) error {
 	for len(buf) > 0 {
 		if !last {
 			c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+			select {
+			case <-c.done: // it has been ended meanwhile, with a deadline of its own
+				c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
+			default:
+			}
 		}
 		n, err := c.nc.Write(buf[:min(len(buf), writePart)])
 		c.b.stats.bytesOut.Add(int64(n))
@@ -283,7 +324,7 @@ func (c *conn) take() (buf []byte, last bool) {
 // giveBack takes a written buffer for the next packets.
 func (c *conn) giveBack(buf []byte) {
 	c.mu.Lock()
-	if c.spare == nil && cap(buf) <= keepRoom {
+	if c.spare == nil && cap(buf) <= keepRoom && (len(c.out) > 0 || cap(buf) <= idleRoom) {
 		c.spare = buf[:0]
 	}
 	c.discharge()
@@ -367,9 +408,12 @@ func (c *conn) waiting() int {
 func (c *conn) append(t packet.Type, id uint16, reason packet.ReasonCode) {
 	a := packet.Ack{Type: t, PacketID: id, Reason: reason}
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last {
+		return
+	}
 	c.out = a.Append(c.out, c.version)
 	c.sent.packets++
-	c.mu.Unlock()
 }
 
 // waitRoom holds the reader back while too much waits for its own client, or for

@@ -27,6 +27,7 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 		return err
 	}
 	c.version, r.version = p.Version, p.Version
+	c.bridge = p.Bridge
 	c.clientID = string(p.ClientID)
 	now := time.Now()
 	assigned := c.clientID == ""
@@ -52,6 +53,9 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 		}
 	}
 	window := int(min(limits.MaxInflight, identifiers))
+	if p.Bridge {
+		window = min(window, bridgeWindow)
+	}
 	if p.Properties.Has(packet.PropReceiveMaximum) {
 		window = min(window, int(p.Properties.ReceiveMaximum)) // [MQTT-3.3.4-9]
 	}
@@ -59,7 +63,7 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 		c.aliases.outMax = int(min(p.Properties.TopicAliasMaximum, maxOutAliases)) // [MQTT-3.1.2-26]
 		c.aliases.out = make(map[string]uint16)
 	}
-	c.volatile.window, c.volatile.flight = window, make(map[uint16]struct{})
+	c.volatile.window, c.volatile.flight = window, make(map[uint16]inflight)
 
 	var expiry uint32
 	switch {
@@ -120,6 +124,10 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	c.wake()
 	return nil
 }
+
+// bridgeWindow is the Receive Maximum of mosquitto's bridges, which they can say
+// only in 5.0. In 3.x mosquitto acknowledges QoS 2 messages past it, and drops them.
+const bridgeWindow = 20
 
 // announce says what this server limits. [MQTT 3.2.2.3]
 func (c *conn) announce(p *packet.Properties, keepAlive uint16) {

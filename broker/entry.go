@@ -11,6 +11,7 @@ import (
 
 // entry is how a connection came in, and what its listener says of it.
 type entry struct {
+	local    bool             // from this machine
 	nameless bool             // it may come without a user name
 	versions []packet.Version // that are taken; nil: all
 	mount    string           // stands before all topics of its clients; ends with "/"

@@ -129,7 +129,7 @@ func (c *conn) expectAnswer() error {
 	defer c.mu.Unlock()
 	c.unanswered++
 	if c.receiveMaximum > 0 && c.unanswered > c.receiveMaximum {
-		return &packet.Error{Reason: packet.ReceiveMaximumExceeded, Clause: "MQTT-3.3.4-9", Text: fmt.Sprintf("PUBLISH: more than %d messages are unanswered", c.receiveMaximum)}
+		return &packet.Error{Reason: packet.ReceiveMaximumExceeded, Clause: "MQTT-3.3.4-7", Text: fmt.Sprintf("PUBLISH: more than %d messages are unanswered", c.receiveMaximum)}
 	}
 	return nil
 }
@@ -173,16 +173,40 @@ func (c *conn) handleAck(a *packet.Ack, now time.Time) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	f, known := c.volatile.flight[a.PacketID]
+	if known && !fits(a, f.qos, f.received) {
+		return unfitting(a, f.qos)
+	}
 	if a.Type == packet.PUBREC && !a.Reason.Failed() {
-		if _, ok := c.volatile.flight[a.PacketID]; ok || c.version != packet.V5 {
-			c.answer(ack{typ: packet.PUBREL, id: a.PacketID})
-		} else {
-			c.answer(ack{typ: packet.PUBREL, id: a.PacketID, reason: packet.PacketIdentifierNotFound})
+		answer := ack{typ: packet.PUBREL, id: a.PacketID}
+		switch {
+		case known:
+			f.received = true
+			c.volatile.flight[a.PacketID] = f
+		case c.version == packet.V5:
+			answer.reason = packet.PacketIdentifierNotFound
 		}
+		c.answer(answer)
 		return nil
 	}
 	c.acked(a.PacketID, now)
 	return nil
+}
+
+// fits says whether an acknowledgement is the one that is due for a message of
+// this QoS; received: its PUBREC has come. [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-5]
+func fits(a *packet.Ack, qos byte, received bool) bool {
+	switch a.Type {
+	case packet.PUBACK:
+		return qos == 1
+	case packet.PUBREC:
+		return qos == 2 && !(received && a.Reason.Failed())
+	}
+	return qos == 2 && received
+}
+
+func unfitting(a *packet.Ack, qos byte) error {
+	return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-4.13.1-1", Text: fmt.Sprintf("%v for packet identifier %d, of a QoS %d message that waits for another", a.Type, a.PacketID, qos)}
 }
 
 // ackDurable takes PUBACK, PUBREC and PUBCOMP for what came from the session's
@@ -191,6 +215,9 @@ func (c *conn) ackDurable(a *packet.Ack) error {
 	s := c.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if f, known := s.out.flight[a.PacketID]; known && !fits(a, f.qos, f.received) {
+		return unfitting(a, f.qos)
+	}
 	if a.Type != packet.PUBREC || a.Reason.Failed() {
 		s.out.ack(a.PacketID)
 		return nil
@@ -230,12 +257,18 @@ func (c *conn) handleSubscribe(body []byte, now time.Time) error {
 	var show []wanted // filters whose retained messages are to be sent
 	for _, f := range p.Subscriptions {
 		filter := c.entry.mountFilter(string(f.Filter))
+		if err := topic.CheckFilter(filter); err != nil { // [MQTT-4.7.1-1] [MQTT-4.8.2-1] [MQTT3-4.8.0-1]
+			return &packet.Error{Reason: packet.MalformedPacket, Clause: "MQTT-4.7.1-1", Text: fmt.Sprintf("SUBSCRIBE to %.100q: %v", f.Filter, err)}
+		}
 		if reason, err := c.refuses(filter); err != nil {
 			ack.Reasons = append(ack.Reasons, reason)
 			refused = append(refused, fmt.Sprintf("%.100q: %v", f.Filter, err))
 			continue
 		}
 		sub := subscription{qos: f.QoS, noLocal: f.NoLocal, retainAsPublished: f.RetainAsPublished, retainHandling: f.RetainHandling}
+		if c.bridge { // as mosquitto: no loops, and what is retained stays so
+			sub.noLocal, sub.retainAsPublished = true, true
+		}
 		if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
 			sub.id = ids[0]
 		}
@@ -268,10 +301,10 @@ func (c *conn) handleSubscribe(body []byte, now time.Time) error {
 func (c *conn) refuses(filter string) (reason packet.ReasonCode, err error) {
 	l := c.b.live.Load()
 	switch n := strings.Count(filter, "/") + 1; {
-	case topic.CheckFilter(filter) != nil:
-		reason, err = packet.TopicFilterInvalid, topic.CheckFilter(filter)
 	case n > int(l.MaxTopicLevels):
 		reason, err = packet.TopicFilterInvalid, fmt.Errorf("%d levels: at most %d are allowed", n, l.MaxTopicLevels)
+	case c.session.persistent() && len(subKey(c.clientID, filter)) > maxKeyBytes:
+		reason, err = packet.TopicFilterInvalid, fmt.Errorf("%d bytes: too long to be kept for a session", len(filter))
 	case !c.session.rights.Load().MaySubscribe(filter):
 		c.b.stats.denied.Add(1)
 		reason, err = packet.NotAuthorized, errors.New("not allowed")
@@ -297,6 +330,9 @@ func (c *conn) handleUnsubscribe(body []byte) error {
 	ack := packet.Unsuback{PacketID: p.PacketID}
 	var recs []store.Record
 	for _, f := range p.Filters {
+		if err := topic.CheckFilter(string(f)); err != nil {
+			return &packet.Error{Reason: packet.MalformedPacket, Clause: "MQTT-4.7.1-1", Text: fmt.Sprintf("UNSUBSCRIBE from %.100q: %v", f, err)}
+		}
 		had, rec := c.b.unsubscribe(c.session, c.entry.mountFilter(string(f)))
 		recs = append(recs, rec...)
 		reason := packet.Success
@@ -317,8 +353,10 @@ func (c *conn) answerDurably(recs []store.Record, appendTo func([]byte) []byte) 
 			return
 		}
 		c.mu.Lock()
-		c.out = appendTo(c.out)
-		c.sent.packets++
+		if !c.last {
+			c.out = appendTo(c.out)
+			c.sent.packets++
+		}
 		c.mu.Unlock()
 		c.wake()
 	}

@@ -38,7 +38,7 @@ func (l *listener) run(ctx context.Context) {
 var versionNames = map[string]packet.Version{"3.1": packet.V31, "3.1.1": packet.V311, "5.0": packet.V5}
 
 func (l *listener) entry(p listen.Peer) entry {
-	e := entry{nameless: l.cfg.Anonymous || p.Local, mount: l.cfg.MountPoint, named: p.HasUsername, username: p.Username}
+	e := entry{local: p.Local, nameless: l.cfg.Anonymous || p.Local, mount: l.cfg.MountPoint, named: p.HasUsername, username: p.Username}
 	for _, v := range l.cfg.Versions {
 		e.versions = append(e.versions, versionNames[v])
 	}
@@ -64,7 +64,7 @@ func (b *Broker) admit() (release func(), ok bool) {
 func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) {
 	b.stats.connected()
 	defer b.stats.connections.Add(-1)
-	newConn(b, nc, entry{nameless: true}).serve(ctx)
+	newConn(b, nc, entry{local: true, nameless: true}).serve(ctx)
 }
 
 // wait waits for d or the end of ctx, and is false at its end.

@@ -178,10 +178,7 @@ func (o *outgoing) receive(id uint16, done func(error)) bool {
 	if !ok || f.qos != 2 {
 		return false
 	}
-	if f.received {
-		done(nil)
-		return true
-	}
+	// Also when it comes again: the first one may not be on disk yet.
 	f.received = true
 	o.flight[id] = f
 	o.queue.Received(f.number, done)

@@ -3,7 +3,11 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"sync"
+	"syscall"
 
 	"headgate/broker/packet"
 )
@@ -11,8 +15,10 @@ import (
 // reader cuts a connection's bytes into packets.
 type reader struct {
 	nc         net.Conn
-	max        int            // a larger packet is refused
-	version    packet.Version // of the connection, 0 before its CONNECT
+	rooms      *sync.Pool      // of *[readRoom]byte that no connection has
+	raw        syscall.RawConn // of a connection without TLS or WebSocket; else nil
+	max        int             // a larger packet is refused
+	version    packet.Version  // of the connection, 0 before its CONNECT
 	buf        []byte
 	start, end int
 	need       int // bytes of the packet at start, when it is not whole yet
@@ -23,6 +29,9 @@ func (r *reader) fill() error {
 	if r.start > 0 {
 		r.end = copy(r.buf, r.buf[r.start:r.end])
 		r.start = 0
+	}
+	if r.end == 0 && r.raw != nil {
+		return r.await()
 	}
 	if r.buf == nil {
 		r.buf = make([]byte, readRoom)
@@ -41,6 +50,57 @@ func (r *reader) fill() error {
 }
 
 const readRoom = 16 << 10
+
+func newReader(nc net.Conn, rooms *sync.Pool, most int) *reader {
+	r := &reader{nc: nc, rooms: rooms, max: most}
+	if s, ok := nc.(syscall.Conn); ok {
+		r.raw, _ = s.SyscallConn()
+	}
+	return r
+}
+
+// await is fill for an empty buffer: while nothing comes, the connection has none.
+func (r *reader) await() (err error) {
+	n := 0
+	waited := r.raw.Read(func(fd uintptr) (done bool) {
+		if r.buf == nil {
+			room, _ := r.rooms.Get().(*[readRoom]byte)
+			if room == nil {
+				room = new([readRoom]byte)
+			}
+			r.buf = room[:]
+		}
+		for {
+			n, err = syscall.Read(int(fd), r.buf)
+			if err != syscall.EINTR {
+				break
+			}
+		}
+		if err == syscall.EAGAIN {
+			r.release()
+			return false
+		}
+		return true
+	})
+	switch {
+	case waited != nil:
+		return waited
+	case err != nil:
+		return os.NewSyscallError("read", err)
+	case n <= 0:
+		return io.EOF
+	}
+	r.end = n
+	return nil
+}
+
+// release gives the buffer back; nothing is in it.
+func (r *reader) release() {
+	if len(r.buf) == readRoom {
+		r.rooms.Put((*[readRoom]byte)(r.buf))
+	}
+	r.buf = nil
+}
 
 // packet waits for a whole packet.
 func (r *reader) packet() (h packet.Header, body []byte, err error) {

@@ -141,6 +141,9 @@ func (r *retained) hasRoom(m *message, l *Limits) bool {
 	if bytes.HasPrefix(m.topic, []byte(SysPrefix)) {
 		return true
 	}
+	if len(m.topic) > maxKeyBytes-len(retainedPrefix) {
+		return false
+	}
 	var before int64
 	old, had := r.tree.Get(string(m.topic))
 	if had {

@@ -79,6 +79,9 @@ const (
 	retainedPrefix = "retained/"
 )
 
+// maxKeyBytes is the longest key that the store takes.
+const maxKeyBytes = 64_000
+
 func sessionKey(id string) string            { return sessionPrefix + id }
 func subKey(id, filter string) string        { return subPrefix + id + "\x00" + filter }
 func receivedKey(id string, p uint16) string { return receivedPrefix + id + "\x00" + itoa(int(p)) }

@@ -175,7 +175,7 @@ func (m *member) delivery(d delivery) delivery {
 func (g *group) receive(m *message, d delivery) {
 	now := time.Now()
 	ms := *g.members.Load()
-	start := int(g.turn.Add(1))
+	start := g.start(len(ms))
 	for _, anyhow := range [2]bool{false, true} {
 		for i := range ms {
 			mem := ms[(start+i)%len(ms)]
@@ -198,11 +198,16 @@ func (g *group) receive(m *message, d delivery) {
 	g.b.stats.dropped.Add(1)
 }
 
+// start gives the index of the member whose turn it is, of n.
+func (g *group) start(n int) int {
+	return int(g.turn.Add(1) % uint32(max(n, 1))) // an int may have 32 bits
+}
+
 // wakeNext tells the next member that has room that there may be something. It
 // takes no lock: the store calls it.
 func (g *group) wakeNext() {
 	ms := *g.members.Load()
-	start := int(g.turn.Add(1))
+	start := g.start(len(ms))
 	for i := range ms {
 		mem := ms[(start+i)%len(ms)]
 		if c := mem.s.conn.Load(); c != nil && !mem.full.Load() {
@@ -336,6 +341,7 @@ func (c *conn) fillFrom(mem *member, now time.Time) error {
 	for range shareBatch {
 		if c.crowded() {
 			mem.full.Store(true) // an acknowledgement brings it back
+			mem.g.wakeNext()     // it may have been woken in another's place
 			return nil
 		}
 		if c.waiting() >= outBatch {

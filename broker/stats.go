@@ -8,7 +8,7 @@ type Stats struct {
 	Connections, MaxConnections        int64 // now, and the most there were at a time
 	Sessions, Offline                  int64 // now; Offline: of clients that are not connected
 	Subscriptions, SharedSubscriptions int64 // now
-	Retained, RetainedBytes            int64 // now
+	Retained, RetainedBytes            int64 // now, without $SYS
 	Queued, QueuedBytes                int64 // now, messages in the store for sessions and bridges
 	WaitingBytes                       int64 // now, in memory for slow clients
 
@@ -81,7 +81,7 @@ func (b *Broker) Stats() Stats {
 	groups := len(b.groups.byName)
 	b.groups.mu.Unlock()
 	b.retained.mu.Lock()
-	retainedBytes := b.retained.bytes
+	retained, retainedBytes := b.retained.count, b.retained.bytes
 	b.retained.mu.Unlock()
 	var queued, queuedBytes int64
 	for _, q := range b.store.Queues() {
@@ -95,7 +95,7 @@ func (b *Broker) Stats() Stats {
 		Sessions: int64(sessions), Offline: int64(offline),
 		// The index has one entry for all members of a group.
 		Subscriptions: int64(b.index.Len() - groups + shared), SharedSubscriptions: int64(shared),
-		Retained: int64(b.retained.tree.Len()), RetainedBytes: retainedBytes,
+		Retained: int64(retained), RetainedBytes: retainedBytes,
 		Queued: queued, QueuedBytes: queuedBytes, WaitingBytes: b.queued.Load(),
 		PacketsIn: s.packetsIn.Load(), PacketsOut: s.packetsOut.Load(),
 		BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(),

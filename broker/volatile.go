@@ -10,7 +10,7 @@ import (
 // conn.mu guards it.
 type volatile struct {
 	window  int
-	flight  map[uint16]struct{} // by packet identifier
+	flight  map[uint16]inflight // by packet identifier
 	leases  map[uint16]*lease   // of those in flight, a group's
 	lastID  uint16
 	pending []pending // what the window has no room for, oldest first
@@ -24,14 +24,14 @@ type pending struct {
 
 // id takes a free packet identifier. The window is smaller than their number,
 // so there is one.
-func (v *volatile) id() uint16 {
+func (v *volatile) id(qos byte) uint16 {
 	for {
 		v.lastID++
 		if v.lastID == 0 {
 			continue // [MQTT-2.2.1-3]
 		}
 		if _, taken := v.flight[v.lastID]; !taken {
-			v.flight[v.lastID] = struct{}{}
+			v.flight[v.lastID] = inflight{qos: qos}
 			return v.lastID
 		}
 	}
@@ -71,7 +71,7 @@ func (c *conn) send(m *message, d delivery, now time.Time) (sent, wake bool) {
 func (c *conn) appendPublish(m *message, d delivery, now time.Time) {
 	if d.qos > 0 {
 		v := &c.volatile
-		d.packetID = v.id()
+		d.packetID = v.id(d.qos)
 		if d.lease != nil {
 			if v.leases == nil {
 				v.leases = make(map[uint16]*lease)

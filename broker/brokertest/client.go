@@ -290,3 +290,22 @@ func (c *Client) Unsubscribe(filters ...string) []packet.ReasonCode {
 	}
 	return ack.Reasons
 }
+
+// Over speaks over a connection that the caller made.
+func Over(tb testing.TB, nc net.Conn, v packet.Version) *Client {
+	return &Client{tb: tb, nc: nc, v: v}
+}
+
+// Acked waits for an acknowledgement; false is the end of the connection.
+func (c *Client) Acked(t packet.Type, id uint16) bool {
+	c.tb.Helper()
+	h, body, err := c.Next()
+	if err != nil {
+		return false
+	}
+	var a packet.Ack
+	if err := a.Decode(c.v, t, body); h.Type != t || err != nil || a.PacketID != id {
+		c.tb.Fatalf("got %v %.40x, want %v for %d", h.Type, body, t, id)
+	}
+	return true
+}

@@ -123,10 +123,15 @@ func (w testWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// NewBroker opens what a stopped server kept and gives a broker over it, which
-// does not run; both end with the test.
-func (s *Server) NewBroker() *broker.Broker {
+// Reopen opens what a stopped server kept, with a broker that does not run.
+func (s *Server) Reopen() {
 	s.tb.Helper()
 	s.open()
-	return s.Broker
+}
+
+// RestartInPlace is Restart on the same port.
+func (s *Server) RestartInPlace() {
+	s.tb.Helper()
+	s.cfg.Listener[0].URL = "mqtt://" + s.Addr
+	s.Restart()
 }

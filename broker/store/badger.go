@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -51,11 +52,22 @@ func badgerOptions(dir string, log *badgerLog) badger.Options {
 
 // openBadger opens a database, and gives a panic that it meets as an error.
 func openBadger(o badger.Options, managed bool) (db *badger.DB, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("badger panicked: %v\n%s", p, debug.Stack())
+	db, err = tryBadger(o, managed)
+	if err == nil || ours(err) {
+		return db, err
+	}
+	// Without encryption and without garbage collection these say nothing that
+	// Badger does not make anew: damage in them is no reason to give up the rest.
+	for _, name := range []string{"KEYREGISTRY", "DISCARD"} {
+		if rerr := os.Remove(filepath.Join(o.Dir, name)); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
+			return nil, errors.Join(err, rerr)
 		}
-	}()
+	}
+	return tryBadger(o, managed)
+}
+
+func tryBadger(o badger.Options, managed bool) (db *badger.DB, err error) {
+	defer catch(debug.SetPanicOnFault(true), func(p any) { err = fmt.Errorf("badger panicked: %v", p) })
 	if managed {
 		return badger.OpenManaged(o)
 	}
@@ -66,19 +78,41 @@ func openBadger(o badger.Options, managed bool) (db *badger.DB, err error) {
 // table again for ever.
 const closeTimeout = time.Minute
 
+// catch gives a panic of Badger to fn; where a disk does not give a page of a
+// mapped file, reading it is one. fault is what debug.SetPanicOnFault was. It is
+// to be deferred.
+func catch(fault bool, fn func(p any)) {
+	debug.SetPanicOnFault(fault)
+	if p := recover(); p != nil {
+		fn(p)
+	}
+}
+
 // closeBadger closes a database. One that does not come to an end is left behind,
-// with an error.
-func closeBadger(db *badger.DB) error {
-	done := make(chan error, 1)
-	go func() { done <- db.Close() }()
+// with an error: closing is closed when it has ended, and until then nobody may
+// open the directory.
+func closeBadger(db *badger.DB) (closing chan struct{}, err error) {
+	ended := make(chan struct{})
+	var cerr error
+	go func() {
+		defer close(ended)
+		defer catch(debug.SetPanicOnFault(true), func(p any) { cerr = fmt.Errorf("badger panicked: %v", p) })
+		cerr = db.Close()
+	}()
 	timeout := time.NewTimer(closeTimeout)
 	defer timeout.Stop()
 	select {
-	case err := <-done:
-		return err
+	case <-ended:
+		return nil, cerr
 	case <-timeout.C:
-		return fmt.Errorf("close %s: not done after %v", db.Opts().Dir, closeTimeout)
+		return ended, fmt.Errorf("close %s: not done after %v", db.Opts().Dir, closeTimeout)
 	}
+}
+
+// discardBadger closes a database that has nothing to write.
+func discardBadger(db *badger.DB) error {
+	_, err := closeBadger(db)
+	return err
 }
 
 // badgerLog is Badger's Logger. Badger logs some failures, that of a sync among
@@ -113,7 +147,7 @@ func (l *badgerLog) err() error {
 // the files are not to be put aside.
 func ours(err error) bool {
 	for _, e := range []error{syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ENOSPC, syscall.EDQUOT,
-		syscall.EROFS, syscall.EACCES, syscall.EPERM} {
+		syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EIO, syscall.EBUSY} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -130,6 +164,27 @@ type inventory struct {
 }
 
 func (v *inventory) empty() bool { return len(v.mems)+len(v.vlogs)+len(v.tables) == 0 }
+
+// allNamed says whether the MANIFEST is whole and has all tables. Badger would
+// delete the others, which without a write-ahead log is a loss.
+func (v *inventory) allNamed(o badger.Options) error {
+	f, err := os.Open(filepath.Join(o.Dir, badger.ManifestFilename))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	m, _, err := badger.ReplayManifestFile(f, 0, o)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	for _, path := range v.tables {
+		id, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(path), ".sst"), 10, 64)
+		if _, named := m.Tables[id]; err != nil || !named {
+			return fmt.Errorf("%s does not name the table %s", f.Name(), filepath.Base(path))
+		}
+	}
+	return nil
+}
 
 // errNoManifest is for a directory that Badger would open, deleting its tables.
 var errNoManifest = errors.New("MANIFEST is missing beside data files")

@@ -19,8 +19,9 @@ import (
 //
 // What a limit refuses ends with ErrFull, and nothing of it is kept: messages
 // for queues beyond MaxBytes or MinFree, and anything beyond PendingBytes waiting
-// for the disk. After Close done runs at once, with ErrClosed. The slices in recs
-// may be used again when Commit has returned.
+// for the disk. A disk that does not take them holds commits for 10 seconds, and
+// then they end with ErrUnavailable until it does. After Close done runs at once,
+// with ErrClosed. The slices in recs may be used again when Commit has returned.
 func (s *Store) Commit(recs []Record, done func(error)) {
 	bytes, messages, err := s.measure(recs)
 	now := time.Now()
@@ -92,8 +93,8 @@ func (s *Store) measure(recs []Record) (bytes int64, messages bool, err error) {
 // admit says whether there is room. The caller holds mu.
 func (s *Store) admit(bytes int64, messages bool) error {
 	switch {
-	case s.err != nil:
-		return s.err
+	case s.refusing != nil:
+		return s.refusing
 	case bytes > 0 && s.pending > 0 && s.pending+bytes > int64(s.cfg.PendingBytes):
 		s.counters.refused.Add(1)
 		return fmt.Errorf("%w: %v wait for the disk", ErrFull, Bytes(s.pending))
@@ -179,6 +180,7 @@ func (s *Store) segmentFor(n, queues int) *segment {
 		mem = s.chunk
 	}
 	s.open = newSegment(mem, s.next)
+	s.open.salt = s.spool.salt
 	return s.open
 }
 

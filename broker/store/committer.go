@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -17,7 +18,6 @@ const (
 	checkpointBytes = 16 << 20 // of segments: much
 	checkpointDirty = 4 << 20  // of state: much
 
-	roomRetry = 200 * time.Millisecond // when the disk has no room
 )
 
 // batch is what one transaction commits.
@@ -29,6 +29,7 @@ type batch struct {
 	changes []stateChange
 	ckpt    *checkpoint // to be written after it
 	dead    []*generation
+	moves   []move
 	end     bool // nothing comes after it
 }
 
@@ -59,15 +60,28 @@ func (s *Store) commitAll() {
 			}
 			continue
 		}
-		err := s.Err()
+		s.ledger.flush() // before an acknowledgement of what is lost
+		err := s.gaveUp()
 		if err == nil && len(b.segs) > 0 {
-			err = s.write(b)
+			if err = s.write(b); err != nil {
+				err = s.recommit(b, err)
+			}
 		}
 		s.complete(b, err)
+		if err == nil {
+			s.commitMoves(b.moves)
+		}
 		if b.end {
 			return
 		}
 	}
+}
+
+// gaveUp is why nothing is written any more, or nil.
+func (s *Store) gaveUp() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 // take gathers what is to be committed. If that is nothing, it says how long
@@ -83,6 +97,7 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 	due, ckptAt := s.checkpointAt(now)
 	last := s.closing && !s.ckpt.busy
 	switch {
+	case len(s.moves) > 0 && s.err == nil:
 	case len(s.waiters) > 0 || s.open != nil || len(s.sealed) > 0:
 	case acks >= ackCount || acks > 0 && !now.Before(acksAt):
 	case due || last:
@@ -100,7 +115,8 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 	s.closeSegment()
 	b := &batch{segs: s.sealed, waiters: s.waiters, pending: s.pending, changes: s.changes,
 		last: s.next - 1, dead: s.spool.dead(), end: last}
-	s.sealed, s.waiters, s.changes, s.pending = nil, nil, nil, 0
+	b.moves = s.moves
+	s.sealed, s.waiters, s.changes, s.pending, s.moves = nil, nil, nil, 0, nil
 	if due || last && s.err == nil && s.next-1 > s.ckpt.applied {
 		b.ckpt = s.snapshot(now)
 	}
@@ -196,23 +212,25 @@ func (s *Store) snapshot(now time.Time) *checkpoint {
 func (s *Store) write(b *batch) error {
 	begin := time.Now()
 	var bytes, records int64
-	for _, g := range b.segs {
+	for i, g := range b.segs {
+		g.place = i
 		bytes += int64(len(g.finish()))
 		records += int64(g.count)
 	}
 	if !s.memory {
-		if t := s.spool.tail; t == nil || t.full(b.segs) {
-			if err := s.rotate(); err != nil {
+		if t := s.spool.tail; t == nil || t.failed || t.full(b.segs) {
+			if err := s.rotate(b.segs[0].first); err != nil {
 				return err
 			}
 			begin = time.Now()
 		}
 		tail := s.spool.tail
 		if err := tail.append(b.segs, s.cfg.unsynced); err != nil {
+			s.setFailed(tail)
 			return err
 		}
 		s.spool.bytes.Add(bytes)
-		s.space.unused.Store(tail.tail.unused())
+		s.space.follow(&tail.tail)
 	}
 	s.counters.synced(time.Since(begin))
 	s.counters.commits.Add(1)
@@ -221,48 +239,33 @@ func (s *Store) write(b *batch) error {
 	return nil
 }
 
-// rotate begins a new generation. As long as the disk has no room for it,
-// nothing is written and so nothing acknowledged; at Close that ends.
-func (s *Store) rotate() error {
-	told := false
-	retry := time.NewTicker(roomRetry)
-	defer retry.Stop()
-	for {
-		if s.space.writable(memAlloc + s.spool.room) {
-			old, err := s.spool.create()
-			if err == nil {
-				if told {
-					s.log.Info("the disk has room again", "path", s.dir)
-				}
-				if old != nil {
-					s.jobs <- job{seal: old}
-				}
-				return nil
-			}
-			if !noRoom(err) {
-				return err
-			}
+// rotate begins a new generation for the records from first on.
+func (s *Store) rotate(first uint64) error {
+	for _, g := range s.failed {
+		if err := g.setEnd(first); err != nil {
+			return err
 		}
-		if !told {
-			told = true
-			s.log.Warn("the disk has no room for another generation: nothing is acknowledged until it has", "path", s.dir, "bytes", s.space.free.Load())
-		}
-		s.mu.Lock()
-		closing := s.closing
-		s.mu.Unlock()
-		if closing {
-			return ErrFull
-		}
-		<-retry.C
 	}
+	if len(s.failed) > maxFailed {
+		return fmt.Errorf("%d generations in a row have failed: restart, or look at the disk of %s", len(s.failed), s.dir)
+	}
+	if !s.space.writable(memAlloc + s.spool.room) {
+		return fmt.Errorf("%w: %v free in the file system of %s are not enough for another generation", ErrFull, Bytes(s.space.free.Load()), s.dir)
+	}
+	old, err := s.spool.create(first)
+	if err != nil {
+		return err
+	}
+	if old != nil && !old.failed {
+		s.jobs <- job{seal: old}
+	}
+	return nil
 }
 
 // complete ends a batch: the store's memory follows the disk, and then the
 // callers are told.
 func (s *Store) complete(b *batch, err error) {
-	if err != nil {
-		s.fail(err)
-	} else if len(b.segs) > 0 {
+	if err == nil && len(b.segs) > 0 {
 		for _, g := range b.segs {
 			home := s.home(g)
 			for i := range g.queues {
@@ -306,12 +309,7 @@ func (s *Store) complete(b *batch, err error) {
 	for _, g := range remove {
 		s.jobs <- job{remove: g}
 	}
-	for _, w := range b.waiters {
-		if w.err == nil {
-			w.err = err
-		}
-		w.done(w.err)
-	}
+	runWaiters(b.waiters, err)
 }
 
 // removable takes the generations that can go: all in them is acknowledged, which

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Bytes is a size in a configuration: "64MB", "512kB", "1.5GiB" or a plain
@@ -129,6 +130,10 @@ type Config struct {
 
 	// unsynced leaves the syncs out: the control of the power-cut test.
 	unsynced bool
+
+	// patience is how long commits are held when the disk does not take them;
+	// zero, but in tests, is patience.
+	patience time.Duration
 }
 
 const (
@@ -150,6 +155,9 @@ func (c *Config) SetDefaults() {
 	setDefault(&c.RingBytes, 4e6, 4e6)
 	setDefault(&c.PendingBytes, 16e6, 12e6)
 	setDefault(&c.GenerationBytes, 32e6, 16e6)
+	if c.patience == 0 {
+		c.patience = patience
+	}
 }
 
 func setDefault(b *Bytes, on64, on32 Bytes) {

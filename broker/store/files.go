@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,27 +17,36 @@ const (
 	formatFile    = "FORMAT"
 	formatText    = "headgate store "
 	formatVersion = 1
+
+	lockFile = "LOCK"
 )
 
-// checkFormat reads the directory's format version, and writes it to a new one.
-func checkFormat(dir string) error {
+// checkFormat reads the directory's format version and the store's salt, and
+// writes them to a new one. Where the file is damaged but there is a store, it is
+// written again; a newer version is refused.
+func checkFormat(dir string, log *slog.Logger) (salt uint32, err error) {
 	path := filepath.Join(dir, formatFile)
 	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return writeFile(path, formatText+strconv.Itoa(formatVersion)+"\n")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, fmt.Errorf("read the format version: %w", err)
 	}
-	if err != nil {
-		return fmt.Errorf("read the format version: %w", err)
+	var version int
+	if _, serr := fmt.Sscanf(string(b), formatText+"%d\nsalt %x\n", &version, &salt); version > formatVersion {
+		return 0, fmt.Errorf("%s says format %d: a newer headgate wrote it, this one reads format %d at most", path, version, formatVersion)
+	} else if serr == nil && version == formatVersion && salt != 0 {
+		return salt, nil
 	}
-	text, ok := strings.CutPrefix(strings.TrimSpace(string(b)), formatText)
-	version, err := strconv.Atoi(text)
-	if !ok || err != nil {
-		return fmt.Errorf("%s does not say %q and a version: this is no store, or a damaged one", path, strings.TrimSpace(formatText))
+	_, serr := os.Lstat(spoolDir(dir))
+	switch {
+	case serr == nil:
+		log.Error("the file with the format version is damaged or missing and is written again", "path", path)
+	case err == nil:
+		return 0, fmt.Errorf("%s does not say %q and a version, and there is no spool beside it: this is no store; give another directory", path, strings.TrimSpace(formatText))
 	}
-	if version > formatVersion {
-		return fmt.Errorf("%s says format %d: a newer headgate wrote it, this one reads format %d at most", path, version, formatVersion)
+	for salt == 0 {
+		salt = rand.Uint32()
 	}
-	return nil
+	return salt, writeFile(path, fmt.Sprintf("%s%d\nsalt %08x\n", formatText, formatVersion, salt))
 }
 
 // writeFile writes a small file whole or not at all.
@@ -79,7 +90,7 @@ func syncDir(dir string) error {
 
 // lockDir keeps other processes out until the file is closed.
 func lockDir(dir string) (*os.File, error) {
-	path := filepath.Join(dir, "LOCK")
+	path := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

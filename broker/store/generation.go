@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -25,17 +26,23 @@ type generation struct {
 	id     uint64
 	dir    string
 	log    *slog.Logger
+	salt   uint32
+	first  uint64       // record with which it begins, but for evacuated ones; 0: not known
+	moved  bool         // there may be evacuated ones; of the committer, once it is open
 	living atomic.Int64 // messages, counted once for each queue, not acknowledged
 	bytes  atomic.Int64 // of segments
 	last   atomic.Uint64
-	used   atomic.Int64 // when it was read last, as the spool counts
-	dying  bool         // spool.dead has given it; guarded by spool.mu
+	used   atomic.Int64  // when it was read last, as the spool counts
+	end    atomic.Uint64 // segments from this record on do not count: see setEnd
+	dying  bool          // spool.dead has given it; guarded by spool.mu
+	failed bool          // a commit to it was not taken; of the committer
 
 	mu      sync.RWMutex // guards what follows; held for reading while a segment is read
 	db      *badger.DB   // nil: closed
 	keys    []uint64     // of the segments, ascending; while db is open
 	gone    bool
-	dropped bool // an unfinished commit: see settle
+	closing chan struct{} // a database that did not close in time; closed when it has
+	blog    *badgerLog    // of db, where it is the tail's
 
 	bad sync.Map // keys of segments that are known to be damaged
 
@@ -94,16 +101,16 @@ func (g *generation) openTail(room int64) error {
 	t := tailFiles{memRoom: memRoom, vlogRoom: room - g.bytes.Load()}
 	if err := t.open(g.dir); err != nil {
 		t.close()
-		return errors.Join(fmt.Errorf("open generation %s: %w", g.dir, err), closeBadger(db))
+		return errors.Join(fmt.Errorf("open generation %s: %w", g.dir, err), discardBadger(db))
 	}
 	keys, err := readKeys(db)
 	if err != nil {
 		t.close()
-		return errors.Join(fmt.Errorf("list the segments of generation %s: %w", g.dir, err), closeBadger(db))
+		return errors.Join(fmt.Errorf("list the segments of generation %s: %w", g.dir, err), discardBadger(db))
 	}
 	g.tail = t
 	g.mu.Lock()
-	g.db, g.keys = db, keys
+	g.db, g.keys, g.blog = db, g.cutEnd(keys), blog
 	g.mu.Unlock()
 	return nil
 }
@@ -198,6 +205,10 @@ func (g *generation) append(segs []*segment, unsynced bool) error {
 			return fmt.Errorf("sync records up to %d: %w", last, err)
 		}
 	}
+	// What Badger has only logged counts as well.
+	if err := g.blog.err(); err != nil {
+		return fmt.Errorf("commit records up to %d to %s: %w", last, g.dir, err)
+	}
 	g.bytes.Add(bytes)
 	g.last.Store(last)
 	g.mu.Lock()
@@ -252,9 +263,24 @@ func (g *generation) close() error {
 	if g.db == nil {
 		return nil
 	}
-	err := closeBadger(g.db)
-	g.db, g.keys = nil, nil
+	var err error
+	g.closing, err = closeBadger(g.db)
+	g.db, g.keys, g.blog = nil, nil, nil
 	return err
+}
+
+// closed says whether the database that was open before has come to its end.
+func (g *generation) closed() bool {
+	if g.closing == nil {
+		return true
+	}
+	select {
+	case <-g.closing:
+		g.closing = nil
+		return true
+	default:
+		return false
+	}
 }
 
 var errGone = errors.New("generation is gone")
@@ -268,16 +294,21 @@ func (g *generation) openSealed() error {
 	if g.db != nil {
 		return nil
 	}
+	if !g.closed() {
+		return fmt.Errorf("open generation %s: it is still being closed: %w", g.dir, syscall.EBUSY)
+	}
 	v, err := takeInventory(g.dir)
 	if err != nil {
 		return err
 	}
 	blog := &badgerLog{log: g.log, dir: g.dir}
 	o := spoolOptions(g.dir, blog, 1<<20)
-	if len(v.mems) > 0 { // a crash has left it
+	if len(v.mems) > 0 || len(v.tables) == 0 { // a crash has left it
 		if err := g.settle(); err != nil {
 			return err
 		}
+	} else if err := v.allNamed(o); err != nil {
+		return err
 	}
 	o.ReadOnly = true
 	db, err := openBadger(o, true)
@@ -286,18 +317,14 @@ func (g *generation) openSealed() error {
 	}
 	keys, err := readKeys(db)
 	if err != nil {
-		return errors.Join(fmt.Errorf("list the segments of generation %s: %w", g.dir, err), closeBadger(db))
+		return errors.Join(fmt.Errorf("list the segments of generation %s: %w", g.dir, err), discardBadger(db))
 	}
-	g.db, g.keys = db, keys
+	g.db, g.keys = db, g.cutEnd(keys)
 	return nil
 }
 
 func readKeys(db *badger.DB) (keys []uint64, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("badger panicked: %v", p)
-		}
-	}()
+	defer catch(debug.SetPanicOnFault(true), func(p any) { err = fmt.Errorf("badger panicked: %v", p) })
 	txn := db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()
 	it := txn.NewIterator(badger.IteratorOptions{})
@@ -313,11 +340,7 @@ func readKeys(db *badger.DB) (keys []uint64, err error) {
 // view gives the i-th segment to fn, which must not keep it. The error is
 // errSegment for one that cannot be read. The caller holds mu for reading.
 func (g *generation) view(i int, fn func(v *segmentView) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = segmentError("badger panicked: %v", p)
-		}
-	}()
+	defer catch(debug.SetPanicOnFault(true), func(p any) { err = segmentError("badger panicked: %v", p) })
 	txn := g.db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()
 	item, err := txn.Get(segmentKey(g.keys[i]))

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"syscall"
+	"time"
 )
 
 // job is one thing for the keeper.
@@ -17,32 +18,65 @@ type job struct {
 func (s *Store) keepHouse() {
 	defer close(s.keeper)
 	for j := range s.jobs {
-		var err error
 		switch {
 		case j.seal != nil:
-			err = j.seal.seal()
+			s.unsealed = append(s.unsealed, j.seal)
 		case j.remove != nil:
-			err = s.spool.remove(j.remove)
+			s.removeGeneration(j.remove)
 		case j.ckpt != nil:
-			err = s.checkpoint(j.ckpt)
+			s.checkpoint(j.ckpt)
 		}
-		if err != nil {
-			s.fail(err)
+		s.seal()
+	}
+}
+
+// seal seals the generations that are written no more. For a table there must be
+// room; as long as there is none they stay open.
+func (s *Store) seal() {
+	for len(s.unsealed) > 0 {
+		g := s.unsealed[0]
+		if !s.space.writable(g.tail.memUsed + 64<<10) {
+			return
+		}
+		s.unsealed = s.unsealed[1:]
+		// What is not in its table is in its write-ahead log: opening it for reading
+		// takes that over.
+		if err := g.seal(); err != nil {
+			s.log.Warn("a generation of the spool did not close", "path", g.dir, "err", err)
 		}
 	}
 }
 
-// checkpoint writes a checkpoint, unless the store has failed or the disk has no
-// room for what Badger may need with it.
-func (s *Store) checkpoint(c *checkpoint) error {
-	err := s.Err()
-	if err != nil || !s.space.writable(0) {
+func (s *Store) sweep() {
+	if err := s.spool.sweep(); err != nil {
+		s.log.Warn("a generation of the spool cannot be removed yet", "path", s.dir, "err", err)
+	}
+}
+
+// removeGeneration removes a generation; where that does not succeed, another
+// attempt follows with the next checkpoint.
+func (s *Store) removeGeneration(g *generation) {
+	s.spool.remove(g)
+	s.sweep()
+}
+
+// checkpoint writes a checkpoint, unless commits are in trouble or the disk has
+// no room for what Badger may need with it. One that the disk does not take is
+// put off: the log has it all, and is kept as long.
+func (s *Store) checkpoint(c *checkpoint) {
+	if _, err := s.logTrouble.now(); err != nil && !errors.Is(err, ErrFull) || !s.makeRoom(0) {
 		s.putOff(c)
-		return nil
+		return
 	}
 	if err := s.state.write(c); err != nil {
+		if s.stateTrouble.note(err, time.Now()) {
+			s.log.Error("the state database does not take a checkpoint: the log is kept until it does", "path", s.dir, "err", err)
+		}
 		s.putOff(c)
-		return err
+		return
+	}
+	if since := s.stateTrouble.over(); !since.IsZero() {
+		s.log.Info("the state database takes checkpoints again", "path", s.dir, "took", time.Since(since))
 	}
 	s.counters.checkpoints.Add(1)
 	s.mu.Lock()
@@ -53,11 +87,11 @@ func (s *Store) checkpoint(c *checkpoint) error {
 	s.mu.Unlock()
 	s.nudge()
 	for _, g := range remove {
-		if err := s.spool.remove(g); err != nil {
-			return err
-		}
+		s.removeGeneration(g)
 	}
-	return nil
+	s.sweep()
+	s.keepReserve()
+	s.evacuate()
 }
 
 // putOff gives back what a checkpoint would have written, for the next one.
@@ -67,12 +101,12 @@ func (s *Store) putOff(c *checkpoint) {
 	for k, ch := range c.changes {
 		if _, newer := s.dirty[k]; !newer {
 			s.dirty[k] = ch
+			s.ckpt.dirty += int64(len(k) + len(ch.value))
 		}
 	}
-	for i := range c.queues {
-		if q := s.queues[c.queues[i].id]; q != nil {
-			s.touch(q)
-		}
+	// All of them: after a failure the state database is made anew.
+	for _, q := range s.queues {
+		s.touch(q)
 	}
 	s.dropped = append(s.dropped, c.dropped...)
 	s.saving = nil

@@ -112,7 +112,5 @@ func TestAStoreInMemoryRunsInABubbleAndLeavesNothing(t *testing.T) {
 		}
 		closeStore(t, s)
 	})
-	if n := runtime.NumGoroutine(); n > before {
-		t.Errorf("%d goroutines, before it were %d", n, before)
-	}
+	await(t, "its goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
 }

@@ -33,7 +33,8 @@ type Queue struct {
 	newReceived []ordinals
 	listed      bool
 
-	missing uint64 // ordinals known since Open to be missing, not passed yet
+	missing uint64   // ordinals known since Open to be missing, not passed yet
+	lost    ordinals // the range in which those are
 }
 
 // A part is the stretch of a queue that stands in one generation.

@@ -140,6 +140,7 @@ func (r *Reader) fill() error {
 func (r *Reader) lose(end uint64) {
 	q := r.q
 	var lost uint64
+	begin := max(r.next, q.win.head)
 	for ord := max(r.next, q.win.head); ord < end; ord++ {
 		// One that was lost may be what the head waited for: then it is past ord.
 		if s := q.win.pass(ord, r.last, 0); s != nil && !s.acked {
@@ -154,6 +155,10 @@ func (r *Reader) lose(end uint64) {
 	}
 	if q.list() {
 		q.s.listUnlogged(q)
+	}
+	if known := min(lost, q.missing); known < lost {
+		q.s.ledger.add(Loss{Queue: q.name, ID: q.id, First: begin, Last: end - 1, Count: lost - known,
+			Reason: "could not be read when its turn came"})
 	}
 	known := min(lost, q.missing)
 	q.missing -= known
@@ -248,6 +253,11 @@ func (v *segmentView) items(e queueEntry, from uint64, items []Item) ([]Item, er
 	if err := v.checkBody(); err != nil {
 		return nil, err
 	}
+	return v.decodeItems(e, from, items)
+}
+
+// decodeItems is items without the checksum.
+func (v *segmentView) decodeItems(e queueEntry, from uint64, items []Item) ([]Item, error) {
 	if e.count < 0 || e.bytes < 0 || e.bytes > int64(len(v.body)) || e.first+uint64(e.count) < e.first {
 		return nil, segmentError("count of a queue's messages")
 	}

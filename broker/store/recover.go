@@ -3,37 +3,66 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
 func spoolDir(dir string) string { return filepath.Join(dir, "spool") }
 func stateDir(dir string) string { return filepath.Join(dir, "state") }
 
-// minStartBytes must be free to open a store: Badger makes files before it
-// looks whether there is room.
-const minStartBytes = 16 << 20
-
 // recover brings memory to where the log ends.
 func (s *Store) recover() error {
-	if err := checkFormat(s.dir); err != nil {
-		return err
-	}
-	free, err := freeBytes(s.dir)
+	salt, err := checkFormat(s.dir, s.log)
 	if err != nil {
 		return err
 	}
-	if free < minStartBytes {
-		return fmt.Errorf("%v are free in the file system of %s, and %v are needed: make room there", Bytes(free), s.dir, Bytes(minStartBytes))
+	s.spool.salt = salt
+	// Badger makes files before it looks whether there is room.
+	s.reserve.find()
+	free, err := freeBytes(s.dir)
+	if err == nil && free < reserveBytes && s.reserve.release() {
+		s.log.Warn("the disk is full: the reserve is given up to open the store", "path", s.reserve.path)
+		free, err = freeBytes(s.dir)
+	}
+	if err != nil {
+		return err
+	}
+	if free < reserveBytes/4*3 {
+		return fmt.Errorf("%v are free in the file system of %s, and %v are needed: make room there", Bytes(free), s.dir, Bytes(reserveBytes))
 	}
 	s.space.look(time.Now())
+	s.ledger.load()
+	s.opening.load(s.dir)
+	if err := s.recoverLog(); err != nil {
+		// What lies with the machine is not to count; but a disk that cannot be read
+		// in one place may be that for ever.
+		if !errors.Is(err, syscall.EIO) {
+			err = errors.Join(err, s.opening.end())
+		}
+		return err
+	}
+	if err := s.opening.end(); err != nil {
+		s.log.Warn("a file of the store's cannot be removed", "path", s.opening.path, "err", err)
+	}
+	s.ledger.flush()
+	s.keepReserve()
+	return nil
+}
+
+// recoverLog opens the databases and takes over what is in them.
+func (s *Store) recoverLog() error {
 	applied, err := s.recoverState()
 	if err != nil {
 		return err
 	}
 	if err := s.spool.load(); err != nil {
 		return fmt.Errorf("look into the spool: %w", err)
+	}
+	if err := s.findGap(applied); err != nil {
+		return err
 	}
 	if err := s.replay(applied); err != nil {
 		return err
@@ -47,14 +76,10 @@ func (s *Store) recover() error {
 	s.durable.Store(last)
 	s.ckpt.applied = applied
 	s.reportMissing()
-	if err := s.recoverTail(); err != nil {
-		return err
-	}
+	s.recoverTail()
 	s.ckpt.dead = s.spool.dead() // never the tail
 	for _, g := range s.removable() {
-		if err := s.spool.remove(g); err != nil {
-			return err
-		}
+		s.removeGeneration(g)
 	}
 	return nil
 }
@@ -63,7 +88,11 @@ func (s *Store) recover() error {
 // cannot be read is put aside: then the log, as far as it goes back, is all.
 func (s *Store) recoverState() (applied uint64, err error) {
 	dir := stateDir(s.dir)
-	st, c, err := loadState(dir, s)
+	var st *stateDB
+	var c checkpoint
+	if err = s.opening.begin(dir); err == nil {
+		st, c, err = loadState(dir, s)
+	}
 	if err != nil {
 		if ours(err) || errors.Is(err, errNewer) {
 			return 0, fmt.Errorf("open the state database %s: %w", dir, err)
@@ -74,6 +103,8 @@ func (s *Store) recoverState() (applied uint64, err error) {
 		}
 		s.log.Error("the state database cannot be read and was put aside: what the log does not have is lost", "path", to, "err", err)
 		s.counters.damagedGenerations.Add(1)
+		s.stateLost = true
+		s.ledger.add(Loss{Reason: fmt.Sprintf("the state database was put aside to %s: %v", filepath.Base(to), err)})
 		if st, c, err = loadState(dir, s); err != nil {
 			return 0, fmt.Errorf("make a new state database: %w", err)
 		}
@@ -91,13 +122,34 @@ func (s *Store) recoverState() (applied uint64, err error) {
 func loadState(dir string, s *Store) (*stateDB, checkpoint, error) {
 	st, err := openState(dir, s.log)
 	if err != nil {
-		return nil, checkpoint{}, err
+		return nil, checkpoint{}, errors.Join(err, st.close())
 	}
 	c, err := st.load()
 	if err != nil {
 		return nil, c, errors.Join(err, st.close())
 	}
 	return st, c, nil
+}
+
+// findGap looks whether the log reaches back to the checkpoint, as it does unless
+// that is an old one: then what is in neither is lost.
+func (s *Store) findGap(applied uint64) error {
+	for _, g := range s.spool.list() {
+		first, err := s.firstRecord(g)
+		if err != nil {
+			return err
+		}
+		if first == 0 {
+			continue
+		}
+		if first > applied+1 && !s.stateLost {
+			s.stateLost = true
+			s.ledger.add(Loss{First: applied + 1, Last: first - 1, Reason: "the checkpoint is older than the log"})
+			s.log.Error("the checkpoint is older than the log: what happened between them is lost", "path", s.dir, "first", applied+1, "last", first-1)
+		}
+		break
+	}
+	return nil
 }
 
 // replay applies the records after the checkpoint.
@@ -131,13 +183,13 @@ func (s *Store) replay(applied uint64) error {
 // firstRecord is the number of a generation's first record; 0 if it has none, or
 // could not be opened and was put aside.
 func (s *Store) firstRecord(g *generation) (uint64, error) {
-	err := s.spool.acquire(g)
+	err := s.opening.begin(g.dir)
+	if err == nil {
+		err = s.spool.acquire(g)
+	}
 	if err == nil {
 		defer s.spool.release(g)
-		if len(g.keys) == 0 {
-			return 0, nil
-		}
-		return g.keys[0], nil
+		return g.firstOwn(), nil
 	}
 	switch {
 	case errors.Is(err, errGone):
@@ -146,10 +198,31 @@ func (s *Store) firstRecord(g *generation) (uint64, error) {
 		return 0, err
 	}
 	s.counters.damagedGenerations.Add(1)
-	return 0, s.spool.quarantine(g, err)
+	s.ledger.add(Loss{Reason: fmt.Sprintf("generation %s was put aside: %v", filepath.Base(g.dir), err)})
+	if err := s.spool.quarantine(g, err); err != nil {
+		return 0, err
+	}
+	err = s.spool.acquire(g)
+	if errors.Is(err, errGone) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer s.spool.release(g)
+	return g.firstOwn(), nil
 }
 
-// eachSegment gives a generation's segments, of which the checksums are right.
+// firstOwn is the first record that was not evacuated to here; 0: there is none.
+// The caller holds mu for reading.
+func (g *generation) firstOwn() uint64 {
+	if keys := g.own(g.keys); len(keys) > 0 {
+		return keys[0]
+	}
+	return 0
+}
+
+// eachSegment gives a generation's own segments, of which the checksums are right.
 // One that was put aside has none.
 func (s *Store) eachSegment(g *generation, fn func(v *segmentView) error) error {
 	if first, err := s.firstRecord(g); err != nil || first == 0 {
@@ -159,21 +232,25 @@ func (s *Store) eachSegment(g *generation, fn func(v *segmentView) error) error 
 		return err
 	}
 	defer s.spool.release(g)
-	for i := range g.keys {
+	for i := len(g.keys) - len(g.own(g.keys)); i < len(g.keys); i++ {
 		if _, bad := g.bad.Load(g.keys[i]); bad {
 			continue
 		}
-		err := g.view(i, func(v *segmentView) error {
-			if err := v.checkBody(); err != nil {
-				return err
-			}
-			return fn(v)
-		})
-		if err != nil {
+		if err := s.checked(g, i, fn); err != nil {
 			s.damaged(g, i, err)
 		}
 	}
 	return nil
+}
+
+// checked gives one segment, of which the checksums are right.
+func (s *Store) checked(g *generation, i int, fn func(v *segmentView) error) error {
+	return g.view(i, func(v *segmentView) error {
+		if err := v.checkBody(); err != nil {
+			return err
+		}
+		return fn(v)
+	})
 }
 
 // damaged counts and logs a segment that cannot be read, once. The caller holds
@@ -188,6 +265,7 @@ func (s *Store) damaged(g *generation, i int, err error) {
 	if i+1 < len(g.keys) {
 		last = g.keys[i+1] - 1
 	}
+	s.ledger.add(Loss{First: first, Last: max(first, last), Reason: fmt.Sprintf("a segment in generation %s cannot be read: %v", filepath.Base(g.dir), err)})
 	s.log.Error("a segment of the log cannot be read and is left out", "path", g.dir, "first", first, "last", max(first, last), "err", err)
 }
 
@@ -292,105 +370,28 @@ func (q *Queue) replay(k Kind, list []ordinals) {
 	}
 }
 
-// count goes through the whole spool and counts what waits. It gives the number
-// of the last record.
-func (s *Store) count() (last uint64, err error) {
-	for _, g := range s.spool.list() {
-		end := uint64(0) // the record that comes next in this generation
-		err := s.eachSegment(g, func(v *segmentView) error {
-			if end != 0 && v.first != end {
-				s.log.Error("records are missing in the log", "path", g.dir, "first", end, "last", v.first-1)
-			}
-			end = v.last() + 1
-			n := int64(headerSize + len(v.body) + len(v.queues))
-			g.bytes.Add(n)
-			s.spool.bytes.Add(n)
-			for i := range v.queueCount() {
-				if err := s.countQueue(g, v, v.queueAt(i)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return 0, err
-		}
-		if end != 0 {
-			last = end - 1
-		}
-		g.last.Store(last)
-	}
-	return last, nil
-}
-
-// countQueue counts what waits of one queue in a segment.
-func (s *Store) countQueue(g *generation, v *segmentView, e queueEntry) error {
-	s.nextID = max(s.nextID, e.queue+1)
-	q := s.queues[e.queue]
-	r := ordinals{e.first, e.first + uint64(e.count)}
-	if q == nil || r.end <= q.win.head || e.count <= 0 {
-		return nil
-	}
-	bytes := e.bytes
-	if r.first < q.win.end() { // some of them may be acknowledged
-		items, err := v.items(e, q.win.head, nil)
-		if err != nil {
-			return err
-		}
-		bytes = 0
-		for _, it := range items {
-			if !q.win.acked(it.Ordinal) {
-				bytes += int64(len(it.Meta) + len(it.Data))
-			}
-		}
-	}
-	if n := len(q.parts); n > 0 && q.parts[n-1].g == g {
-		q.missing += q.win.unacked(ordinals{q.parts[n-1].end, r.first})
-	}
-	q.next = max(q.next, r.end)
-	q.messages += q.file(g, r)
-	q.bytes += bytes
-	return nil
-}
-
-// reportMissing counts and logs the messages that should be there and are not:
-// a queue's ordinals have no gaps.
-func (s *Store) reportMissing() {
-	var total uint64
-	queues := 0
-	for _, q := range s.queues {
-		q.filed = q.next
-		q.missing += q.win.unacked(ordinals{q.win.head, q.next}) - uint64(q.messages)
-		if q.missing > 0 {
-			total += q.missing
-			queues++
-		}
-	}
-	if total > 0 {
-		s.lost.Add(int64(total))
-		s.log.Error("messages are missing in the log", "path", s.dir, "count", total, "queues", queues)
-	}
-}
-
 // recoverTail opens the last generation for writing, or a new one if that is
 // nearly full or damaged. Without room for it the committer waits for some.
-func (s *Store) recoverTail() error {
+func (s *Store) recoverTail() {
 	gens := s.spool.list()
 	if len(gens) > 0 {
 		g := gens[len(gens)-1]
-		bad := g.dropped
+		bad := g.end.Load() != math.MaxUint64
 		g.bad.Range(func(any, any) bool { bad = true; return false })
 		if g.bytes.Load() < s.spool.room/4*3 && !bad && s.space.writable(memAlloc+s.spool.room) {
 			g.mu.Lock()
 			err := g.close()
 			g.mu.Unlock()
 			if err == nil {
+				err = s.opening.begin(g.dir)
+			}
+			if err == nil {
 				err = g.openTail(s.spool.room)
 			}
 			if err == nil {
 				s.spool.tail = g
-				s.space.unused.Store(g.tail.unused())
-				return nil
+				s.space.follow(&g.tail)
+				return
 			}
 			if !noRoom(err) {
 				s.log.Warn("the last generation cannot be written any more, a new one is begun", "path", g.dir, "err", err)
@@ -398,14 +399,12 @@ func (s *Store) recoverTail() error {
 		}
 	}
 	if !s.space.writable(memAlloc + s.spool.room) {
-		return nil
+		return
 	}
-	if _, err := s.spool.create(); err != nil {
-		if noRoom(err) {
-			return nil
-		}
-		return err
+	if _, err := s.spool.create(s.next); err != nil {
+		// The first commit tries again, and holds until it succeeds.
+		s.log.Warn("no generation can be begun yet", "path", s.dir, "err", err)
+		return
 	}
-	s.space.unused.Store(s.spool.tail.tail.unused())
-	return nil
+	s.space.follow(&s.spool.tail.tail)
 }

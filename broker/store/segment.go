@@ -16,13 +16,14 @@ import (
 //	offset  size
 //	     0     4  magic "hgsg"
 //	     4     1  version of the format
-//	     5     3  zero
+//	     5     1  place of the segment in its commit, 255 at most
+//	     6     2  zero
 //	     8     8  number of the first record; the others follow without a gap
 //	    16     4  count of records
 //	    20     4  length of the records
 //	    24     4  count of queues
 //	    28     4  CRC32C of the records
-//	    32     4  zero
+//	    32     4  salt of the store: see findSegments
 //	    36     4  CRC32C of bytes 0 to 35 and of the list of queues
 //	    40        the records
 //	              the queues: 24 bytes each, by ascending id
@@ -56,6 +57,9 @@ type segmentView struct {
 	body    []byte
 	queues  []byte
 	bodyCRC uint32
+	salt    uint32
+	place   byte
+	whole   []byte // all of it
 }
 
 // queueEntry is what a segment says of one queue.
@@ -88,6 +92,8 @@ func parseSegment(b []byte) (segmentView, error) {
 	v.count = int(binary.BigEndian.Uint32(b[16:]))
 	v.body = b[headerSize : headerSize+body]
 	v.queues = b[headerSize+body : headerSize+body+queues]
+	v.salt, v.place = binary.BigEndian.Uint32(b[32:]), b[5]
+	v.whole = b[:headerSize+body+queues]
 	v.bodyCRC = binary.BigEndian.Uint32(b[28:])
 	if headCRC(b[:36], v.queues) != binary.BigEndian.Uint32(b[36:]) {
 		return v, segmentError("checksum of the header")
@@ -156,12 +162,15 @@ func cutRecord(b []byte) (rec, rest []byte, err error) {
 // one of the newest. Bytes that a recentRef points to do not change any more, so
 // readers use them without the store's lock.
 type segment struct {
-	mem    []byte // what buf may grow into; never moved
-	buf    []byte // header, records; then the list of queues once finished
-	first  uint64 // number of the first record
-	count  int
-	queues []segmentQueue
-	living *generation // of a store without a disk: counts what waits in it
+	mem      []byte // what buf may grow into; never moved
+	buf      []byte // header, records; then the list of queues once finished
+	first    uint64 // number of the first record
+	count    int
+	queues   []segmentQueue
+	finished bool
+	salt     uint32
+	place    int         // in its commit
+	living   *generation // of a store without a disk: counts what waits in it
 }
 
 func newSegment(mem []byte, first uint64) *segment {
@@ -196,9 +205,13 @@ func (g *segment) fits(n, queues int) bool {
 
 func (g *segment) last() uint64 { return g.first + uint64(g.count) - 1 }
 
-// finish completes the encoding. Only the committer calls it, once, when nothing
+// finish completes the encoding, once. Only the committer calls it, when nothing
 // is added any more.
 func (g *segment) finish() []byte {
+	if g.finished {
+		return g.buf // it is committed again
+	}
+	g.finished = true
 	body := g.buf[headerSize:]
 	slices.SortFunc(g.queues, func(a, b segmentQueue) int { return cmp.Compare(a.queue, b.queue) })
 	for i := range g.queues {
@@ -211,6 +224,8 @@ func (g *segment) finish() []byte {
 	h := g.buf[:headerSize]
 	copy(h, segmentMagic)
 	h[4] = segmentVersion
+	h[5] = byte(min(g.place, 255))
+	binary.BigEndian.PutUint32(h[32:], g.salt)
 	binary.BigEndian.PutUint64(h[8:], g.first)
 	binary.BigEndian.PutUint32(h[16:], uint32(g.count))
 	binary.BigEndian.PutUint32(h[20:], uint32(len(body)))

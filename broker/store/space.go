@@ -19,6 +19,14 @@ type space struct {
 	free   atomic.Int64 // as last seen
 	seenAt atomic.Int64 // when, in ns since 1970
 	unused atomic.Int64 // of the tail's allocated files
+	left   atomic.Int64 // what the tail takes for sure
+	next   int64        // what the next generation takes on disk
+}
+
+// follow takes how full the tail is.
+func (sp *space) follow(t *tailFiles) {
+	sp.unused.Store(t.unused())
+	sp.left.Store(min(t.memRoom-t.memUsed, t.vlogRoom-t.vlogUsed))
 }
 
 // lookInterval is how old the free space may be.
@@ -44,6 +52,11 @@ func (sp *space) look(now time.Time) {
 func (sp *space) admit(bytes, spool int64) error {
 	if spool+bytes > sp.maxBytes {
 		return fmt.Errorf("%w: the spool holds %v of max_bytes %v", ErrFull, Bytes(spool), Bytes(sp.maxBytes))
+	}
+	// Where there is no room for another generation, what is left of the tail is
+	// for acknowledgements and state.
+	if free := sp.free.Load(); sp.next > 0 && free-sp.next < sp.minFree/4 && bytes > sp.left.Load()-sp.next/16 {
+		return fmt.Errorf("%w: %v free in the file system of %s are not enough for another generation", ErrFull, Bytes(free), sp.dir)
 	}
 	if free := sp.free.Load(); free+sp.unused.Load()-bytes < sp.minFree {
 		return fmt.Errorf("%w: %v free in the file system of %s, min_free is %v", ErrFull, Bytes(free), sp.dir, Bytes(sp.minFree))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,15 +18,17 @@ import (
 type spool struct {
 	dir  string
 	log  *slog.Logger
+	salt uint32
 	room int64 // what a generation takes
 
 	bytes atomic.Int64 // of segments, all generations together
 
-	mu     sync.Mutex // guards what follows; taken before generation.mu
-	gens   []*generation
-	tail   *generation // the last of gens; nil until there is one
-	clock  int64
-	newest uint64 // the highest id that there was
+	mu      sync.Mutex // guards what follows; taken before generation.mu
+	gens    []*generation
+	tail    *generation // the last of gens; nil until there is one
+	clock   int64
+	newest  uint64        // the highest id that there was
+	removed []*generation // of which the directory is still to be removed
 }
 
 // maxOpen is how many generations are open at a time, the tail and one that is
@@ -64,7 +67,10 @@ func (sp *spool) load() error {
 				}
 				continue
 			}
-			sp.gens = append(sp.gens, &generation{id: id, dir: path, log: sp.log})
+			g := &generation{id: id, dir: path, log: sp.log, salt: sp.salt}
+			g.readEnd()
+			g.readMarks()
+			sp.gens = append(sp.gens, g)
 			sp.newest = max(sp.newest, id)
 		}
 	}
@@ -73,12 +79,13 @@ func (sp *spool) load() error {
 }
 
 // create makes a new tail. The old one is still to be sealed.
-func (sp *spool) create() (old *generation, err error) {
+func (sp *spool) create(first uint64) (old *generation, err error) {
 	sp.mu.Lock()
 	old = sp.tail
 	id := sp.newest + 1
 	sp.mu.Unlock()
-	g := &generation{id: id, dir: filepath.Join(sp.dir, generationName(id)), log: sp.log}
+	g := &generation{id: id, dir: filepath.Join(sp.dir, generationName(id)), log: sp.log, salt: sp.salt}
+	g.end.Store(math.MaxUint64)
 	// What stands there is what an attempt without success has left.
 	if err := os.RemoveAll(g.dir); err != nil {
 		return nil, err
@@ -86,7 +93,11 @@ func (sp *spool) create() (old *generation, err error) {
 	if err := os.Mkdir(g.dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := g.openTail(sp.room); err != nil {
+	err = g.markFirst(first)
+	if err == nil {
+		err = g.openTail(sp.room)
+	}
+	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(g.dir))
 	}
 	if old != nil {
@@ -184,8 +195,8 @@ func (sp *spool) forget(g *generation) {
 	}
 }
 
-// remove removes a generation and its directory.
-func (sp *spool) remove(g *generation) error {
+// remove takes a generation out of use; sweep removes its directory.
+func (sp *spool) remove(g *generation) {
 	sp.forget(g)
 	g.mu.Lock()
 	g.gone = true
@@ -193,32 +204,76 @@ func (sp *spool) remove(g *generation) error {
 	g.tail = tailFiles{}
 	err := g.close()
 	g.mu.Unlock()
-	// A crash in between must not leave a directory that looks damaged.
-	gone := g.dir + goneSuffix
-	if rerr := os.Rename(g.dir, gone); rerr != nil {
-		return fmt.Errorf("remove generation %s: %w", g.dir, rerr)
+	if err != nil {
+		sp.log.Warn("a generation of the spool did not close", "path", g.dir, "err", err)
 	}
-	if serr := syncDir(sp.dir); serr != nil {
-		return serr
-	}
-	if rerr := os.RemoveAll(gone); rerr != nil {
-		return fmt.Errorf("remove generation %s: %w", g.dir, rerr)
-	}
-	return err
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.removed = append(sp.removed, g)
 }
 
-// quarantine puts a generation aside that cannot be opened.
+// sweep removes the directories of what is not in use any more, and tries those
+// again that could not be removed. A start removes what is left.
+func (sp *spool) sweep() error {
+	sp.mu.Lock()
+	list := sp.removed
+	sp.removed = nil
+	sp.mu.Unlock()
+	var errs []error
+	for _, g := range list {
+		g.mu.Lock()
+		closed := g.closed()
+		g.mu.Unlock()
+		if closed {
+			err := sp.removeDir(g.dir)
+			if err == nil {
+				continue
+			}
+			errs = append(errs, err)
+		}
+		sp.mu.Lock()
+		sp.removed = append(sp.removed, g)
+		sp.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
+
+// removeDir removes a generation's directory. A crash in between must not leave
+// one that looks damaged.
+func (sp *spool) removeDir(dir string) error {
+	gone := dir + goneSuffix
+	if err := os.Rename(dir, gone); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove generation %s: %w", dir, err)
+	}
+	if err := syncDir(sp.dir); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(gone); err != nil {
+		return fmt.Errorf("remove generation %s: %w", dir, err)
+	}
+	return nil
+}
+
+// quarantine puts a generation aside that cannot be opened, and makes another of
+// the segments in its files, if there are any.
 func (sp *spool) quarantine(g *generation, cause error) error {
-	sp.forget(g)
-	g.mu.Lock()
-	g.gone = true
-	g.mu.Unlock()
 	to, err := putAside(g.dir)
 	if err != nil {
 		return fmt.Errorf("put aside generation %s, which cannot be read (%v): %w", g.dir, cause, err)
 	}
-	sp.log.Error("a generation of the spool cannot be read and was put aside", "path", to, "err", cause)
-	return nil
+	n, err := g.salvage(to, sp.salt, sp.room)
+	sp.log.Error("a generation of the spool cannot be read and was put aside", "path", to, "err", cause, "count", n)
+	if err == nil && n > 0 {
+		return nil
+	}
+	if err != nil {
+		sp.log.Error("nothing can be read from its files", "path", to, "err", err)
+	}
+	sp.forget(g)
+	g.mu.Lock()
+	g.gone = true
+	g.mu.Unlock()
+	return os.RemoveAll(g.dir)
 }
 
 // close closes what is open.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -22,9 +23,16 @@ import (
 // A checkpoint may take several transactions. The "m" is in the last one: with an
 // older one, what stands there of the newer is set again from the log.
 type stateDB struct {
-	db   *badger.DB
-	blog *badgerLog
-	dir  string
+	dir string
+	log *slog.Logger
+
+	// broken: a checkpoint was not taken, see rebuild. Of the caller of write.
+	broken bool
+
+	mu      sync.RWMutex // guards what follows; held while it is read
+	db      *badger.DB   // nil: between two
+	blog    *badgerLog
+	closing chan struct{} // one that did not close in time; closed when it has
 }
 
 const (
@@ -70,29 +78,53 @@ type queueState struct {
 }
 
 func openState(dir string, log *slog.Logger) (*stateDB, error) {
-	if _, err := takeInventory(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+	st := &stateDB{dir: dir, log: log}
+	return st, st.openDB()
+}
+
+// openDB opens the database. The caller holds mu, or is the only one.
+func (st *stateDB) openDB() error {
+	if err := replaceState(st.dir); err != nil {
+		return err
 	}
-	st := &stateDB{blog: &badgerLog{log: log, dir: dir}, dir: dir}
-	o := badgerOptions(dir, st.blog)
+	if _, err := takeInventory(st.dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	blog := &badgerLog{log: st.log, dir: st.dir}
+	o := badgerOptions(st.dir, blog)
 	o.SyncWrites = true
 	o.ValueLogFileSize = 1 << 20
 	o.ValueThreshold = memTableBytes * 15 / 100 // nothing goes to the value log
 	o.CompactL0OnClose = true
 	db, err := openBadger(o, false)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	st.db = db
-	adviseRandom(dir)
-	return st, errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	st.db, st.blog = db, blog
+	adviseRandom(st.dir)
+	return errors.Join(syncDir(st.dir), syncDir(filepath.Dir(st.dir)))
 }
 
 func (st *stateDB) close() error {
-	if err := closeBadger(st.db); err != nil {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.db == nil {
+		return nil
+	}
+	if err := st.closeDB(); err != nil {
 		return fmt.Errorf("close the state database: %w", err)
 	}
 	return nil
+}
+
+// closeDB closes the database. The caller holds mu.
+func (st *stateDB) closeDB() (err error) {
+	st.closing, err = closeBadger(st.db)
+	if err == nil {
+		err = st.blog.err()
+	}
+	st.db = nil
+	return err
 }
 
 // checkpoint is one state of the log.
@@ -104,8 +136,22 @@ type checkpoint struct {
 	changes stateChanges
 }
 
-// write makes a checkpoint durable.
+// write makes a checkpoint durable. After an error the next one must have all
+// queues.
 func (st *stateDB) write(c *checkpoint) error {
+	if st.broken {
+		if err := st.rebuild(c); err != nil {
+			return fmt.Errorf("write the checkpoint at record %d: %w", c.applied, err)
+		}
+		st.broken = false
+		return nil
+	}
+	err := st.writeTo(c)
+	st.broken = err != nil
+	return err
+}
+
+func (st *stateDB) writeTo(c *checkpoint) error {
 	w := stateWriter{db: st.db, txn: st.db.NewTransaction(true)}
 	defer func() { w.txn.Discard() }()
 	for i := range c.queues {
@@ -256,7 +302,7 @@ func (st *stateDB) value(txn *badger.Txn, key string, item *badger.Item) ([]byte
 
 // each gives the keys that begin with a prefix, in order.
 func (st *stateDB) each(prefix string, fn func(key string, value func() ([]byte, error)) error) error {
-	return st.db.View(func(txn *badger.Txn) error {
+	return st.view(func(txn *badger.Txn) error {
 		o := badger.IteratorOptions{Prefix: stateKey(prefix)}
 		it := txn.NewIterator(o)
 		defer it.Close()
@@ -275,7 +321,7 @@ func (st *stateDB) each(prefix string, fn func(key string, value func() ([]byte,
 // checkpoint.
 func (st *stateDB) load() (c checkpoint, err error) {
 	c.nextID = 1
-	err = st.db.View(func(txn *badger.Txn) error {
+	err = st.view(func(txn *badger.Txn) error {
 		item, err := txn.Get([]byte{'m'})
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			return nil

@@ -13,6 +13,7 @@ type Stats struct {
 	Acks        int64 // acknowledgements taken
 	Refused     int64 // commits that ended with ErrFull
 	Checkpoints int64
+	Evacuated   int64 // segments that were moved to another generation
 
 	SyncTime time.Duration // spent in writing and syncing, all commits together
 	SyncLast time.Duration // the last one
@@ -33,6 +34,16 @@ type Stats struct {
 	DamagedSegments    int64 // that could not be read and were left out
 	DamagedGenerations int64 // that could not be opened and were put aside
 	LostRecords        int64 // messages that are missing, counted once for each queue
+
+	// Lost counts the messages in the loss ledger, and LastLoss is its last entry:
+	// see Losses.
+	Lost     uint64
+	LastLoss Loss
+
+	// FailingSince is since when the disk has not taken what was written to it,
+	// and LastError why; zero if it takes everything.
+	FailingSince time.Time
+	LastError    string
 }
 
 // QueueStats is where one queue stands.
@@ -45,7 +56,7 @@ type QueueStats struct {
 
 type counters struct {
 	commits, records, bytes, acks, refused, checkpoints atomic.Int64
-	syncTime, syncLast, syncMax                         atomic.Int64
+	evacuated, syncTime, syncLast, syncMax              atomic.Int64
 	damagedSegments, damagedGenerations                 atomic.Int64
 }
 
@@ -64,6 +75,7 @@ func (s *Store) Stats() Stats {
 		Bytes:              c.bytes.Load(),
 		Acks:               c.acks.Load(),
 		Refused:            c.refused.Load(),
+		Evacuated:          c.evacuated.Load(),
 		Checkpoints:        c.checkpoints.Load(),
 		SyncTime:           time.Duration(c.syncTime.Load()),
 		SyncLast:           time.Duration(c.syncLast.Load()),
@@ -80,6 +92,12 @@ func (s *Store) Stats() Stats {
 	st.NextRecord, st.Queues = s.next, len(s.queues)
 	st.RingBytes, st.PendingBytes = s.ring.bytes, s.pending
 	s.mu.Unlock()
+	st.Lost, st.LastLoss = s.ledger.total()
+	for _, t := range []*trouble{&s.stateTrouble, &s.logTrouble} {
+		if since, err := t.now(); err != nil {
+			st.FailingSince, st.LastError = since, err.Error()
+		}
+	}
 	for _, q := range s.Queues() {
 		st.Messages += q.Stats().Messages
 	}

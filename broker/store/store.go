@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,46 +39,62 @@ var (
 
 // Store is one directory's log. Its methods may be called from any goroutine.
 type Store struct {
-	dir   string
-	cfg   Config
-	log   *slog.Logger
-	lock  *os.File
-	spool *spool
-	state checkpoints
-	space space
+	dir     string
+	cfg     Config
+	log     *slog.Logger
+	lock    *os.File
+	spool   *spool
+	state   checkpoints
+	space   space
+	ledger  ledger
+	opening opening // while it is opened
+	reserve reserve
 
 	memory bool // without a disk: see OpenMemory
 
 	firstNew  uint64 // number of the first record of this start
 	maxRecord int    // encoded
 
-	mu      sync.Mutex // guards what follows, to the blank line
-	closing bool
-	err     error // the first failure: nothing is written any more
-	next    uint64
-	queues  map[QueueID]*Queue
-	names   map[string]*Queue
-	nextID  QueueID
-	open    *segment   // being filled; nil: none
-	chunk   []byte     // free memory for segments; open has its begin
-	sealed  []*segment // full ones that wait for the committer
-	waiters []waiter
-	pending int64         // bytes that commits wait with
-	changes []stateChange // of the records in open and sealed
-	notify  []*Reader
-	targets []target
-	touched []*Queue // changed since the last checkpoint
-	dropped []QueueID
-	ring    ring
-	dirty   stateChanges // committed, in no checkpoint yet
-	saving  stateChanges // in the checkpoint that is being written
-	ckpt    checkpointState
-	refusal refusal
+	mu       sync.Mutex // guards what follows, to the blank line
+	closing  bool
+	err      error // given up: nothing is written any more
+	refusing error // commits end with it at once
+	next     uint64
+	queues   map[QueueID]*Queue
+	names    map[string]*Queue
+	nextID   QueueID
+	open     *segment   // being filled; nil: none
+	chunk    []byte     // free memory for segments; open has its begin
+	sealed   []*segment // full ones that wait for the committer
+	waiters  []waiter
+	pending  int64         // bytes that commits wait with
+	changes  []stateChange // of the records in open and sealed
+	notify   []*Reader
+	targets  []target
+	touched  []*Queue // changed since the last checkpoint
+	dropped  []QueueID
+	moves    []move // of an evacuation, for the committer
+	ring     ring
+	dirty    stateChanges // committed, in no checkpoint yet
+	saving   stateChanges // in the checkpoint that is being written
+	ckpt     checkpointState
+	refusal  refusal
+
+	stateLost bool // the state database was put aside at this start
 
 	unloggedMu sync.Mutex // guards unlogged; taken last
 	unlogged   []*Queue   // with acknowledgements that the log does not have
 	newAcks    atomic.Int64
-	ackedSince time.Time // the committer's: since when there are such
+
+	// The committer's. ackedSince: since when there are acknowledgements that the
+	// log does not have. failed: generations to be sealed when the disk is back.
+	ackedSince time.Time
+	failed     []*generation
+
+	unsealed []*generation // of the keeper: see seal
+
+	logTrouble   trouble
+	stateTrouble trouble
 
 	durable    atomic.Uint64 // every record up to this one is on disk
 	readersEnd atomic.Bool
@@ -110,6 +127,8 @@ func Open(dir string, cfg Config, log *slog.Logger) (*Store, error) {
 	}
 	s := newStore(dir, cfg, log)
 	s.lock = lock
+	s.reserve.path = reserveOf(dir)
+	s.ledger.path = filepath.Join(dir, ledgerFile)
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store: %w", err), s.release())
 	}
@@ -135,9 +154,10 @@ func newStore(dir string, cfg Config, log *slog.Logger) *Store {
 		next:      1,
 		ring:      ring{limit: int64(cfg.RingBytes)},
 		dirty:     make(stateChanges),
-		space:     space{dir: dir, minFree: int64(cfg.MinFree), maxBytes: int64(cfg.MaxBytes)},
+		space:     space{dir: dir, next: memAlloc + room, minFree: int64(cfg.MinFree), maxBytes: int64(cfg.MaxBytes)},
+		ledger:    ledger{log: log},
 		wake:      make(chan struct{}, 1),
-		jobs:      make(chan job, 4),
+		jobs:      make(chan job, 16),
 		committer: make(chan struct{}),
 		keeper:    make(chan struct{}),
 	}
@@ -159,6 +179,7 @@ func (s *Store) Close() error {
 	close(s.jobs)
 	<-s.keeper
 	s.readersEnd.Store(true)
+	s.ledger.flush()
 	return errors.Join(s.Err(), s.release())
 }
 
@@ -172,29 +193,6 @@ func (s *Store) release() error {
 		errs = append(errs, unlockDir(s.lock))
 	}
 	return errors.Join(errs...)
-}
-
-// Err is the first commit or sync that did not succeed. After it nothing is
-// acknowledged, and every Commit ends with it.
-func (s *Store) Err() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
-// fail stops all writing. Disk and memory may differ from here on: only opening
-// the store again tells what is on disk.
-func (s *Store) fail(err error) {
-	s.mu.Lock()
-	first := s.err == nil
-	if first {
-		s.err = err
-	}
-	s.mu.Unlock()
-	if first {
-		s.log.Error("the store has failed: nothing is acknowledged any more", "path", s.dir, "err", err)
-	}
-	s.nudge()
 }
 
 // nudge wakes the committer.
@@ -219,8 +217,8 @@ func (s *Store) Queue(name string) (*Queue, error) {
 	switch {
 	case s.closing:
 		return nil, fmt.Errorf("create queue %q: %w", name, ErrClosed)
-	case s.err != nil:
-		return nil, fmt.Errorf("create queue %q: %w", name, s.err)
+	case s.refusing != nil:
+		return nil, fmt.Errorf("create queue %q: %w", name, s.refusing)
 	}
 	q := &Queue{s: s, id: s.nextID, name: name}
 	s.nextID++
@@ -267,7 +265,7 @@ func (s *Store) RemoveQueue(q *Queue) {
 	}
 	delete(s.queues, q.id)
 	delete(s.names, q.name)
-	if s.err == nil && !s.closing {
+	if !s.closing {
 		seg := s.segmentFor(16, 0)
 		seg.buf = appendQueueEvent(seg.buf, queueRemoved, q.id, "")
 		s.appended(seg)

@@ -1,27 +1,33 @@
 package store
 
 import (
-	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"runtime/debug"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
 // settle opens a generation that a crash has left, so that its write-ahead log
-// becomes a table, and drops from it the commit that was under way. A commit
-// begins only after the one before was synced: so only the last one may have
-// segments of which the value log has nothing. It was not acknowledged.
+// becomes a table. What Badger leaves out of a damaged log is found in the files
+// and written again. The commit that was under way, of which there may be parts,
+// ends where something of it is missing: it was not acknowledged.
 func (g *generation) settle() error {
+	found, err := findSegments(g.dir, g.salt)
+	if err != nil {
+		return fmt.Errorf("recover generation %s: %w", g.dir, err)
+	}
 	// What cannot be read here is expected.
 	blog := &badgerLog{log: slog.New(slog.DiscardHandler), dir: g.dir}
 	db, err := openBadger(spoolOptions(g.dir, blog, 1<<20), true)
 	if err != nil {
 		return fmt.Errorf("recover generation %s: %w", g.dir, err)
 	}
-	err = g.dropUnfinished(db)
-	if cerr := closeBadger(db); err == nil {
+	err = g.compare(db, found)
+	if cerr := discardBadger(db); err == nil {
 		err = cerr
 	}
 	if err != nil {
@@ -30,61 +36,73 @@ func (g *generation) settle() error {
 	return nil
 }
 
-func (g *generation) dropUnfinished(db *badger.DB) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("badger panicked: %v", p)
+// compare brings together what Badger has and what was found in its files.
+func (g *generation) compare(db *badger.DB, found map[uint64][]byte) error {
+	keys, err := readKeys(db)
+	if err != nil {
+		return err
+	}
+	keys = g.own(keys) // what was evacuated has another place until it is durable here
+	maps.DeleteFunc(found, func(first uint64, _ []byte) bool { return first < g.first })
+	last := make(map[uint64]uint64) // of the segments that are readable; 0: of others
+	begin := uint64(0)              // of the last commit of which something is there
+	note := func(first uint64, v *segmentView) {
+		last[first] = v.last()
+		if v.place == 0 {
+			begin = max(begin, first)
 		}
-	}()
-	txn := db.NewTransactionAt(math.MaxUint64, true)
-	defer txn.Discard()
-	keys, version := lastCommit(txn)
-	from := len(keys)
-	for i, key := range keys {
-		if !readable(txn, key) {
-			from = i
+	}
+	extra := maps.Clone(found)
+	for _, key := range keys {
+		last[key] = 0
+		if readable(db, key, func(v *segmentView) { note(key, v) }) {
+			delete(extra, key)
+		}
+	}
+	for first, seg := range extra {
+		v, err := parseSegment(seg)
+		if err != nil {
+			return err
+		}
+		note(first, &v)
+	}
+	all := slices.Sorted(maps.Keys(last))
+	end, at := uint64(math.MaxUint64), uint64(0)
+	for _, first := range all {
+		if first >= begin && (last[first] == 0 || first > begin && first != at+1) {
+			end = first
 			break
 		}
+		at = last[first]
 	}
-	if from == len(keys) {
-		return nil
-	}
-	for _, key := range keys[from:] {
-		if err := txn.Delete(segmentKey(key)); err != nil {
+	maps.DeleteFunc(extra, func(first uint64, _ []byte) bool { return first >= end })
+	if len(extra) > 0 {
+		g.log.Warn("segments that the database has lost were found in its files", "path", g.dir, "count", len(extra))
+		if err := writeSegments(db, extra); err != nil {
 			return err
 		}
 	}
-	// The numbers are given again, with lower versions than this deletion has:
-	// not in this generation.
-	g.dropped = true
-	g.log.Info("a commit that a crash has interrupted was left out", "path", g.dir, "first", keys[from], "last", version)
-	return txn.CommitAt(version, nil)
-}
-
-// lastCommit gives the segments of the last transaction, and its version.
-func lastCommit(txn *badger.Txn) (keys []uint64, version uint64) {
-	it := txn.NewIterator(badger.IteratorOptions{})
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		k := it.Item().Key()
-		if v := it.Item().Version(); v > version {
-			keys, version = keys[:0], v
-		}
-		if len(k) == 8 && it.Item().Version() == version {
-			keys = append(keys, binary.BigEndian.Uint64(k))
-		}
+	if end >= g.end.Load() {
+		return nil
 	}
-	return keys, version
+	g.log.Info("a commit that a crash has interrupted was left out", "path", g.dir, "first", end)
+	return g.setEnd(end)
 }
 
-func readable(txn *badger.Txn, key uint64) (ok bool) {
+// readable says whether a segment can be read, and gives it to fn.
+func readable(db *badger.DB, key uint64, fn func(v *segmentView)) (ok bool) {
+	defer catch(debug.SetPanicOnFault(true), func(any) { ok = false })
+	txn := db.NewTransactionAt(math.MaxUint64, false)
+	defer txn.Discard()
 	item, err := txn.Get(segmentKey(key))
 	if err != nil {
 		return false
 	}
 	err = item.Value(func(b []byte) error {
 		v, err := parseSegment(b)
-		ok = err == nil && v.checkBody() == nil
+		if ok = err == nil && v.first == key && v.checkBody() == nil; ok {
+			fn(&v)
+		}
 		return nil
 	})
 	return ok && err == nil

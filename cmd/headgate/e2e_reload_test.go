@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,6 +44,11 @@ func TestARunningGatewayReloadsItsConfiguration(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	eventually(t, "the control socket is there", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "control.sock"))
+		_, other := os.Stat("/run/headgate/control.sock")
+		return err == nil || other == nil
+	})
 	reload := func() (status int, said string) {
 		var out bytes.Buffer
 		status = dispatch([]string{"reload", headgate.config}, &out, &out)

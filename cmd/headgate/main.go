@@ -28,6 +28,8 @@ type commandLine struct {
 	Reload  reloadCmd  `cmd:"" help:"Have the running gateway read its configuration again: users, rights, limits and certificates."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration: every fault with its file and line. Starts nothing."`
 	Demo    demoCmd    `cmd:"" help:"Show it all at work: simulated devices, a gateway, a broker as the cloud. Needs no hardware and no root."`
+	Pub     pubCmd     `cmd:"" passthrough:"" help:"Publish messages, with the flags of mosquitto_pub."`
+	Sub     subCmd     `cmd:"" passthrough:"" help:"Subscribe and print what comes, with the flags of mosquitto_sub."`
 	Passwd  passwdCmd  `cmd:"" help:"Make the hash of a password, for password_hash or password_file in [broker]."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
@@ -62,12 +64,18 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 	}
 	err = ctx.Run()
 	var faults config.Faults
+	var end *ended
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &faults):
 		printFaults(stderr, faults)
 		return exitUsage
+	case errors.As(err, &end):
+		if end.err != nil {
+			fmt.Fprintf(stderr, "headgate: %v\n", end.err)
+		}
+		return end.status
 	}
 	fmt.Fprintf(stderr, "headgate: %v\n", err)
 	return exitFailed

@@ -109,3 +109,7 @@ func homesOf(name string) []string {
 	search(reflect.TypeFor[File](), "the top of the file", "")
 	return slices.Compact(homes)
 }
+
+// Nearest gives the name among known that was most likely meant; "" when none is
+// near enough.
+func Nearest(name string, known []string) string { return nearest(name, known) }
