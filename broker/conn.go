@@ -28,6 +28,7 @@ type conn struct {
 
 	// Set by the handshake, unchanged after it.
 	version   packet.Version
+	bridge    bool // it says that it is one, in 3.x
 	clientID  string
 	user      string       // whose rights it has; "": nothing proves a name
 	rights    *auth.Rights // at the start; then session.rights are in force

@@ -26,6 +26,7 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 		return err
 	}
 	c.version, r.version = p.Version, p.Version
+	c.bridge = p.Bridge
 	c.clientID = string(p.ClientID)
 	now := time.Now()
 	assigned := c.clientID == ""
@@ -47,6 +48,9 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 		}
 	}
 	window := int(min(limits.MaxInflight, identifiers))
+	if p.Bridge {
+		window = min(window, bridgeWindow)
+	}
 	if p.Properties.Has(packet.PropReceiveMaximum) {
 		window = min(window, int(p.Properties.ReceiveMaximum)) // [MQTT-3.3.4-9]
 	}
@@ -118,6 +122,10 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	c.wake()
 	return nil
 }
+
+// bridgeWindow is the Receive Maximum of mosquitto's bridges, which they can say
+// only in 5.0. In 3.x mosquitto acknowledges QoS 2 messages past it, and drops them.
+const bridgeWindow = 20
 
 // announce says what this server limits. [MQTT 3.2.2.3]
 func (c *conn) announce(p *packet.Properties, keepAlive uint16) {

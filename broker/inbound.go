@@ -233,6 +233,9 @@ func (c *conn) handleSubscribe(body []byte, now time.Time) error {
 			continue
 		}
 		sub := subscription{qos: f.QoS, noLocal: f.NoLocal, retainAsPublished: f.RetainAsPublished, retainHandling: f.RetainHandling}
+		if c.bridge { // as mosquitto: no loops, and what is retained stays so
+			sub.noLocal, sub.retainAsPublished = true, true
+		}
 		if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
 			sub.id = ids[0]
 		}
