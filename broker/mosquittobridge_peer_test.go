@@ -172,21 +172,21 @@ func TestABridgeLosesNothingOverARestartOfEitherSide(t *testing.T) {
 			c.Want(topic, fmt.Sprint(i), 2)
 		}
 	}
-	forBridges(t, func(t *testing.T, s *brokertest.Server, m *bridging, below, above *brokertest.Client) {
+	forBridges(t, func(t *testing.T, s *brokertest.Server, m *bridging, _, above *brokertest.Client) {
 		m.end(syscall.SIGTERM) // it writes its sessions down
 		waitUntil(t, "the bridge is gone", func() bool { return s.Broker.Stats().Connections == 1 })
 		keeps := s.Broker.Stats().Offline == 1
 		publish(above, "plant/down")
 		want(above, "plant/down")
 		m.start()
-		below, _ = brokertest.Connect(t, m.addr, packet.V5, "below", brokertest.Persistent)
+		again, _ := brokertest.Connect(t, m.addr, packet.V5, "below", brokertest.Persistent)
 		if keeps { // mosquitto 2.0 asks for no session expiry in 5.0
-			want(below, "plant/down")
+			want(again, "plant/down")
 		}
 
 		s.Stop()
-		publish(below, "plant/up")
-		want(below, "plant/up")
+		publish(again, "plant/up")
+		want(again, "plant/up")
 		s.Restart()
 		above, _ = brokertest.Connect(t, s.Addr, packet.V5, "above", brokertest.Persistent)
 		want(above, "plant/up")
