@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -53,12 +52,16 @@ type conn struct {
 	once     sync.Once
 
 	mu         sync.Mutex
-	out        []byte // packets to be written
-	spare      []byte // the buffer written last, to be filled again
-	signaled   bool   // the writer has been, or is about to be, woken
-	last       bool   // the last packet is in out: write, then close
-	reason     error  // why the connection ends
-	charged    int64  // of the broker's memory for slow clients: see charge
+	out        []byte            // packets to be written
+	spare      []byte            // the buffer written last, to be filled again
+	writing    int               // bytes that the writer has taken and not written yet
+	signaled   bool              // the writer has been, or is about to be, woken
+	connected  bool              // the CONNACK is in out: all that it depends on is set
+	last       bool              // the connection ends: write final, then close
+	final      []byte            // what goes before the end, a DISCONNECT with it
+	reason     error             // why the connection ends
+	goodbye    packet.ReasonCode // of the DISCONNECT, if it ends before its CONNACK is out
+	charged    int64             // of the broker's memory for slow clients: see charge
 	volatile   volatile
 	acks       ackQueue
 	sent       tally
@@ -105,6 +108,9 @@ func (c *conn) serve(ctx context.Context) {
 	if err := c.guard(func() error { return c.handshake(ctx, &r) }); err != nil {
 		c.log.Info("connection refused", "client", c.clientID, "err", err)
 		c.b.stats.refused.Add(1)
+		if c.session != nil {
+			c.refused(err)
+		}
 		return
 	}
 	c.log = c.log.With("client", c.clientID)
@@ -114,18 +120,10 @@ func (c *conn) serve(ctx context.Context) {
 	writer.Go(c.write)
 	err := c.guard(func() error { return c.read(&r) })
 	c.fail(err)
+	c.router.flush() // a fault may have come before it
 	writer.Wait()
-	c.mu.Lock()
-	reason := c.reason
-	c.mu.Unlock()
-	taken := c.endShared()
-	c.mu.Lock()
-	c.out, c.volatile.pending, c.volatile.bytes = nil, nil, 0
-	c.discharge()
-	c.mu.Unlock()
-	c.b.detach(c)
-	taken.giveBack()
-	c.log.Debug("client disconnected", "reason", reason)
+	c.leave()
+	c.log.Debug("client disconnected", "reason", c.ending())
 }
 
 // guard keeps a fault of ours inside the one connection that met it.
@@ -138,56 +136,6 @@ func (c *conn) guard(f func() error) (err error) {
 		}
 	}()
 	return f()
-}
-
-var (
-	errShutdown   = errors.New("the server is shutting down")
-	errTakenOver  = errors.New("another client connected with the same client identifier")
-	errDisconnect = errors.New("the client disconnected")
-)
-
-// fail ends the connection because of err: with the reason in a DISCONNECT
-// where the protocol has one. [MQTT-4.13.2-1]
-func (c *conn) fail(err error) {
-	var pe *packet.Error
-	switch {
-	case errors.As(err, &pe):
-		c.b.stats.protocolErrors.Add(1)
-		c.log.Info("connection closed: protocol error", "err", err)
-		c.end(pe.Reason, err)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.end(packet.KeepAliveTimeout, fmt.Errorf("nothing came for 1.5 times the keep alive of %v", c.keepAlive))
-	default:
-		c.shut(err)
-	}
-}
-
-// end sends DISCONNECT with a reason (MQTT 5.0) and closes the connection.
-func (c *conn) end(reason packet.ReasonCode, err error) {
-	c.mu.Lock()
-	if c.reason == nil && c.version == packet.V5 && c.session != nil {
-		d := packet.Disconnect{Reason: reason}
-		c.out = d.Append(c.out, c.version)
-		c.sent.packets++
-	}
-	c.mu.Unlock()
-	c.shut(err)
-}
-
-// shut closes the connection once what is in out has been written.
-func (c *conn) shut(err error) {
-	c.mu.Lock()
-	if c.reason == nil {
-		c.reason = err
-	}
-	c.last = true
-	c.mu.Unlock()
-	c.once.Do(func() {
-		close(c.done)
-		// Nothing that runs on this connection waits longer than this.
-		c.nc.SetDeadline(time.Now().Add(closeTimeout))
-	})
-	c.wake()
 }
 
 func (c *conn) wake() {
@@ -207,9 +155,11 @@ func (c *conn) write() {
 		case <-c.done:
 		}
 		for {
-			if err := c.fill(); err != nil {
-				c.log.Error("session's queue cannot be read", "err", err)
-				c.shut(err)
+			if c.ending() == nil {
+				if err := c.fill(); err != nil {
+					c.log.Error("session's queue cannot be read", "err", err)
+					c.shut(err)
+				}
 			}
 			buf, last := c.take()
 			if len(buf) > 0 {
@@ -237,6 +187,12 @@ func (c *conn) writeAll(buf []byte, last bool) error {
 	for len(buf) > 0 {
 		if !last {
 			c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+			select {
+			case <-c.done: // who waits for its end does not wait for a slow client
+				c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
+				last = true
+			default:
+			}
 		}
 		n, err := c.nc.Write(buf[:min(len(buf), writePart)])
 		c.b.stats.bytesOut.Add(int64(n))
@@ -257,8 +213,13 @@ func (c *conn) take() (buf []byte, last bool) {
 	c.signaled = false
 	s := &c.b.stats
 	c.sent.addTo(&s.packetsOut, &s.messagesOut, &s.payloadOut)
+	if c.last {
+		buf, c.final = c.final, nil
+		return buf, true
+	}
 	buf, c.out, c.spare = c.out, c.spare[:0], nil
-	return buf, c.last
+	c.writing = len(buf)
+	return buf, false
 }
 
 // giveBack takes a written buffer for the next packets.
@@ -267,6 +228,7 @@ func (c *conn) giveBack(buf []byte) {
 	if c.spare == nil && cap(buf) <= keepRoom {
 		c.spare = buf[:0]
 	}
+	c.writing = 0
 	c.discharge()
 	c.mu.Unlock()
 	select {

@@ -80,13 +80,12 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	select {
 	case err = <-durable:
 	case <-c.done:
-		err = errShutdown
+		err = c.ending()
 	case <-limit.C:
 		err = errors.New("the disk does not answer")
 	}
 	if err != nil {
-		c.b.detach(c)
-		return c.refuse(&packet.Error{Reason: packet.ServerUnavailable, Text: "session cannot be stored: " + err.Error()})
+		return c.refuse(&packet.Error{Reason: packet.ServerUnavailable, Text: "CONNECT: " + err.Error()})
 	}
 	ack := packet.Connack{SessionPresent: present} // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
 	if c.version == packet.V5 {
@@ -105,7 +104,6 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	}
 	b := ack.Append(nil, c.version)
 	if c.maxPacket > 0 && len(b) > c.maxPacket {
-		c.b.detach(c)
 		return fmt.Errorf("the client takes packets of at most %d bytes: the CONNACK has %d", c.maxPacket, len(b)) // [MQTT-3.1.2-24]
 	}
 	// Nothing goes before the CONNACK. [MQTT-3.2.0-1]
@@ -113,8 +111,14 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	c.out = append(b, c.out...)
 	c.sent.packets++
 	c.got.packets++ // the CONNECT
+	c.connected = true
+	if c.last { // already: the deadline for that stands
+		c.sayGoodbye(c.goodbye)
+		c.final, c.out = c.out, nil
+	} else {
+		c.nc.SetDeadline(time.Time{})
+	}
 	c.mu.Unlock()
-	c.nc.SetDeadline(time.Time{})
 	c.wake()
 	return nil
 }

@@ -59,7 +59,7 @@ func (c *conn) send(m *message, d delivery, now time.Time) (sent, wake bool) {
 		v.pending = append(v.pending, pending{m.clone(), d})
 		v.bytes += m.bytes()
 		return true, false // an acknowledgement opens the window
-	case int64(len(c.out)+size) > limit || !c.charge(int64(size)):
+	case int64(len(c.out)+c.writing+size) > limit || !c.charge(int64(size)):
 		return false, false
 	}
 	c.appendPublish(m, d, now)
@@ -119,7 +119,7 @@ const chargeStep = 64 << 10
 // this one and more bytes need it. It is false when that is used up. The caller
 // holds c.mu.
 func (c *conn) charge(more int64) bool {
-	for int64(len(c.out))+c.volatile.bytes+more > c.charged+chargeStep {
+	for int64(len(c.out)+c.writing)+c.volatile.bytes+more > c.charged+chargeStep {
 		if c.b.queued.Add(chargeStep) > int64(c.b.live.Load().MaxQueuedTotalBytes) {
 			c.b.queued.Add(-chargeStep)
 			return false
@@ -131,7 +131,7 @@ func (c *conn) charge(more int64) bool {
 
 // discharge gives back what is not needed any more. The caller holds c.mu.
 func (c *conn) discharge() {
-	need := int64(len(c.out)) + c.volatile.bytes
+	need := int64(len(c.out)+c.writing) + c.volatile.bytes
 	for c.charged > 0 && need <= c.charged {
 		c.charged -= chargeStep
 		c.b.queued.Add(-chargeStep)
