@@ -281,14 +281,14 @@ func (c *conn) tooLarge(m *outgoingMessage) bool {
 
 // waitDurable calls the writer again once all that is in the log now is on disk.
 // The caller holds the session's mutex.
-func (c *conn) waitDurable() {
+func (c *conn) waitDurable(number uint64) {
 	s := c.session
 	c.b.store.Commit(nil, func(err error) {
 		if err != nil {
 			return // the connection ends by its own commits
 		}
 		s.mu.Lock()
-		s.out.durable()
+		s.out.durable(number)
 		s.mu.Unlock()
 		c.wake()
 	})
@@ -320,7 +320,7 @@ func (c *conn) append(t packet.Type, id uint16, reason packet.ReasonCode) {
 func (c *conn) waitRoom() error {
 	for {
 		c.mu.Lock()
-		free := len(c.out) < outPause && c.acks.outstanding < maxOutstanding
+		free := len(c.out) < outPause && c.acks.outstanding < maxOutstanding && len(c.acks.queue) < maxOwed
 		c.mu.Unlock()
 		if free {
 			return nil

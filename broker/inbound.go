@@ -75,7 +75,7 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 	switch {
 	case again:
 		// Sent again: it has been routed already. [MQTT-4.3.3-10]
-		c.owe(packet.PUBREC, p.PacketID, packet.Success, len(c.router.batch.recs) > 0)
+		c.oweAck(ack{typ: packet.PUBREC, id: p.PacketID, again: true}, len(c.router.batch.recs) > 0)
 		return nil
 	case bytes.HasPrefix(p.Topic, []byte(SysPrefix)):
 		reason = packet.NotAuthorized // it is the server's [MQTT 4.7.2]
@@ -159,9 +159,9 @@ func (c *conn) forget(id uint16) (had bool) {
 func (c *conn) handleAck(a *packet.Ack, now time.Time) error {
 	if a.Type == packet.PUBREL {
 		reason := packet.Success
-		if !c.forget(a.PacketID) && c.version == packet.V5 {
+		if had := c.forget(a.PacketID); !had && c.version == packet.V5 {
 			reason = packet.PacketIdentifierNotFound
-		} else if c.session.persistent() {
+		} else if had && c.session.persistent() {
 			c.router.keep(store.Record{Kind: store.Delete, Key: receivedKey(c.session.id, a.PacketID)})
 		}
 		c.owe(packet.PUBCOMP, a.PacketID, reason, len(c.router.batch.recs) > 0) // [MQTT-4.3.3-11]
@@ -195,20 +195,22 @@ func (c *conn) ackDurable(a *packet.Ack) error {
 		return nil
 	}
 	id := a.PacketID
-	known := s.out.receive(id, func(err error) {
+	known, atOnce := s.out.receive(id, func(err error) {
 		if err != nil {
 			c.end(packet.ServerUnavailable, err)
 			return
 		}
+		s.mu.Lock()
+		s.out.released(id)
+		s.mu.Unlock()
 		c.append(packet.PUBREL, id, packet.Success) // [MQTT-4.3.3-4]
 		c.wake()
 	})
-	if !known {
-		reason := packet.Success
-		if c.version == packet.V5 {
-			reason = packet.PacketIdentifierNotFound
-		}
-		c.append(packet.PUBREL, id, reason)
+	switch {
+	case known && atOnce, !known && c.version != packet.V5:
+		c.append(packet.PUBREL, id, packet.Success)
+	case !known:
+		c.append(packet.PUBREL, id, packet.PacketIdentifierNotFound)
 	}
 	return nil
 }
