@@ -46,6 +46,21 @@ func (x *Index[K, V]) Len() int {
 func (x *Index[K, V]) Set(filter string, k K, v V) (isNew bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	return x.set(filter, k, v)
+}
+
+// Replace puts k in old's place under filter: no match gives both or neither.
+func (x *Index[K, V]) Replace(filter string, old, k K, v V) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.root.remove(filter, true, old) {
+		x.n--
+	}
+	x.set(filter, k, v)
+}
+
+// set is Set. The caller holds mu.
+func (x *Index[K, V]) set(filter string, k K, v V) (isNew bool) {
 	defer x.version.Add(1)
 	n := &x.root
 	for rest, more := filter, true; more; {
