@@ -57,7 +57,9 @@ const maxAliasBytes = 128 << 10
 func (c *conn) appendPacket(m *message, d delivery, now time.Time) {
 	if a := &c.aliases; a.outMax > 0 {
 		if alias, known := a.out[string(m.topic)]; known {
-			d.alias, d.bare = alias, true
+			if c.maxPacket == 0 || len(m.topic) > aliasSize { // the packet may not grow
+				d.alias, d.bare = alias, true
+			}
 		} else if len(a.out) < a.outMax && (c.maxPacket == 0 || m.publishSize(c.version, d)+aliasSize <= c.maxPacket) {
 			d.alias = uint16(len(a.out) + 1) // [MQTT-3.3.2-8]
 			a.out[string(m.topic)] = d.alias

@@ -196,6 +196,8 @@ func (c *conn) checkConnect(p *packet.Connect) error {
 		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Text: "CONNECT: MQTT 3.1 wants a client identifier of 1 to 23 characters"}
 	case id == "" && p.Version == packet.V311 && !p.CleanStart:
 		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Clause: "MQTT3-3.1.3-8", Text: "CONNECT: no client identifier, but not a clean session"}
+	case len(id) > maxClientID:
+		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Text: fmt.Sprintf("CONNECT: client identifier of %d bytes: at most %d are taken", len(id), maxClientID)}
 	case strings.HasPrefix(id, localPrefix):
 		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Text: "CONNECT: client identifier " + id + " is the gateway's own"}
 	case !c.entry.allows(p.Version):
@@ -205,6 +207,10 @@ func (c *conn) checkConnect(p *packet.Connect) error {
 	}
 	return nil
 }
+
+// maxClientID is the longest client identifier in bytes. It begins the keys of all
+// that is stored of its session.
+const maxClientID = 1024
 
 // localPrefix begins the client identifiers of sessions inside the process.
 const localPrefix = "$"

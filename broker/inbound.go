@@ -269,7 +269,7 @@ func (c *conn) refuses(filter string) packet.ReasonCode {
 	case !c.session.rights.Load().MaySubscribe(filter):
 		c.b.stats.denied.Add(1)
 		reason = packet.NotAuthorized
-	case !c.session.roomFor(filter, int(c.b.live.Load().MaxSubscriptions)), c.b.index.Len() >= int(c.limits.MaxSubscriptionsTotal):
+	case !c.b.roomFor(c.session, filter):
 		c.b.stats.subscriptionsRefused.Add(1)
 		reason = packet.QuotaExceeded
 	}

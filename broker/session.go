@@ -267,11 +267,14 @@ func (b *Broker) endSession(s *session, done func(error)) {
 }
 
 // roomFor says whether s may have a subscription to filter.
-func (s *session) roomFor(filter string, most int) bool {
+func (b *Broker) roomFor(s *session, filter string) bool {
+	limits := b.live.Load()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	_, had := s.subs[filter]
-	return had || len(s.subs) < most
+	n := len(s.subs)
+	s.mu.Unlock()
+	return had || n < int(limits.MaxSubscriptions) && b.subscriptions() < int64(limits.MaxSubscriptionsTotal) &&
+		(!s.persistent() || len(subKey(s.id, filter)) <= store.MaxKeyBytes)
 }
 
 // subscribe adds or replaces a subscription in memory and gives the record that
