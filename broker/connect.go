@@ -311,6 +311,8 @@ func (b *Broker) attach(c *conn, a attachment, now time.Time) (present bool, dur
 	}
 	// A will that waited is not published: the client is back. [MQTT-3.1.3-9]
 	s.user = c.user
+	// Those of by now: a reload may have come since the client was let in.
+	c.rights = b.live.Load().policy.Rights(c.user, c.clientID)
 	s.rights.Store(c.rights)
 	c.router.from = s
 	s.expiry, s.will, s.willAt, s.gone = a.expiry, a.will, time.Time{}, time.Time{}
