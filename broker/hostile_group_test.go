@@ -11,33 +11,34 @@ import (
 	"headgate/broker/store"
 )
 
-// groupMember takes what comes for groups that it is in, each with a subscription
-// identifier of its own, until done is closed.
-type groupMember struct {
-	mu  sync.Mutex
-	got map[string]int // by group and payload
+// groupMembers take what comes for their groups, each of which has a subscription
+// identifier.
+type groupMembers struct {
+	mu   sync.Mutex
+	got  map[string]int // by group and payload
+	open map[*brokertest.Client]bool
+	over bool
 }
 
-func (g *groupMember) count(key string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.got == nil {
-		g.got = make(map[string]int)
-	}
-	g.got[key]++
-}
-
-func (g *groupMember) len() int {
+func (g *groupMembers) len() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.got)
 }
 
-// run answers everything until the connection ends, or after most PUBLISH packets.
-func (g *groupMember) run(c *brokertest.Client, most int) {
-	for n := 0; n != most; {
+// run answers everything, until there were so many PUBLISH packets, of which the
+// last is not answered, or until stop; then it breaks the connection.
+func (g *groupMembers) run(c *brokertest.Client, most int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer c.Close()
+	g.open[c] = true
+	defer delete(g.open, c)
+	for n := 0; n != most && !g.over; {
+		g.mu.Unlock()
 		h, body, err := c.Next()
-		if err != nil {
+		g.mu.Lock()
+		if err != nil || g.over {
 			return
 		}
 		if h.Type != packet.PUBLISH {
@@ -47,22 +48,31 @@ func (g *groupMember) run(c *brokertest.Client, most int) {
 		if p.Decode(packet.V5, h.Flags, body) != nil {
 			return
 		}
-		group := uint32(0)
-		if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
-			group = ids[0]
-		}
-		g.count(fmt.Sprint(group, " ", string(p.Payload)))
-		n++
-		if n != most {
+		g.got[fmt.Sprint(p.Properties.SubscriptionIDs, " ", string(p.Payload))]++
+		if n++; n != most {
 			c.SendAck(packet.PUBACK, p.PacketID)
 		}
 	}
 }
 
+// stop ends all that run.
+func (g *groupMembers) stop() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.over = true
+	for c := range g.open {
+		c.Close()
+	}
+}
+
+func newGroupMembers() *groupMembers {
+	return &groupMembers{got: make(map[string]int), open: make(map[*brokertest.Client]bool)}
+}
+
 func TestAGroupLosesNothingWhileItBecomesAQueue(t *testing.T) {
 	const groups = 40
 	s := brokertest.StartInMemory(t, store.Config{})
-	var got groupMember
+	got := newGroupMembers()
 	var wg sync.WaitGroup
 	clean, _ := brokertest.Connect(t, s.Addr, packet.V5, "clean")
 	for id := uint32(1); id <= groups; id++ {
@@ -91,9 +101,11 @@ func TestAGroupLosesNothingWhileItBecomesAQueue(t *testing.T) {
 	eventually(t, "the groups are queues", func() bool { return s.Broker.Stats().SharedSubscriptions == 2*groups })
 	close(stop)
 	defer wg.Wait()
-	defer func() { clean.Close(); kept.Close() }()
+	defer got.stop()
 	<-publishing
 	eventually(t, "each group has everything", func() bool { return got.len() == groups*published })
+	got.mu.Lock()
+	defer got.mu.Unlock()
 	for key, n := range got.got {
 		if n != 1 {
 			t.Errorf("message %q came %d times", key, n)
@@ -102,7 +114,7 @@ func TestAGroupLosesNothingWhileItBecomesAQueue(t *testing.T) {
 }
 
 func TestMembersThatComeAndGoLoseNothingOfTheirGroup(t *testing.T) {
-	n, members := 400, 4
+	n, members := 200, 4
 	if proof() {
 		n = 50_000
 	}
@@ -112,9 +124,10 @@ func TestMembersThatComeAndGoLoseNothingOfTheirGroup(t *testing.T) {
 			s = brokertest.Start(t)
 		}
 		kept, _ := brokertest.Connect(t, s.Addr, packet.V5, "kept", brokertest.Persistent)
-		share(kept, "$share/g/a", 1)
-		kept.Disconnect()
-		var got groupMember
+		kept.Send(subscribeAs(1, "$share/g/a"))
+		eventually(t, "it is a member", func() bool { return s.Broker.Stats().SharedSubscriptions == 1 })
+		kept.Close()
+		got := newGroupMembers()
 		var wg sync.WaitGroup
 		ctx, cancel := context.WithCancel(t.Context())
 		for m := range members {
@@ -131,10 +144,7 @@ func TestMembersThatComeAndGoLoseNothingOfTheirGroup(t *testing.T) {
 						c.Send(u.Append(nil, packet.V5))
 						c.Send(subscribeAs(1, "$share/g/a"))
 					}
-					stopped := context.AfterFunc(ctx, c.Close)
 					got.run(c, 1+i%20)
-					stopped()
-					c.Close()
 				}
 			})
 		}
@@ -143,12 +153,13 @@ func TestMembersThatComeAndGoLoseNothingOfTheirGroup(t *testing.T) {
 			pub.Publish("a", fmt.Sprint(i), 1)
 		}
 		cancel()
+		got.stop()
 		wg.Wait()
+		got.over = false
 		last, _ := brokertest.Connect(t, s.Addr, packet.V5, "kept", brokertest.Persistent)
-		last.Send(subscribeAs(1, "$share/g/a"))
 		wg.Go(func() { got.run(last, -1) })
 		eventually(t, "every message came to a member", func() bool { return got.len() == n })
-		last.Close()
+		got.stop()
 		wg.Wait()
 	}
 }

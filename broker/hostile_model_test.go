@@ -75,6 +75,8 @@ func (c *modelClient) take(t *testing.T, answer bool) packet.Type {
 		case answer:
 			c.SendAck(packet.PUBACK, p.PacketID)
 		}
+	case packet.DISCONNECT:
+		t.Fatalf("%s: the server disconnects: %x", c.id, body)
 	case packet.PUBREL:
 		var a packet.Ack
 		if err := a.Decode(packet.V5, packet.PUBREL, body); err != nil {

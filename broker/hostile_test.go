@@ -203,6 +203,7 @@ func TestTakeOversByTheDozenEndWithOneConnection(t *testing.T) {
 }
 
 func TestATakeOverWaitsForAClientThatReadsNothingNoLongerThanASecond(t *testing.T) {
+	t.Parallel()
 	s := brokertest.StartInMemory(t, store.Config{})
 	nc, _ := pipe(t, s.Broker)
 	nc.Write(connectBytes("same"))
@@ -211,7 +212,7 @@ func TestATakeOverWaitsForAClientThatReadsNothingNoLongerThanASecond(t *testing.
 }
 
 func TestTheBrokerEndsWhileClientsAreInTheirHandshakes(t *testing.T) {
-	for i := range 5 {
+	for i := range 4 {
 		before := runtime.NumGoroutine()
 		s := brokertest.StartInMemory(t, store.Config{}, func(c *broker.Config) { c.ConnectTimeout = time.Minute })
 		stop := make(chan struct{})
