@@ -81,9 +81,9 @@ func TestHandshakesThatAreOvertakenGiveBackTheirShareOfMemory(t *testing.T) {
 			}
 		}
 	})
-	for range 8 {
+	for range 6 {
 		connecting.Go(func() {
-			for range 40 {
+			for range 25 {
 				nc, err := net.Dial("tcp", s.Addr)
 				if err != nil {
 					t.Error(err)
