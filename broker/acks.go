@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"slices"
 
 	"headgate/broker/packet"
 	"headgate/broker/store"
@@ -22,18 +23,27 @@ type ack struct {
 	id     uint16
 	reason packet.ReasonCode
 	after  uint64 // the number of the commit to wait for
+	again  bool   // PUBREC for a PUBLISH that was sent again: it is not counted
 }
 
 // maxOutstanding bounds what one client's publishes may have waiting for the
 // disk, in bytes: past it the client is not read any more.
 const maxOutstanding = 4 << 20
 
+// maxOwed bounds the answers that wait with them: those for what goes nowhere cost
+// the disk nothing, and a client of 3.1.1 may send any number.
+const maxOwed = 16 << 10
+
 // owe adds an answer. durable: it waits for the batch that is being gathered;
 // else only for those before it.
 func (c *conn) owe(t packet.Type, id uint16, reason packet.ReasonCode, durable bool) {
+	c.oweAck(ack{typ: t, id: id, reason: reason}, durable)
+}
+
+func (c *conn) oweAck(a ack, durable bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a := ack{typ: t, id: id, reason: reason, after: c.acks.submitted}
+	a.after = c.acks.submitted
 	if durable {
 		a.after++
 	}
@@ -49,7 +59,7 @@ func (c *conn) answer(a ack) {
 	if c.last {
 		return // nothing follows a DISCONNECT
 	}
-	if a.typ == packet.PUBACK || a.typ == packet.PUBCOMP && !a.reason.Failed() || a.typ == packet.PUBREC && a.reason.Failed() {
+	if a.typ == packet.PUBACK || a.typ == packet.PUBCOMP && !a.reason.Failed() || a.typ == packet.PUBREC && a.reason.Failed() && !a.again {
 		c.unanswered--
 	}
 	p := packet.Ack{Type: a.typ, PacketID: a.id, Reason: a.reason}
@@ -78,30 +88,35 @@ func (c *conn) endBatch() {
 // committed sends the answers that waited for a commit. It runs on the log's
 // goroutine.
 func (c *conn) committed(number uint64, bytes int64, err error) {
+	s := c.session
+	if err != nil {
+		s.mu.Lock() // what is refused is forgotten before the client hears of it
+	}
 	c.mu.Lock()
 	c.acks.completed = number
 	c.acks.outstanding -= bytes
 	full := errors.Is(err, store.ErrFull)
-	var refused []uint16    // QoS 2 identifiers that are free again
-	var unreleased []uint16 // QoS 2 identifiers whose PUBREL is not on disk
+	var refused, unreleased []uint16 // QoS 2 identifiers
 	n := 0
 	for _, a := range c.acks.queue {
 		if a.after > number {
 			break
 		}
 		n++
-		if a.after == number && err != nil {
-			if a.typ == packet.PUBREC {
+		if a.after == number && err != nil && !a.reason.Failed() {
+			switch {
+			case a.typ == packet.PUBREC && !a.again:
 				refused = append(refused, a.id)
+				delete(s.received, a.id)
+			case a.typ == packet.PUBCOMP && s.persistent():
+				unreleased = append(unreleased, a.id)
+				s.received[a.id] = struct{}{} // as on disk
+				continue
 			}
 			if !full || c.version != packet.V5 {
 				continue // answered by closing the connection
 			}
-			if a.typ == packet.PUBCOMP && c.session.persistent() {
-				unreleased = append(unreleased, a.id)
-				continue
-			}
-			if a.typ != packet.PUBCOMP {
+			if a.typ == packet.PUBACK || a.typ == packet.PUBREC && (!a.again || slices.Contains(refused, a.id)) {
 				a.reason = packet.QuotaExceeded
 			}
 		}
@@ -109,18 +124,13 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 	}
 	c.acks.queue = append(c.acks.queue[:0], c.acks.queue[n:]...)
 	c.mu.Unlock()
-
-	if len(refused) > 0 {
-		c.session.mu.Lock()
-		for _, id := range refused {
-			delete(c.session.received, id)
-		}
-		c.session.mu.Unlock()
-	}
-	if len(unreleased) > 0 {
-		c.release(unreleased)
+	if err != nil {
+		s.mu.Unlock()
 	}
 	switch {
+	case len(unreleased) > 0 && full && c.version == packet.V5:
+		c.b.stats.refusedFull.Add(1)
+		c.release(unreleased)
 	case err == nil:
 	case full && c.version == packet.V5:
 		c.b.stats.refusedFull.Add(1)
@@ -139,8 +149,8 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 	c.wake()
 }
 
-// release takes PUBRELs to disk by themselves that were refused together with
-// messages: they need no room. PUBCOMP goes when they are there.
+// release takes PUBRELs to disk by themselves that were refused with messages: they
+// need no room. PUBCOMP goes when they are there.
 func (c *conn) release(ids []uint16) {
 	recs := make([]store.Record, len(ids))
 	for i, id := range ids {
@@ -151,6 +161,11 @@ func (c *conn) release(ids []uint16) {
 			c.end(packet.ServerUnavailable, err)
 			return
 		}
+		c.session.mu.Lock()
+		for _, id := range ids {
+			delete(c.session.received, id)
+		}
+		c.session.mu.Unlock()
 		c.mu.Lock()
 		for _, id := range ids {
 			c.answer(ack{typ: packet.PUBCOMP, id: id})

@@ -2,13 +2,9 @@ package broker
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,12 +52,16 @@ type conn struct {
 	once     sync.Once
 
 	mu         sync.Mutex
-	out        []byte // packets to be written
-	spare      []byte // the buffer written last, to be filled again
-	signaled   bool   // the writer has been, or is about to be, woken
-	last       bool   // the last packet is in out: write, then close
-	reason     error  // why the connection ends
-	charged    int64  // of the broker's memory for slow clients: see charge
+	out        []byte            // packets to be written
+	spare      []byte            // the buffer written last, to be filled again
+	writing    int               // bytes that the writer has taken and not written yet
+	signaled   bool              // the writer has been, or is about to be, woken
+	connected  bool              // the CONNACK is in out: all that it depends on is set
+	last       bool              // the connection ends: write final, then close
+	final      []byte            // what goes before the end, a DISCONNECT with it
+	reason     error             // why the connection ends
+	goodbye    packet.ReasonCode // of the DISCONNECT, if it ends before its CONNACK is out
+	charged    int64             // of the broker's memory for slow clients: see charge
 	volatile   volatile
 	acks       ackQueue
 	sent       tally
@@ -110,6 +110,9 @@ func (c *conn) serve(ctx context.Context) {
 	if err := c.guard(func() error { return c.handshake(ctx, r) }); err != nil {
 		c.log.Info("connection refused", "client", c.clientID, "err", err)
 		c.b.stats.refused.Add(1)
+		if c.session != nil {
+			c.refused(err)
+		}
 		return
 	}
 	c.log = c.log.With("client", c.clientID)
@@ -119,20 +122,12 @@ func (c *conn) serve(ctx context.Context) {
 	writer.Go(c.write)
 	err := c.guard(func() error { return c.read(r) })
 	c.fail(err)
+	c.router.flush() // a fault may have come before it
 	writer.Wait()
-	c.mu.Lock()
-	reason := c.reason
-	c.mu.Unlock()
-	taken := c.endShared()
-	c.mu.Lock()
-	c.out, c.volatile.pending, c.volatile.bytes = nil, nil, 0
-	c.discharge()
-	c.mu.Unlock()
-	c.b.detach(c)
-	taken.giveBack()
+	c.leave()
 	left()
 	c.drain(ctx)
-	c.log.Debug("client disconnected", "reason", reason)
+	c.log.Debug("client disconnected", "reason", c.ending())
 }
 
 // guard keeps a fault of ours inside the one connection that met it.
@@ -145,76 +140,6 @@ func (c *conn) guard(f func() error) (err error) {
 		}
 	}()
 	return f()
-}
-
-var (
-	errShutdown   = errors.New("the server is shutting down")
-	errTakenOver  = errors.New("another client connected with the same client identifier")
-	errDisconnect = errors.New("the client disconnected")
-)
-
-// fail ends the connection because of err: with the reason in a DISCONNECT
-// where the protocol has one. [MQTT-4.13.2-1]
-func (c *conn) fail(err error) {
-	var pe *packet.Error
-	switch {
-	case errors.As(err, &pe):
-		c.b.stats.protocolErrors.Add(1)
-		c.log.Info("connection closed: protocol error", "err", err)
-		c.end(pe.Reason, err)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.end(packet.KeepAliveTimeout, fmt.Errorf("nothing came for 1.5 times the keep alive of %v", c.keepAlive))
-	default:
-		c.shut(err)
-	}
-}
-
-// end sends DISCONNECT with a reason (MQTT 5.0) and closes the connection.
-func (c *conn) end(reason packet.ReasonCode, err error) {
-	c.mu.Lock()
-	if c.reason == nil && c.version == packet.V5 && c.session != nil {
-		d := packet.Disconnect{Reason: reason}
-		c.explain(&d.Properties, err.Error(), func() int { return len(d.Append(nil, c.version)) })
-		c.out = d.Append(c.out, c.version)
-		c.sent.packets++
-		c.reason, c.last = err, true // nothing follows it [MQTT-3.14.4-1]
-	}
-	c.mu.Unlock()
-	c.shut(err)
-}
-
-// explain says in words why, to a client that takes that; size measures the packet
-// that p is in. [MQTT-3.1.2-29] [MQTT-3.2.2-19] [MQTT-3.9.2-1] [MQTT-3.14.2-3]
-func (c *conn) explain(p *packet.Properties, text string, size func() int) {
-	if c.version != packet.V5 || c.silent {
-		return
-	}
-	p.ReasonString = []byte(strings.ToValidUTF8(text[:min(len(text), maxReason)], ""))
-	p.Set(packet.PropReasonString)
-	if c.maxPacket > 0 && size() > c.maxPacket {
-		p.Reset()
-	}
-}
-
-// maxReason bounds a reason string, in bytes.
-const maxReason = 512
-
-// shut closes the connection once what is in out has been written.
-func (c *conn) shut(err error) {
-	c.mu.Lock()
-	if c.reason == nil {
-		c.reason = err
-	}
-	c.last = true
-	c.mu.Unlock()
-	c.once.Do(func() {
-		close(c.done)
-		// The reader ends now, the writer when the last packet is written, or not.
-		now := time.Now()
-		c.nc.SetReadDeadline(now)
-		c.nc.SetWriteDeadline(now.Add(closeTimeout))
-	})
-	c.wake()
 }
 
 func (c *conn) wake() {
@@ -262,9 +187,11 @@ func (c *conn) write() {
 		case <-c.done:
 		}
 		for {
-			if err := c.fill(); err != nil {
-				c.log.Error("session's queue cannot be read", "err", err)
-				c.shut(err)
+			if c.ending() == nil {
+				if err := c.fill(); err != nil {
+					c.log.Error("session's queue cannot be read", "err", err)
+					c.shut(err)
+				}
 			}
 			buf, last := c.take()
 			if len(buf) > 0 {
@@ -293,8 +220,9 @@ func (c *conn) writeAll(buf []byte, last bool) error {
 		if !last {
 			c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
 			select {
-			case <-c.done: // it has been ended meanwhile, with a deadline of its own
+			case <-c.done: // who waits for its end does not wait for a slow client
 				c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
+				last = true
 			default:
 			}
 		}
@@ -317,8 +245,13 @@ func (c *conn) take() (buf []byte, last bool) {
 	c.signaled = false
 	s := &c.b.stats
 	c.sent.addTo(&s.packetsOut, &s.messagesOut, &s.payloadOut)
+	if c.last {
+		buf, c.final = c.final, nil
+		return buf, true
+	}
 	buf, c.out, c.spare = c.out, c.spare[:0], nil
-	return buf, c.last
+	c.writing = len(buf)
+	return buf, false
 }
 
 // giveBack takes a written buffer for the next packets.
@@ -327,6 +260,7 @@ func (c *conn) giveBack(buf []byte) {
 	if c.spare == nil && cap(buf) <= keepRoom && (len(c.out) > 0 || cap(buf) <= idleRoom) {
 		c.spare = buf[:0]
 	}
+	c.writing = 0
 	c.discharge()
 	c.mu.Unlock()
 	select {
@@ -379,14 +313,14 @@ func (c *conn) tooLarge(m *outgoingMessage) bool {
 
 // waitDurable calls the writer again once all that is in the log now is on disk.
 // The caller holds the session's mutex.
-func (c *conn) waitDurable() {
+func (c *conn) waitDurable(number uint64) {
 	s := c.session
 	c.b.store.Commit(nil, func(err error) {
 		if err != nil {
 			return // the connection ends by its own commits
 		}
 		s.mu.Lock()
-		s.out.durable()
+		s.out.durable(number)
 		s.mu.Unlock()
 		c.wake()
 	})
@@ -421,7 +355,7 @@ func (c *conn) append(t packet.Type, id uint16, reason packet.ReasonCode) {
 func (c *conn) waitRoom() error {
 	for {
 		c.mu.Lock()
-		free := len(c.out) < outPause && c.acks.outstanding < maxOutstanding
+		free := len(c.out) < outPause && c.acks.outstanding < maxOutstanding && len(c.acks.queue) < maxOwed
 		c.mu.Unlock()
 		if free {
 			return nil

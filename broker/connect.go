@@ -86,13 +86,12 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	select {
 	case err = <-durable:
 	case <-c.done:
-		err = errShutdown
+		err = c.ending()
 	case <-limit.C:
 		err = errors.New("the disk does not answer")
 	}
 	if err != nil {
-		c.b.detach(c)
-		return c.refuse(&packet.Error{Reason: packet.ServerUnavailable, Text: "session cannot be stored: " + err.Error()})
+		return c.refuse(&packet.Error{Reason: packet.ServerUnavailable, Text: "CONNECT: " + err.Error()})
 	}
 	ack := packet.Connack{SessionPresent: present} // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
 	if c.version == packet.V5 {
@@ -111,7 +110,6 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	}
 	b := ack.Append(nil, c.version)
 	if c.maxPacket > 0 && len(b) > c.maxPacket {
-		c.b.detach(c)
 		return fmt.Errorf("the client takes packets of at most %d bytes: the CONNACK has %d", c.maxPacket, len(b)) // [MQTT-3.1.2-24]
 	}
 	// Nothing goes before the CONNACK. [MQTT-3.2.0-1]
@@ -119,8 +117,14 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	c.out = append(b, c.out...)
 	c.sent.packets++
 	c.got.packets++ // the CONNECT
+	c.connected = true
+	if c.last { // already: the deadline for that stands
+		c.sayGoodbye(c.goodbye, c.reason)
+		c.final, c.out = c.out, nil
+	} else {
+		c.nc.SetDeadline(time.Time{})
+	}
 	c.mu.Unlock()
-	c.nc.SetDeadline(time.Time{})
 	c.wake()
 	return nil
 }
@@ -206,6 +210,8 @@ func (c *conn) checkConnect(p *packet.Connect) error {
 		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Text: "CONNECT: MQTT 3.1 wants a client identifier of 1 to 23 characters"}
 	case id == "" && p.Version == packet.V311 && !p.CleanStart:
 		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Clause: "MQTT3-3.1.3-8", Text: "CONNECT: no client identifier, but not a clean session"}
+	case len(id) > maxClientID:
+		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Text: fmt.Sprintf("CONNECT: client identifier of %d bytes: at most %d are taken", len(id), maxClientID)}
 	case strings.HasPrefix(id, localPrefix):
 		return &packet.Error{Reason: packet.ClientIdentifierNotValid, Text: "CONNECT: client identifier " + id + " is the gateway's own"}
 	case !c.entry.allows(p.Version):
@@ -215,6 +221,10 @@ func (c *conn) checkConnect(p *packet.Connect) error {
 	}
 	return nil
 }
+
+// maxClientID is the longest client identifier in bytes. It begins the keys of all
+// that is stored of its session.
+const maxClientID = 1024
 
 // localPrefix begins the client identifiers of sessions inside the process.
 const localPrefix = "$"
@@ -320,6 +330,8 @@ func (b *Broker) attach(c *conn, a attachment, now time.Time) (present bool, dur
 	}
 	// A will that waited is not published: the client is back. [MQTT-3.1.3-9]
 	s.user = c.user
+	// Those of by now: a reload may have come since the client was let in.
+	c.rights = b.live.Load().policy.Rights(c.user, c.clientID)
 	s.rights.Store(c.rights)
 	c.router.from = s
 	s.expiry, s.will, s.willAt, s.gone = a.expiry, a.will, time.Time{}, clock.Instant{}

@@ -13,66 +13,128 @@ import (
 	"headgate/broker/store"
 )
 
-// FuzzConnection gives a connection arbitrary bytes: nothing that a client sends
-// is a fault of the broker's, and the connection ends when the client does.
-func FuzzConnection(f *testing.F) {
-	var cfg broker.Config
-	cfg.SetDefaults()
-	cfg.MaxSessions, cfg.MaxRetained = 100, 100
+// connects begin what the fuzzer says: none, and one of each kind.
+var connects = [][]byte{
+	nil,
+	connectBytes("fuzzed"),
+	connectBytes("fuzzed", func(p *packet.Connect) { p.Version = packet.V311 }),
+	connectBytes("fuzzed", func(p *packet.Connect) {
+		p.CleanStart, p.Properties.SessionExpiry, p.Properties.TopicAliasMaximum, p.Properties.ReceiveMaximum = false, 3600, 10, 2
+		p.Properties.Set(packet.PropSessionExpiry)
+		p.Properties.Set(packet.PropTopicAliasMaximum)
+		p.Properties.Set(packet.PropReceiveMaximum)
+	}),
+	connectBytes("fuzzed", func(p *packet.Connect) { p.Version, p.CleanStart = packet.V311, false }),
+}
+
+// FuzzServeConn says anything to a broker. It must answer or close, have no fault,
+// and serve others on.
+func FuzzServeConn(f *testing.F) {
 	log := slog.New(slog.DiscardHandler)
-	var stCfg store.Config
-	stCfg.SetDefaults()
-	st := store.OpenMemory(stCfg, log)
+	st := store.OpenMemory(store.Config{MaxBytes: 64 << 20}, log)
+	var cfg broker.Config
+	cfg.MaxSessions, cfg.MaxRetained, cfg.MaxSubscriptionsTotal, cfg.ConnectTimeout = 100, 100, 1000, time.Second
+	cfg.SetDefaults()
 	b, err := broker.New(cfg, st, log)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { st.Close() })
-	for _, v := range versions {
-		for _, clean := range []bool{true, false} {
-			p := packet.Connect{Version: v, ClientID: []byte("f"), CleanStart: clean}
-			start := p.Append(nil)
-			sub := packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: []byte("#"), QoS: 2}, {Filter: []byte("$share/g/a"), QoS: 1}}}
-			all := sub.Append(start, v)
-			for qos := byte(0); qos <= 2; qos++ {
-				pub := packet.Publish{Topic: []byte("a"), QoS: qos, Retain: qos == 1, Payload: []byte("x")}
-				if qos > 0 {
-					pub.PacketID = 7
-				}
-				all = pub.Append(all, v)
-			}
-			for _, t := range []packet.Type{packet.PUBREL, packet.PUBACK, packet.PUBREC, packet.PUBCOMP} {
-				a := packet.Ack{Type: t, PacketID: 7}
-				all = a.Append(all, v)
-			}
-			unsub := packet.Unsubscribe{PacketID: 2, Filters: [][]byte{[]byte("#")}}
-			end := packet.Disconnect{}
-			f.Add(end.Append(packet.AppendPingreq(unsub.Append(all, v)), v))
-		}
+
+	publish := func(topic string, qos byte) []byte {
+		p := packet.Publish{Topic: []byte(topic), Payload: []byte("x"), QoS: qos, PacketID: 1, Retain: qos == 1}
+		return p.Append(nil, packet.V311)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		server, client := net.Pipe()
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			b.ServeConn(context.Background(), server)
-		}()
-		drained := make(chan struct{})
-		go func() {
-			defer close(drained)
-			io.Copy(io.Discard, client)
-		}()
-		client.SetWriteDeadline(time.Now().Add(10 * time.Second))
-		client.Write(data) // it may be refused at any byte
-		client.Close()
-		<-drained
-		select {
-		case <-ended:
-		case <-time.After(30 * time.Second):
-			t.Fatal("the connection does not end")
+	subscribe := func(filter string, v packet.Version) []byte {
+		p := packet.Subscribe{PacketID: 2, Subscriptions: []packet.Subscription{{Filter: []byte(filter), QoS: 2}}}
+		return p.Append(nil, v)
+	}
+	ack := func(t packet.Type, id uint16) []byte {
+		a := packet.Ack{Type: t, PacketID: id}
+		return a.Append(nil, packet.V311)
+	}
+	join := func(parts ...[]byte) (all []byte) {
+		for _, p := range parts {
+			all = append(all, p...)
 		}
-		if n := b.Stats().Panics; n > 0 {
-			t.Fatalf("%d faults in the broker", n)
+		return all
+	}
+	for i := range connects {
+		v := packet.V5
+		if i%2 == 0 {
+			v = packet.V311
 		}
+		f.Add(byte(i), join(subscribe("#", v), subscribe("$share/g/a/+", v), publish("a/b", 0)))
+		f.Add(byte(i), join(publish("a", 2), publish("a", 2), ack(packet.PUBREL, 1), ack(packet.PUBREL, 1), ack(packet.PUBREC, 1), ack(packet.PUBCOMP, 1)))
+		f.Add(byte(i), []byte{0x30, 0xFF, 0xFF, 0xFF, 0x7F})
+		f.Add(byte(i), packet.AppendPingreq(nil))
+	}
+	f.Fuzz(func(t *testing.T, kind byte, said []byte) {
+		say(t, b, join(connects[int(kind)%len(connects)], said))
+		if n := b.Stats().Panics; n != 0 {
+			t.Fatalf("%d faults", n)
+		}
+		stillServes(t, b)
 	})
+}
+
+// say writes all of it, takes what comes, and wants the connection to end with
+// the client's.
+func say(t *testing.T, b *broker.Broker, all []byte) {
+	here, there := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.ServeConn(context.Background(), there)
+	}()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		io.Copy(io.Discard, here)
+	}()
+	here.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	here.Write(all) // the broker may close before the end
+	here.Close()
+	limit := time.NewTimer(20 * time.Second)
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+		t.Fatal("the connection does not end with its client")
+	}
+	<-read
+}
+
+// stillServes wants another client to be served as ever.
+func stillServes(t *testing.T, b *broker.Broker) {
+	ctx, cancel := context.WithCancel(context.Background())
+	here, there := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.ServeConn(ctx, there)
+	}()
+	defer func() { cancel(); here.Close(); <-done }()
+	here.SetDeadline(time.Now().Add(20 * time.Second))
+	const topic = "served/8d1f0c"
+	sub := packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: []byte(topic)}}}
+	pub := packet.Publish{Topic: []byte(topic), Payload: []byte("x")}
+	all := append(sub.Append(connectBytes("another-8d1f0c"), packet.V5), pub.Append(nil, packet.V5)...)
+	go here.Write(all)
+	var buf []byte
+	for part := make([]byte, 4096); ; {
+		h, err := packet.ParseHeader(buf)
+		if err == nil && len(buf) >= h.Size+h.Remaining {
+			if h.Type == packet.PUBLISH {
+				return
+			}
+			buf = buf[h.Size+h.Remaining:]
+			continue
+		}
+		n, err := here.Read(part)
+		if err != nil {
+			t.Fatalf("another client is not served: %v", err)
+		}
+		buf = append(buf, part[:n]...)
+	}
 }

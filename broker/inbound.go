@@ -76,7 +76,7 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 	switch {
 	case again:
 		// Sent again: it has been routed already. [MQTT-4.3.3-10]
-		c.owe(packet.PUBREC, p.PacketID, packet.Success, len(c.router.batch.recs) > 0)
+		c.oweAck(ack{typ: packet.PUBREC, id: p.PacketID, again: true}, len(c.router.batch.recs) > 0)
 		return nil
 	case bytes.HasPrefix(p.Topic, []byte(SysPrefix)):
 		reason = packet.NotAuthorized // it is the server's [MQTT 4.7.2]
@@ -160,9 +160,9 @@ func (c *conn) forget(id uint16) (had bool) {
 func (c *conn) handleAck(a *packet.Ack, now time.Time) error {
 	if a.Type == packet.PUBREL {
 		reason := packet.Success
-		if !c.forget(a.PacketID) && c.version == packet.V5 {
+		if had := c.forget(a.PacketID); !had && c.version == packet.V5 {
 			reason = packet.PacketIdentifierNotFound
-		} else if c.session.persistent() {
+		} else if had && c.session.persistent() {
 			c.router.keep(store.Record{Kind: store.Delete, Key: receivedKey(c.session.id, a.PacketID)})
 		}
 		c.owe(packet.PUBCOMP, a.PacketID, reason, len(c.router.batch.recs) > 0) // [MQTT-4.3.3-11]
@@ -223,20 +223,22 @@ func (c *conn) ackDurable(a *packet.Ack) error {
 		return nil
 	}
 	id := a.PacketID
-	known := s.out.receive(id, func(err error) {
+	known, atOnce := s.out.receive(id, func(err error) {
 		if err != nil {
 			c.end(packet.ServerUnavailable, err)
 			return
 		}
+		s.mu.Lock()
+		s.out.released(id)
+		s.mu.Unlock()
 		c.append(packet.PUBREL, id, packet.Success) // [MQTT-4.3.3-4]
 		c.wake()
 	})
-	if !known {
-		reason := packet.Success
-		if c.version == packet.V5 {
-			reason = packet.PacketIdentifierNotFound
-		}
-		c.append(packet.PUBREL, id, reason)
+	switch {
+	case known && atOnce, !known && c.version != packet.V5:
+		c.append(packet.PUBREL, id, packet.Success)
+	case !known:
+		c.append(packet.PUBREL, id, packet.PacketIdentifierNotFound)
 	}
 	return nil
 }
@@ -303,17 +305,16 @@ func (c *conn) refuses(filter string) (reason packet.ReasonCode, err error) {
 	switch n := strings.Count(filter, "/") + 1; {
 	case n > int(l.MaxTopicLevels):
 		reason, err = packet.TopicFilterInvalid, fmt.Errorf("%d levels: at most %d are allowed", n, l.MaxTopicLevels)
-	case c.session.persistent() && len(subKey(c.clientID, filter)) > maxKeyBytes:
+	case c.session.persistent() && len(subKey(c.clientID, filter)) > store.MaxKeyBytes:
 		reason, err = packet.TopicFilterInvalid, fmt.Errorf("%d bytes: too long to be kept for a session", len(filter))
 	case !c.session.rights.Load().MaySubscribe(filter):
 		c.b.stats.denied.Add(1)
 		reason, err = packet.NotAuthorized, errors.New("not allowed")
-	case !c.session.roomFor(filter, int(l.MaxSubscriptions)):
-		c.b.stats.subscriptionsRefused.Add(1)
-		reason, err = packet.QuotaExceeded, fmt.Errorf("a client may have %d subscriptions", l.MaxSubscriptions)
-	case c.b.index.Len() >= int(l.MaxSubscriptionsTotal):
-		c.b.stats.subscriptionsRefused.Add(1)
-		reason, err = packet.QuotaExceeded, fmt.Errorf("there may be %d subscriptions in all", l.MaxSubscriptionsTotal)
+	default:
+		if err = c.b.roomFor(c.session, filter); err != nil {
+			c.b.stats.subscriptionsRefused.Add(1)
+			reason = packet.QuotaExceeded
+		}
 	}
 	if err != nil && c.version != packet.V5 {
 		reason = packet.UnspecifiedError // 0x80, the only failure that 3.1.1 has

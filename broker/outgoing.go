@@ -30,6 +30,7 @@ type inflight struct {
 	number   uint64
 	qos      byte
 	received bool   // QoS 2: PUBREC has come
+	released bool   // and is on disk: PUBREL may go
 	lease    *lease // it is a group's, not the queue's
 }
 
@@ -83,8 +84,9 @@ func (o *outgoing) endLeases() (ls []*lease) {
 
 // next gives the next message, or false when there is none, the window is
 // closed, or the next one must wait until it is on disk: then waitDurable is
-// called, once, and next is to be called again after it.
-func (o *outgoing) next(now time.Time, waitDurable func(), drop func(m *outgoingMessage, reason string)) (*outgoingMessage, bool, error) {
+// called, once, with the number of its record, and next is to be called again
+// after durable.
+func (o *outgoing) next(now time.Time, waitDurable func(number uint64), drop func(m *outgoingMessage, reason string)) (*outgoingMessage, bool, error) {
 	for len(o.flight) < o.window {
 		it, ok, err := o.nextItem()
 		if err != nil || !ok {
@@ -102,8 +104,15 @@ func (o *outgoing) next(now time.Time, waitDurable func(), drop func(m *outgoing
 		if m.delivery.qos == 2 && !it.Durable {
 			// Exactly once needs an identifier that a crash cannot give to
 			// another message.
+			if o.held == nil {
+				o.held = &it
+				waitDurable(it.Number)
+			}
+			return nil, false, nil
+		}
+		if id := packetID(it.Ordinal); m.delivery.qos > 0 && o.taken(id) {
+			// One is unacknowledged since 65,535 messages: wait for it.
 			o.held = &it
-			waitDurable()
 			return nil, false, nil
 		}
 		o.held = nil
@@ -130,12 +139,7 @@ func (o *outgoing) next(now time.Time, waitDurable func(), drop func(m *outgoing
 			drop(m, "expired")
 			continue
 		}
-		if _, taken := o.flight[m.packetID]; taken {
-			// One is unacknowledged since 65,535 messages: wait for it.
-			o.held = &it
-			return nil, false, nil
-		}
-		o.flight[m.packetID] = inflight{number: it.Number, qos: m.delivery.qos, received: m.release}
+		o.flight[m.packetID] = inflight{number: it.Number, qos: m.delivery.qos, received: m.release, released: m.release}
 		return m, true, nil
 	}
 	return nil, false, nil
@@ -148,9 +152,15 @@ func (o *outgoing) nextItem() (store.Item, bool, error) {
 	return o.reader.Next()
 }
 
-// durable says that what was held back is on disk.
-func (o *outgoing) durable() {
-	if o.held != nil {
+func (o *outgoing) taken(id uint16) bool {
+	_, taken := o.flight[id]
+	return taken
+}
+
+// durable says that a record is on disk which was held back for that. By now it
+// may be another one, of a later connection.
+func (o *outgoing) durable(number uint64) {
+	if o.held != nil && o.held.Number <= number {
 		o.held.Durable = true
 	}
 }
@@ -171,16 +181,27 @@ func (o *outgoing) ack(id uint16) bool {
 	return true
 }
 
-// receive takes a PUBREC; done runs when that is on disk, and only then PUBREL
-// may go. It is false for an identifier that is not a QoS 2 message in flight.
-func (o *outgoing) receive(id uint16, done func(error)) bool {
+// receive takes a PUBREC. PUBREL may go only once that is on disk: at once, if it
+// came before, and else when done runs, which is to call released. For one that
+// comes again meanwhile only the first one's done runs. known is false for an
+// identifier that is not a QoS 2 message in flight.
+func (o *outgoing) receive(id uint16, done func(error)) (known, atOnce bool) {
 	f, ok := o.flight[id]
 	if !ok || f.qos != 2 {
-		return false
+		return false, false
 	}
-	// Also when it comes again: the first one may not be on disk yet.
-	f.received = true
-	o.flight[id] = f
-	o.queue.Received(f.number, done)
-	return true
+	if !f.received {
+		f.received = true
+		o.flight[id] = f
+		o.queue.Received(f.number, done)
+	}
+	return true, f.released
+}
+
+// released notes that a PUBREC is on disk.
+func (o *outgoing) released(id uint16) {
+	if f, ok := o.flight[id]; ok && f.received {
+		f.released = true
+		o.flight[id] = f
+	}
 }

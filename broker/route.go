@@ -28,6 +28,8 @@ type batch struct {
 	refs  []store.Ref // of the records
 	data  []byte      // of the records
 	bytes int64
+
+	retained []retainedAt
 }
 
 // stored gives m's stored form, which stands until the commit.
@@ -40,7 +42,8 @@ func (b *batch) stored(m *message) []byte {
 // reset empties it. Much room is let go.
 func (b *batch) reset() {
 	clear(b.recs)
-	b.recs, b.refs, b.data, b.bytes = b.recs[:0], b.refs[:0], b.data[:0], 0
+	clear(b.retained)
+	b.recs, b.refs, b.data, b.bytes, b.retained = b.recs[:0], b.refs[:0], b.data[:0], 0, b.retained[:0]
 	if cap(b.data) > 2*maxBatchBytes {
 		b.data = nil
 	}
@@ -195,6 +198,11 @@ func (r *router) flush() {
 func (r *router) commit(done func(error)) bool {
 	if len(r.batch.recs) == 0 {
 		return false
+	}
+	if len(r.batch.retained) > 0 {
+		r.b.retained.mu.Lock()
+		defer r.b.retained.mu.Unlock()
+		r.renew()
 	}
 	r.b.store.Commit(r.batch.recs, done)
 	r.batch.reset()

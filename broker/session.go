@@ -79,9 +79,6 @@ const (
 	retainedPrefix = "retained/"
 )
 
-// maxKeyBytes is the longest key that the store takes.
-const maxKeyBytes = 64_000
-
 func sessionKey(id string) string            { return sessionPrefix + id }
 func subKey(id, filter string) string        { return subPrefix + id + "\x00" + filter }
 func receivedKey(id string, p uint16) string { return receivedPrefix + id + "\x00" + itoa(int(p)) }
@@ -314,12 +311,22 @@ func (b *Broker) endSession(s *session, done func(error)) {
 	b.store.Commit(recs, done)
 }
 
-// roomFor says whether s may have a subscription to filter.
-func (s *session) roomFor(filter string, most int) bool {
+// roomFor says why s may have no subscription to filter; nil: it may.
+func (b *Broker) roomFor(s *session, filter string) error {
+	l := b.live.Load()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	_, had := s.subs[filter]
-	return had || len(s.subs) < most
+	n := len(s.subs)
+	s.mu.Unlock()
+	switch {
+	case had:
+		return nil
+	case n >= int(l.MaxSubscriptions):
+		return fmt.Errorf("a client may have %d subscriptions", l.MaxSubscriptions)
+	case b.subscriptions() >= int64(l.MaxSubscriptionsTotal):
+		return fmt.Errorf("there may be %d subscriptions in all", l.MaxSubscriptionsTotal)
+	}
+	return nil
 }
 
 // subscribe adds or replaces a subscription in memory and gives the record that

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"headgate/broker/packet"
 	"headgate/broker/store"
 )
 
@@ -28,6 +27,8 @@ type group struct {
 	members atomic.Pointer[[]*member] // replaced under groups.mu
 	turn    atomic.Uint32
 
+	indexed *session // what the index has; nil: nothing. Guarded by groups.mu.
+
 	mu     sync.Mutex
 	s      *session            // stands for the group in the index; with the queue, if there is one
 	reader *store.Reader       // nil: begin at the first that is not acknowledged
@@ -46,6 +47,8 @@ type member struct {
 type groups struct {
 	mu     sync.Mutex // guards byName and each group's making and ending
 	byName map[string]*group
+
+	memberships atomic.Int64 // of all groups
 }
 
 // shareBatch is how many messages a member takes before the next one is asked.
@@ -63,14 +66,13 @@ func (b *Broker) join(s *session, filter, inner string, sub subscription) error 
 		g.members.Store(&[]*member{})
 		b.groups.byName[filter] = g
 	}
-	old := g.s
 	if s.persistent() && !g.s.persistent() {
 		if err := g.keep(); err != nil {
 			return err
 		}
 	}
 	m := &member{g: g, s: s, sub: sub, full: new(atomic.Bool)}
-	g.replace(s, m, old)
+	g.replace(s, m)
 	s.setMember(g, m)
 	return nil
 }
@@ -84,7 +86,7 @@ func (b *Broker) leave(s *session, filter string) {
 		return
 	}
 	s.setMember(g, nil)
-	g.replace(s, nil, g.s)
+	g.replace(s, nil)
 	if len(*g.members.Load()) > 0 {
 		g.wakeNext()
 		return
@@ -112,8 +114,8 @@ func (g *group) keep() error {
 }
 
 // replace puts m in the place of s's membership; nil ends it. The index gets the
-// highest QoS of all, and g.s in the place of before. The caller holds groups.mu.
-func (g *group) replace(s *session, m *member, before *session) {
+// highest QoS of all, and g.s in the place of what it has. The caller holds groups.mu.
+func (g *group) replace(s *session, m *member) {
 	old := *g.members.Load()
 	list := make([]*member, 0, len(old)+1)
 	var qos byte
@@ -131,8 +133,11 @@ func (g *group) replace(s *session, m *member, before *session) {
 		qos = max(qos, m.sub.qos)
 	}
 	g.members.Store(&list)
+	g.b.groups.memberships.Add(int64(len(list) - len(old)))
 	if len(list) > 0 {
-		g.b.index.Replace(g.filter, before, g.s, subscription{qos: qos, retainAsPublished: true})
+		// At once, where the group just got its queue: publishers go on meanwhile.
+		g.b.index.Replace(g.filter, g.indexed, g.s, subscription{qos: qos, retainAsPublished: true})
+		g.indexed = g.s
 	}
 }
 
@@ -305,161 +310,20 @@ func (g *group) move(mem *member, m *outgoingMessage, done func(error)) {
 	g.b.store.Commit(recs, func(err error) {
 		if err != nil {
 			g.unlease(m.number)
+		} else {
+			g.mu.Lock()
+			delete(g.leases, m.number)
+			g.mu.Unlock()
 		}
 		done(err)
 	})
-	// It is acknowledged now, unless it was refused.
-	g.mu.Lock()
-	delete(g.leases, m.number)
-	g.mu.Unlock()
 }
 
 // unlease lets another member have a record.
 func (g *group) unlease(number uint64) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	delete(g.leases, number)
 	g.reader = nil
-}
-
-// fillShared takes from the groups of the session what its client has room for.
-func (c *conn) fillShared(now time.Time) error {
-	list := c.session.memberships.Load()
-	if list == nil {
-		return nil
-	}
-	for _, mem := range *list {
-		if err := c.fillFrom(mem, now); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *conn) fillFrom(mem *member, now time.Time) error {
-	mem.full.Store(false)
-	for range shareBatch {
-		if c.crowded() {
-			mem.full.Store(true) // an acknowledgement brings it back
-			mem.g.wakeNext()     // it may have been woken in another's place
-			return nil
-		}
-		if c.waiting() >= outBatch {
-			break // it is written, and then comes back
-		}
-		m, ok, err := mem.g.take(mem, now)
-		if err != nil || !ok {
-			return err
-		}
-		c.sendShared(mem, m, now)
-	}
-	mem.g.wakeNext()
-	return nil
-}
-
-// sendShared sends a message that has been taken from a group's queue.
-func (c *conn) sendShared(mem *member, m *outgoingMessage, now time.Time) {
-	if m.delivery.qos == 2 {
-		c.moveShared(mem, m)
-		return
-	}
-	if m.lease != nil && mem.s.persistent() {
-		m.message = *c.entry.unmount(&m.message)
-		if c.tooLarge(m) {
-			m.lease.end()
-			return
-		}
-		mem.s.mu.Lock()
-		m.packetID = mem.s.out.lease(m.lease)
-		mem.s.mu.Unlock()
-		c.mu.Lock()
-		c.appendPacket(&m.message, m.delivery, now)
-		c.mu.Unlock()
-		return
-	}
-	if sent, _ := c.send(&m.message, m.delivery, now); !sent {
-		c.b.stats.dropped.Add(1)
-		if m.lease != nil {
-			m.lease.end()
-		}
-	}
-}
-
-// moveShared makes a QoS 2 message the session's own.
-func (c *conn) moveShared(mem *member, m *outgoingMessage) {
-	c.moving.Add(1)
-	own := mem.s.persistent()
-	if !own {
-		m.message = *m.message.clone()
-	}
-	mem.g.move(mem, m, func(err error) {
-		c.moving.Add(-1)
-		switch {
-		case err != nil:
-			c.end(packet.ServerUnavailable, err)
-		case !own:
-			if sent, _ := c.send(&m.message, m.delivery, time.Now()); !sent {
-				c.b.stats.dropped.Add(1)
-			}
-		}
-		c.wake()
-	})
-}
-
-// taken is what a connection has of its session's groups when it ends.
-type taken struct {
-	leases  []*lease
-	members []*member
-}
-
-// endShared takes from an ending connection what the other members may have.
-func (c *conn) endShared() (t taken) {
-	if list := c.session.memberships.Load(); list != nil {
-		t.members = *list
-	}
-	s := c.session
-	s.mu.Lock()
-	t.leases = s.out.endLeases()
-	s.mu.Unlock()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, l := range c.volatile.leases {
-		t.leases = append(t.leases, l)
-	}
-	for _, p := range c.volatile.pending {
-		if p.d.lease != nil {
-			t.leases = append(t.leases, p.d.lease)
-		}
-	}
-	c.volatile.leases = nil
-	return t
-}
-
-// giveBack lets them have it.
-func (t taken) giveBack() {
-	for _, l := range t.leases {
-		l.giveBack()
-	}
-	for _, m := range t.members {
-		m.full.Store(false)
-		m.g.wakeNext()
-	}
-}
-
-// crowded says that c's client has as much in flight as it may, or takes its
-// messages slowly.
-func (c *conn) crowded() bool {
-	s := c.session
-	if s.persistent() {
-		s.mu.Lock()
-		full := len(s.out.flight)+int(c.moving.Load()) >= s.out.window || s.out.held != nil
-		s.mu.Unlock()
-		if full {
-			return true
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	v := &c.volatile
-	return c.last || len(c.out) >= outPause || len(v.pending) > 0 || len(v.flight)+int(c.moving.Load()) >= v.window
+	g.mu.Unlock()
+	g.wakeNext()
 }

@@ -68,18 +68,18 @@ func (t *tally) addTo(packets, messages, payload *atomic.Int64) {
 	*t = tally{}
 }
 
+// subscriptions counts them. The index has one entry for all members of a group.
+func (b *Broker) subscriptions() int64 {
+	b.groups.mu.Lock()
+	defer b.groups.mu.Unlock()
+	return int64(b.index.Len()-len(b.groups.byName)) + b.groups.memberships.Load()
+}
+
 // Stats gives the counters as they stand.
 func (b *Broker) Stats() Stats {
 	b.mu.Lock()
 	sessions, offline := len(b.sessions), len(b.offline)
 	b.mu.Unlock()
-	b.groups.mu.Lock()
-	shared := 0
-	for _, g := range b.groups.byName {
-		shared += len(*g.members.Load())
-	}
-	groups := len(b.groups.byName)
-	b.groups.mu.Unlock()
 	b.retained.mu.Lock()
 	retained, retainedBytes := b.retained.count, b.retained.bytes
 	b.retained.mu.Unlock()
@@ -93,8 +93,7 @@ func (b *Broker) Stats() Stats {
 	return Stats{
 		Connections: s.connections.Load(), MaxConnections: s.maxConnections.Load(),
 		Sessions: int64(sessions), Offline: int64(offline),
-		// The index has one entry for all members of a group.
-		Subscriptions: int64(b.index.Len() - groups + shared), SharedSubscriptions: int64(shared),
+		Subscriptions: b.subscriptions(), SharedSubscriptions: b.groups.memberships.Load(),
 		Retained: int64(retained), RetainedBytes: retainedBytes,
 		Queued: queued, QueuedBytes: queuedBytes, WaitingBytes: b.queued.Load(),
 		PacketsIn: s.packetsIn.Load(), PacketsOut: s.packetsOut.Load(),

@@ -20,8 +20,10 @@ type Uplink struct {
 	s      *session
 	wakeup chan struct{}
 
-	mu     sync.Mutex
-	router router // for what comes down
+	routeMu sync.Mutex
+	router  router // for what comes down
+
+	mu     sync.Mutex // taken last: what comes down may make somebody publish what goes up
 	direct []Delivery
 	bytes  int64 // of direct
 }
@@ -140,13 +142,13 @@ func (u *Uplink) TryNext() (Delivery, bool, error) {
 	return Delivery{Message: msg, PacketID: m.packetID, Dup: m.dup, Received: m.release}, true, nil
 }
 
-func (u *Uplink) waitDurable() {
+func (u *Uplink) waitDurable(number uint64) {
 	u.b.store.Commit(nil, func(err error) {
 		if err != nil {
 			return
 		}
 		u.s.mu.Lock()
-		u.s.out.durable()
+		u.s.out.durable(number)
 		u.s.mu.Unlock()
 		u.wake()
 	})
@@ -187,12 +189,20 @@ func (u *Uplink) Ack(packetID uint16) {
 	u.wake() // one may have waited for its identifier
 }
 
-// Received notes an upstream's PUBREC; done runs when that is on disk.
+// Received notes an upstream's PUBREC; done runs when that is on disk. Where that
+// waits already, only the first one's does.
 func (u *Uplink) Received(packetID uint16, done func(error)) {
 	u.s.mu.Lock()
-	known := u.s.out.receive(packetID, done)
+	known, atOnce := u.s.out.receive(packetID, func(err error) {
+		if err == nil {
+			u.s.mu.Lock()
+			u.s.out.released(packetID)
+			u.s.mu.Unlock()
+		}
+		done(err)
+	})
 	u.s.mu.Unlock()
-	if !known {
+	if !known || atOnce {
 		done(nil)
 	}
 }
@@ -218,8 +228,8 @@ func (u *Uplink) Publish(m Message, packetID uint16, done func(error)) {
 			return
 		}
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	u.routeMu.Lock()
+	defer u.routeMu.Unlock()
 	u.b.stats.messagesIn.Add(1)
 	u.router.route(r, now)
 	if m.QoS == 2 {

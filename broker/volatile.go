@@ -59,7 +59,7 @@ func (c *conn) send(m *message, d delivery, now time.Time) (sent, wake bool) {
 		v.pending = append(v.pending, pending{m.clone(), d})
 		v.bytes += m.bytes()
 		return true, false // an acknowledgement opens the window
-	case int64(len(c.out)+size) > limit || !c.charge(int64(size)):
+	case c.outBytes()+int64(size) > limit || !c.charge(int64(size)):
 		return false, false
 	}
 	c.appendPublish(m, d, now)
@@ -115,11 +115,15 @@ func (c *conn) acked(id uint16, now time.Time) bool {
 // it is charged for more.
 const chargeStep = 64 << 10
 
+// outBytes is what waits to be written, and of what is being written all that a
+// client that takes its messages does not have. The caller holds c.mu.
+func (c *conn) outBytes() int64 { return int64(len(c.out) + max(0, c.writing-chargeStep)) }
+
 // charge takes from the memory that all slow clients share, if what waits for
 // this one and more bytes need it. It is false when that is used up. The caller
 // holds c.mu.
 func (c *conn) charge(more int64) bool {
-	for int64(len(c.out))+c.volatile.bytes+more > c.charged+chargeStep {
+	for c.outBytes()+c.volatile.bytes+more > c.charged+chargeStep {
 		if c.b.queued.Add(chargeStep) > int64(c.b.live.Load().MaxQueuedTotalBytes) {
 			c.b.queued.Add(-chargeStep)
 			return false
@@ -131,7 +135,7 @@ func (c *conn) charge(more int64) bool {
 
 // discharge gives back what is not needed any more. The caller holds c.mu.
 func (c *conn) discharge() {
-	need := int64(len(c.out)) + c.volatile.bytes
+	need := c.outBytes() + c.volatile.bytes
 	for c.charged > 0 && need <= c.charged {
 		c.charged -= chargeStep
 		c.b.queued.Add(-chargeStep)

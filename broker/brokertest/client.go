@@ -146,7 +146,7 @@ func (c *Client) decode(want packet.Type, decode func(flags byte, body []byte) e
 // Subscribe subscribes and gives the answers.
 func (c *Client) Subscribe(subs ...packet.Subscription) []packet.ReasonCode {
 	c.tb.Helper()
-	c.last++
+	c.count()
 	p := packet.Subscribe{PacketID: c.last, Subscriptions: subs}
 	c.Send(p.Append(nil, c.v))
 	var ack packet.Suback
@@ -156,6 +156,9 @@ func (c *Client) Subscribe(subs ...packet.Subscription) []packet.ReasonCode {
 	}
 	return ack.Reasons
 }
+
+// count goes to the next packet identifier, which is not 0. [MQTT-2.2.1-3]
+func (c *Client) count() { c.last = max(1, c.last+1) }
 
 // SubscribeTo subscribes to one filter and wants it granted.
 func (c *Client) SubscribeTo(filter string, qos byte) {
@@ -170,7 +173,7 @@ func (c *Client) Publish(topic, payload string, qos byte, change ...func(*packet
 	c.tb.Helper()
 	p := packet.Publish{Topic: []byte(topic), Payload: []byte(payload), QoS: qos}
 	if qos > 0 {
-		c.last++
+		c.count()
 		p.PacketID = c.last
 	}
 	for _, f := range change {
@@ -277,7 +280,7 @@ func (c *Client) Closed() packet.ReasonCode {
 // Unsubscribe ends subscriptions and gives the answers.
 func (c *Client) Unsubscribe(filters ...string) []packet.ReasonCode {
 	c.tb.Helper()
-	c.last++
+	c.count()
 	p := packet.Unsubscribe{PacketID: c.last}
 	for _, f := range filters {
 		p.Filters = append(p.Filters, []byte(f))

@@ -24,7 +24,7 @@ type Server struct {
 	Addr   string // host:port of its first listener
 
 	tb     testing.TB
-	dir    string
+	dir    string // of the store; "": it is in memory
 	cfg    broker.Config
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -40,33 +40,55 @@ func Start(tb testing.TB, change ...func(*broker.Config)) *Server {
 	return s
 }
 
+// StartInMemory is Start with a store in memory, which a Restart leaves as it is.
+func StartInMemory(tb testing.TB, cfg store.Config, change ...func(*broker.Config)) *Server {
+	tb.Helper()
+	s := &Server{tb: tb}
+	s.Store = store.OpenMemory(cfg, s.logger())
+	s.make(change)
+	s.listen()
+	s.Run()
+	return s
+}
+
 // New makes one that does not run and has no port yet.
 func New(tb testing.TB, change ...func(*broker.Config)) *Server {
 	tb.Helper()
 	s := &Server{tb: tb, dir: filepath.Join(tb.TempDir(), "store")}
+	s.make(change)
+	return s
+}
+
+func (s *Server) make(change []func(*broker.Config)) {
+	s.tb.Helper()
 	s.cfg.Listener = []listen.Config{{URL: "mqtt://127.0.0.1:0"}}
 	for _, f := range change {
 		f(&s.cfg)
 	}
 	s.cfg.SetDefaults()
 	s.open()
-	tb.Cleanup(s.Stop)
-	return s
+	s.tb.Cleanup(s.Stop)
 }
 
 // open makes the broker over the store's directory.
 func (s *Server) open() {
 	s.tb.Helper()
-	log := slog.New(slog.NewTextHandler(testWriter{s.tb}, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	var cfg store.Config
-	cfg.SetDefaults()
+	log := s.logger()
 	var err error
-	if s.Store, err = store.Open(s.dir, cfg, log); err != nil {
-		s.tb.Fatalf("open the store: %v", err)
+	if s.dir != "" {
+		var cfg store.Config
+		cfg.SetDefaults()
+		if s.Store, err = store.Open(s.dir, cfg, log); err != nil {
+			s.tb.Fatalf("open the store: %v", err)
+		}
 	}
 	if s.Broker, err = broker.New(s.cfg, s.Store, log); err != nil {
 		s.tb.Fatalf("make the broker: %v", err)
 	}
+}
+
+func (s *Server) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(testWriter{s.tb}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 func (s *Server) listen() {
@@ -93,11 +115,7 @@ func (s *Server) Stop() {
 	if s.Store == nil {
 		return
 	}
-	if s.cancel != nil {
-		s.cancel()
-		s.done.Wait()
-		s.cancel = nil
-	}
+	s.halt()
 	st := s.Store
 	s.Store = nil
 	if err := st.Close(); err != nil {
@@ -105,11 +123,23 @@ func (s *Server) Stop() {
 	}
 }
 
+// halt stops the broker.
+func (s *Server) halt() {
+	if s.cancel != nil {
+		s.cancel()
+		s.done.Wait()
+		s.cancel = nil
+	}
+}
+
 // Restart stops it and starts it again over what its store kept, on another
 // port.
 func (s *Server) Restart() {
 	s.tb.Helper()
-	s.Stop()
+	if s.dir != "" {
+		s.Stop()
+	}
+	s.halt()
 	s.open()
 	s.listen()
 	s.Run()

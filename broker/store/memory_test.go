@@ -114,3 +114,29 @@ func TestAStoreInMemoryRunsInABubbleAndLeavesNothing(t *testing.T) {
 	})
 	await(t, "its goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
 }
+
+func TestAReaderThatComesPastWhatWasAcknowledgedGoesOnInTheRing(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(Config) *Store) {
+		s := open(small())
+		q := queue(t, s, "client")
+		for i := range 6 {
+			commit(t, s, message(fmt.Sprint(i), q)) // a segment each
+		}
+		r := q.Reader(nil)
+		var numbers []uint64
+		for range 6 {
+			numbers = append(numbers, next(t, r).Number)
+		}
+		for _, n := range numbers[3:] {
+			q.Ack(n)
+		}
+		r = q.Reader(nil) // another connection
+		for range 3 {
+			q.Ack(next(t, r).Number)
+		}
+		commit(t, s, message("last", q))
+		if it := next(t, r); string(it.Data) != "last" {
+			t.Errorf("got %q, want the last one", it.Data)
+		}
+	})
+}

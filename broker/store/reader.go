@@ -110,6 +110,7 @@ func (r *Reader) fill() error {
 	p := q.parts[i]
 	if p.first > r.next {
 		r.lose(p.first)
+		return nil // what follows may be in the ring
 	}
 	if p.living == 0 {
 		r.next = p.end // its generation may be gone already

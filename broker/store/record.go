@@ -48,10 +48,10 @@ type Record struct {
 	Number uint64 // Acknowledge: of the message's record
 }
 
-const (
-	maxMetaBytes = 1<<16 - 1
-	maxKeyBytes  = 64_000 // Badger takes 65,000
-)
+// MaxKeyBytes is the longest a key or a queue's name may be.
+const MaxKeyBytes = 64_000 // Badger takes 65,000
+
+const maxMetaBytes = 1<<16 - 1
 
 // A record in a segment is its length as a uvarint, its Kind, and then
 //
@@ -89,8 +89,8 @@ func (r *Record) maxEncoded() (int, error) {
 		if len(r.Refs) > 0 {
 			return 0, errors.New("only a message goes to queues")
 		}
-		if len(r.Key) == 0 || len(r.Key) > maxKeyBytes {
-			return 0, fmt.Errorf("key of %d bytes: want 1 to %d", len(r.Key), maxKeyBytes)
+		if len(r.Key) == 0 || len(r.Key) > MaxKeyBytes {
+			return 0, fmt.Errorf("key of %d bytes: want 1 to %d", len(r.Key), MaxKeyBytes)
 		}
 	case Acknowledge:
 		if len(r.Refs) != 1 {

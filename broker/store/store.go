@@ -206,8 +206,8 @@ func (s *Store) nudge() {
 // Queue finds a queue by its name, or creates it. A creation is a record in the
 // log: it is durable before any later commit is.
 func (s *Store) Queue(name string) (*Queue, error) {
-	if len(name) == 0 || len(name) > maxKeyBytes {
-		return nil, fmt.Errorf("queue name of %d bytes: want 1 to %d", len(name), maxKeyBytes)
+	if len(name) == 0 || len(name) > MaxKeyBytes {
+		return nil, fmt.Errorf("queue name of %d bytes: want 1 to %d", len(name), MaxKeyBytes)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -245,3 +245,30 @@ func BenchmarkTenThousandWildcardFilters(b *testing.B) {
 		x.Match("site/7/dev4711/temp", func(int, int) { n++ })
 	}
 }
+
+func TestAMatchFindsOneOfTwoThatReplaceEachOther(t *testing.T) {
+	x := NewIndex[int, int]()
+	x.Set("a/+", 0, 0)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 10_000 {
+			x.Replace("a/+", i, i+1, 0)
+		}
+	}()
+	for ended := false; !ended; {
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
+		found := 0
+		x.Match("a/b", func(int, int) { found++ })
+		if found != 1 {
+			t.Fatalf("found %d, want one", found)
+		}
+	}
+	if n := x.Len(); n != 1 {
+		t.Errorf("%d subscriptions are left, want one", n)
+	}
+}

@@ -1,0 +1,49 @@
+package broker
+
+import (
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"headgate/broker/store"
+)
+
+func inMemory(t *testing.T) *Broker {
+	t.Helper()
+	st := store.OpenMemory(store.Config{}, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { st.Close() })
+	var cfg Config
+	cfg.SetDefaults()
+	b, err := New(cfg, st, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// slowConn takes everything, and notes how long each write may take.
+type slowConn struct {
+	net.Conn
+	deadlines []time.Time
+}
+
+func (c *slowConn) Write(b []byte) (int, error) { return len(b), nil }
+
+func (c *slowConn) SetWriteDeadline(at time.Time) error {
+	c.deadlines = append(c.deadlines, at)
+	return nil
+}
+
+func TestAConnectionThatIsToEndHasNoMoreTimeForEachPart(t *testing.T) {
+	nc := &slowConn{}
+	c := &conn{b: inMemory(t), nc: nc, done: make(chan struct{})}
+	close(c.done)
+	if err := c.writeAll(make([]byte, 10*writePart), false); err != nil {
+		t.Fatal(err)
+	}
+	end := time.Now().Add(closeTimeout)
+	if last := nc.deadlines[len(nc.deadlines)-1]; len(nc.deadlines) > 2 || last.After(end) {
+		t.Errorf("%d deadlines, the last %v after the one for a last packet", len(nc.deadlines), last.Sub(end))
+	}
+}

@@ -1,0 +1,150 @@
+package broker_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"headgate/broker"
+	"headgate/broker/brokertest"
+	"headgate/broker/packet"
+	"headgate/broker/store"
+)
+
+func TestSubscribersThatNeverReadTakeTheirShareOfMemoryAndNoMore(t *testing.T) {
+	n := 400
+	if proof() {
+		n = 100_000
+	}
+	const most, all, subscribers = 500_000, 1_000_000, 4
+	for qos := byte(0); qos <= 2; qos++ {
+		s := brokertest.StartInMemory(t, store.Config{}, func(c *broker.Config) {
+			c.MaxQueuedBytes, c.MaxQueuedTotalBytes = most, all
+		})
+		reads, _ := brokertest.Connect(t, s.Addr, packet.V5, "reads")
+		reads.SubscribeTo("a", qos)
+		never := make([]*brokertest.Client, subscribers)
+		for i := range never {
+			c, _ := brokertest.Connect(t, s.Addr, packet.V5, fmt.Sprint("never", i))
+			c.SubscribeTo("a", qos)
+			never[i] = c
+		}
+		before := heap()
+		pub, _ := brokertest.Connect(t, s.Addr, packet.V5, "pub")
+		payload := strings.Repeat("x", 16_000)
+		for range n {
+			pub.Publish("a", payload, qos)
+			reads.Want("a", payload, qos)
+		}
+		// Each may have 64 kB for nothing, and buffers grow ahead of what is in them.
+		if grown := heap() - before; grown > 6*all {
+			t.Errorf("QoS %d: %d bytes more are in use, the limit is %d", qos, grown, all)
+		}
+		if st := s.Broker.Stats(); st.WaitingBytes > all || st.Dropped == 0 {
+			t.Errorf("QoS %d: %d bytes wait, want at most %d; %d messages were dropped", qos, st.WaitingBytes, all, st.Dropped)
+		}
+		for _, c := range never {
+			c.Close()
+		}
+		eventually(t, "nothing is charged", func() bool { return s.Broker.Stats().WaitingBytes == 0 })
+	}
+}
+
+func TestHandshakesThatAreOvertakenGiveBackTheirShareOfMemory(t *testing.T) {
+	s := brokertest.StartInMemory(t, store.Config{})
+	sub, _ := brokertest.Connect(t, s.Addr, packet.V5, "c", brokertest.Persistent)
+	sub.SubscribeTo("a", 0)
+	pub, _ := brokertest.Connect(t, s.Addr, packet.V5, "pub")
+	stop := make(chan struct{})
+	var publishing, connecting sync.WaitGroup
+	publishing.Go(func() {
+		for payload := strings.Repeat("x", 100_000); ; {
+			select {
+			case <-stop:
+				return
+			default:
+				pub.Publish("a", payload, 0)
+			}
+		}
+	})
+	for range 6 {
+		connecting.Go(func() {
+			for range 25 {
+				nc, err := net.Dial("tcp", s.Addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				nc.Write(connectBytes("c", brokertest.Persistent))
+				nc.SetReadDeadline(time.Now().Add(time.Second))
+				nc.Read(make([]byte, 10))
+				nc.Close()
+			}
+		})
+	}
+	connecting.Wait()
+	close(stop)
+	publishing.Wait()
+	pub.Disconnect()
+	eventually(t, "nothing is charged", func() bool { return s.Broker.Stats().WaitingBytes == 0 })
+}
+
+func TestAConnectionThatEndsInItsHandshakeIsNoRace(t *testing.T) {
+	s := brokertest.StartInMemory(t, store.Config{})
+	for range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		here, there := net.Pipe()
+		var wg sync.WaitGroup
+		wg.Go(func() { s.Broker.ServeConn(ctx, there) })
+		wg.Go(func() { here.Write(connectBytes("c", brokertest.Persistent)); cancel() })
+		wg.Go(func() {
+			b := make([]byte, 100)
+			for {
+				if _, err := here.Read(b); err != nil {
+					return
+				}
+			}
+		})
+		wg.Wait()
+		here.Close()
+	}
+}
+
+func TestADisconnectOfTheServersIsTheLastThatItSends(t *testing.T) {
+	s := brokertest.StartInMemory(t, store.Config{})
+	pub, _ := brokertest.Connect(t, s.Addr, packet.V5, "pub")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(stop)
+	wg.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				pub.Publish("a", "x", byte(i%2))
+			}
+		}
+	})
+	last, _ := brokertest.Connect(t, s.Addr, packet.V5, "same", brokertest.Persistent)
+	for range 50 {
+		last.Send(subscribeAs(1, "a"))
+		next, _ := brokertest.Connect(t, s.Addr, packet.V5, "same", brokertest.Persistent)
+		for gone := false; ; {
+			h, _, err := last.Next()
+			if err != nil {
+				break
+			}
+			if gone {
+				t.Fatalf("got %v after the DISCONNECT", h.Type)
+			}
+			gone = h.Type == packet.DISCONNECT
+		}
+		last = next
+	}
+}
