@@ -50,7 +50,9 @@ func (s *Store) commitAll() {
 	defer close(s.committer)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var crowd crowd
 	for {
+		crowd.gather(s, timer)
 		b, wait := s.take(time.Now())
 		if b == nil {
 			timer.Reset(wait)
@@ -61,12 +63,14 @@ func (s *Store) commitAll() {
 			continue
 		}
 		s.ledger.flush() // before an acknowledgement of what is lost
+		begin := time.Now()
 		err := s.gaveUp()
 		if err == nil && len(b.segs) > 0 {
 			if err = s.write(b); err != nil {
 				err = s.recommit(b, err)
 			}
 		}
+		crowd.written(s, b, time.Since(begin))
 		s.complete(b, err)
 		if err == nil {
 			s.commitMoves(b.moves)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"math"
 	"os"
@@ -57,6 +58,9 @@ type tailFiles struct {
 	memRoom   int64
 	vlogRoom  int64
 	allocated bool // the file system has given the blocks
+
+	values  mapping // of the value log
+	valueAt int64   // where the next value goes in it; 0: not known
 }
 
 const (
@@ -99,6 +103,9 @@ func (g *generation) openTail(room int64) error {
 		return fmt.Errorf("open generation %s: %w", g.dir, err)
 	}
 	t := tailFiles{memRoom: memRoom, vlogRoom: room - g.bytes.Load()}
+	if g.bytes.Load() == 0 {
+		t.valueAt = vlogHeader
+	}
 	if err := t.open(g.dir); err != nil {
 		t.close()
 		return errors.Join(fmt.Errorf("open generation %s: %w", g.dir, err), discardBadger(db))
@@ -130,7 +137,10 @@ func (t *tailFiles) open(dir string) error {
 	if t.vlog, err = os.OpenFile(v.vlogs[len(v.vlogs)-1], os.O_RDWR, 0); err != nil {
 		return err
 	}
-	adviseRandom(dir)
+	maps := adviseRandom(dir)
+	if path, err := filepath.Abs(t.vlog.Name()); err == nil {
+		t.values = maps[path]
+	}
 	t.allocated = true
 	for f, n := range map[*os.File]int64{t.mem: memAlloc, t.vlog: t.vlogRoom + 64<<10} {
 		ok, err := allocate(f, n)
@@ -195,11 +205,13 @@ func (g *generation) append(segs []*segment, unsynced bool) error {
 		}
 	}
 	last := segs[len(segs)-1].last()
+	values := g.tail.prepare(segs)
 	if err := txn.CommitAt(last, nil); err != nil {
 		return fmt.Errorf("commit records up to %d to %s: %w", last, g.dir, err)
 	}
 	g.tail.memUsed += mem
 	g.tail.vlogUsed += vlog
+	g.tail.release(values)
 	if !unsynced {
 		if err := g.tail.sync(vlog > 0); err != nil {
 			return fmt.Errorf("sync records up to %d: %w", last, err)
@@ -217,6 +229,38 @@ func (g *generation) append(segs []*segment, unsynced bool) error {
 	}
 	g.mu.Unlock()
 	return nil
+}
+
+// What Badger writes before the first value, and around one of n bytes: its
+// header, the key with its version, a checksum.
+const vlogHeader = 20
+
+func vlogEntry(n int) int64 {
+	return int64(2+1+len(binary.AppendUvarint(nil, uint64(n)))+1+8+8+n) + crc32.Size
+}
+
+// prepare has the kernel map the pages of the value log that segments will be
+// written to, all at once, and says how many bytes those take.
+func (t *tailFiles) prepare(segs []*segment) (n int64) {
+	for _, g := range segs {
+		if len(g.buf) >= inlineBytes {
+			n += vlogEntry(len(g.buf))
+		}
+	}
+	if t.valueAt > 0 && n > 0 {
+		t.values.advise(t.valueAt, n, madvPopulateWrite)
+	}
+	return n
+}
+
+// release takes n bytes that were written out of this process's memory, all at
+// once: the sync that follows would do it page by page, and stop the other
+// processors for each.
+func (t *tailFiles) release(n int64) {
+	if t.valueAt > 0 && n > 0 {
+		t.values.advise(t.valueAt, n, madvDontNeed)
+		t.valueAt += n
+	}
 }
 
 // sync makes what was written durable. The two flushes run at the same time.
