@@ -223,7 +223,7 @@ func (s *Store) write(b *batch) error {
 	}
 	if !s.memory {
 		if t := s.spool.tail; t == nil || t.failed || t.full(b.segs) {
-			if err := s.rotate(b.segs[0].first); err != nil {
+			if err := s.rotate(b.segs); err != nil {
 				return err
 			}
 			begin = time.Now()
@@ -243,8 +243,11 @@ func (s *Store) write(b *batch) error {
 	return nil
 }
 
-// rotate begins a new generation for the records from first on.
-func (s *Store) rotate(first uint64) error {
+// rotate begins a new generation for segments and what follows them. On a disk
+// that others have filled it is a small one in the place of the reserve: without
+// it no acknowledgement could be logged, and nothing would ever drain.
+func (s *Store) rotate(segs []*segment) error {
+	first, room := segs[0].first, s.spool.room
 	for _, g := range s.failed {
 		if err := g.setEnd(first); err != nil {
 			return err
@@ -253,10 +256,14 @@ func (s *Store) rotate(first uint64) error {
 	if len(s.failed) > maxFailed {
 		return fmt.Errorf("%d generations in a row have failed: restart, or look at the disk of %s", len(s.failed), s.dir)
 	}
-	if !s.space.writable(memAlloc + s.spool.room) {
-		return fmt.Errorf("%w: %v free in the file system of %s are not enough for another generation", ErrFull, Bytes(s.space.free.Load()), s.dir)
+	if !s.space.writable(memAlloc + room) {
+		_, values := cost(segs)
+		room = min(room, values+fullRoom)
+		if !s.makeRoom(memAlloc + room) {
+			return fmt.Errorf("%w: %v free in the file system of %s are not enough for another generation", ErrFull, Bytes(s.space.free.Load()), s.dir)
+		}
 	}
-	old, err := s.spool.create(first)
+	old, err := s.spool.create(first, room)
 	if err != nil {
 		return err
 	}

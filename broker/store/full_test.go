@@ -52,6 +52,10 @@ func fillUp(dir, bookPath string) {
 			fatal(err)
 		}
 	}
+	// More state than the tail has room for.
+	for n := range 30 {
+		fatal(tryCommit(s, Record{Kind: Put, Key: fmt.Sprint("more", n), Data: make([]byte, 60_000)}))
+	}
 	fmt.Println("refused")
 	select {}
 }

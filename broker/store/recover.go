@@ -401,7 +401,7 @@ func (s *Store) recoverTail() {
 	if !s.space.writable(memAlloc + s.spool.room) {
 		return
 	}
-	if _, err := s.spool.create(s.next); err != nil {
+	if _, err := s.spool.create(s.next, s.spool.room); err != nil {
 		// The first commit tries again, and holds until it succeeds.
 		s.log.Warn("no generation can be begun yet", "path", s.dir, "err", err)
 		return

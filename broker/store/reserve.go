@@ -21,6 +21,9 @@ const (
 	// reserveBytes is what opening takes at most: for each of two generations that
 	// a crash has left a table, and what the state database writes.
 	reserveBytes = 10 << 20
+
+	// fullRoom is what a generation takes that is made in its place.
+	fullRoom = 2 << 20
 )
 
 // find looks whether there is a reserve.

@@ -79,7 +79,7 @@ func (sp *spool) load() error {
 }
 
 // create makes a new tail. The old one is still to be sealed.
-func (sp *spool) create(first uint64) (old *generation, err error) {
+func (sp *spool) create(first uint64, room int64) (old *generation, err error) {
 	sp.mu.Lock()
 	old = sp.tail
 	id := sp.newest + 1
@@ -95,7 +95,7 @@ func (sp *spool) create(first uint64) (old *generation, err error) {
 	}
 	err = g.markFirst(first)
 	if err == nil {
-		err = g.openTail(sp.room)
+		err = g.openTail(room)
 	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(g.dir))
