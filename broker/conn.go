@@ -77,8 +77,8 @@ type conn struct {
 const (
 	outBatch = 64 << 10
 	outPause = 1 << 20
-	keepRoom = 32 << 10 // a larger buffer is let go when it is empty,
-	idleRoom = 2 << 10  // and one larger than this when nothing more waits
+	keepRoom = 512 << 10 // a larger buffer is let go when it is empty,
+	idleRoom = 2 << 10   // and one larger than this when nothing more waits
 )
 
 // writeTimeout is how long the writing of one part may take: a client that takes
@@ -257,7 +257,13 @@ func (c *conn) take() (buf []byte, last bool) {
 // giveBack takes a written buffer for the next packets.
 func (c *conn) giveBack(buf []byte) {
 	c.mu.Lock()
-	if c.spare == nil && cap(buf) <= keepRoom && (len(c.out) > 0 || cap(buf) <= idleRoom) {
+	room := idleRoom
+	if len(c.out) > 0 {
+		room = keepRoom
+	} else if cap(c.out) > idleRoom {
+		c.out = nil
+	}
+	if c.spare == nil && cap(buf) <= room {
 		c.spare = buf[:0]
 	}
 	c.writing = 0
