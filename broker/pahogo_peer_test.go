@@ -233,8 +233,15 @@ func TestPahosGoClientFor5HasTopicAliasesBothWays(t *testing.T) {
 	waitUntil(t, "all came", all)
 	mu.Lock()
 	defer mu.Unlock()
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+	// What goes by the log may be overtaken by QoS 0, but each keeps its order.
+	for qos := range 2 {
+		other := func(m string) bool {
+			n, err := strconv.Atoi(m[strings.LastIndexByte(m, ' ')+1:])
+			return err != nil || n%2 != qos
+		}
+		if g, w := slices.DeleteFunc(slices.Clone(got), other), slices.DeleteFunc(slices.Clone(want), other); !slices.Equal(g, w) {
+			t.Errorf("at QoS %d: got %q, want %q", qos, g, w)
+		}
 	}
 	if sent != 9 || bare != 6 {
 		t.Errorf("%d went and %d came without a topic, want 9 and 6", sent, bare)
