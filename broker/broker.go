@@ -124,13 +124,27 @@ func (b *Broker) Run(ctx context.Context) error {
 	for _, l := range b.listeners {
 		wg.Go(func() { l.run(ctx) })
 	}
-	wg.Go(func() { b.sweep(ctx) })
-	wg.Go(func() { b.keepRetained(ctx) })
-	wg.Go(func() { b.keepClock(ctx) })
+	wg.Go(func() { every(ctx, time.Second, b.sweep) })
+	wg.Go(func() { every(ctx, retainedInterval, b.keepRetained) })
+	wg.Go(func() { every(ctx, clock.Interval, b.writeClock) })
 	wg.Go(func() { newSys(b, time.Now()).run(ctx) })
 	wg.Wait()
 	// The connections have ended: what they and their wills retained is whole.
 	b.writeRetained()
 	b.writeClock(time.Now())
 	return nil
+}
+
+// every calls f once an interval, until ctx ends.
+func every(ctx context.Context, interval time.Duration, f func(now time.Time)) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			f(now)
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -36,20 +35,6 @@ func openClock(src clock.Source, st *store.Store, log *slog.Logger) (*clock.Cloc
 		err = nil
 	}
 	return c, err
-}
-
-// keepClock writes down how long this boot has run, every clock.Interval.
-func (b *Broker) keepClock(ctx context.Context) {
-	tick := time.NewTicker(clock.Interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			b.writeClock(now)
-		}
-	}
 }
 
 // writeClock brings the clock up to date and commits its record. A record in the

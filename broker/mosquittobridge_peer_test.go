@@ -16,22 +16,6 @@ import (
 	"headgate/broker/packet"
 )
 
-// needMosquitto skips a test where a peer is missing, or fails where it must be
-// there.
-func needMosquitto(t *testing.T, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		if _, err := exec.LookPath(name); err == nil {
-			continue
-		}
-		const hint = "%s is missing: apt-get install mosquitto mosquitto-clients"
-		if os.Getenv("HEADGATE_PEERS") == "required" {
-			t.Fatalf(hint, name)
-		}
-		t.Skipf(hint, name)
-	}
-}
-
 // quietAddress is an address on loopback where nobody listens.
 func quietAddress(t *testing.T) string {
 	t.Helper()
@@ -70,7 +54,7 @@ type bridging struct {
 
 func bridgeFrom(t *testing.T, version, upstream string) *bridging {
 	t.Helper()
-	needMosquitto(t, "mosquitto")
+	needProgram(t, "mosquitto", "mosquitto")
 	dir := t.TempDir()
 	m := &bridging{t: t, addr: quietAddress(t), conf: filepath.Join(dir, "mosquitto.conf")}
 	_, port, _ := net.SplitHostPort(m.addr)

@@ -38,7 +38,8 @@ type running struct {
 // runSub starts a mosquitto_sub; it may not be subscribed yet.
 func runSub(t *testing.T, at []string, args ...string) *running {
 	t.Helper()
-	needMosquitto(t, "mosquitto_sub", "mosquitto_pub")
+	needProgram(t, "mosquitto_sub", "mosquitto-clients")
+	needProgram(t, "mosquitto_pub", "mosquitto-clients")
 	// -W ends it, so that no test waits for ever.
 	r := &running{cmd: exec.Command("mosquitto_sub", slices.Concat(at, []string{"-W", "30"}, args)...), ended: make(chan struct{})}
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -197,7 +198,7 @@ func TestPropertiesPassFromMosquittoPubToMosquittoSub(t *testing.T) {
 
 func TestMosquittoRRHasItsAnswer(t *testing.T) {
 	t.Parallel()
-	needMosquitto(t, "mosquitto_rr")
+	needProgram(t, "mosquitto_rr", "mosquitto-clients")
 	s := brokertest.Start(t)
 	answerer, _ := brokertest.Connect(t, s.Addr, packet.V5, "answerer")
 	answerer.SubscribeTo("ask", 1)
@@ -255,7 +256,8 @@ func TestMosquittoSubsOfEveryVersionShareASubscription(t *testing.T) {
 
 func TestMosquittosClientsComeThroughAUnixSocket(t *testing.T) {
 	t.Parallel()
-	needMosquitto(t, "mosquitto_pub", "mosquitto_sub")
+	needProgram(t, "mosquitto_pub", "mosquitto-clients")
+	needProgram(t, "mosquitto_sub", "mosquitto-clients")
 	dir, err := os.MkdirTemp("", "hg") // a socket's path is short
 	if err != nil {
 		t.Fatal(err)

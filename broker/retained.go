@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -278,19 +277,10 @@ func (r *retained) commitDirty(st *store.Store, done chan<- error) int {
 	return len(recs)
 }
 
-// keepRetained writes the changed ones every retainedInterval.
-func (b *Broker) keepRetained(ctx context.Context) {
-	tick := time.NewTicker(retainedInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			b.retained.expire(now)
-			b.writeRetained()
-		}
-	}
+// keepRetained lets go those whose time has passed, and writes the changed ones.
+func (b *Broker) keepRetained(now time.Time) {
+	b.retained.expire(now)
+	b.writeRetained()
 }
 
 // expire removes the messages whose time has passed.

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"time"
 )
 
@@ -44,21 +43,8 @@ func (b *Broker) publishWill(s *session) {
 }
 
 // sweep ends the sessions whose time has passed and publishes the wills whose
-// delay has, once a second.
-func (b *Broker) sweep(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			b.sweepAt(now)
-		}
-	}
-}
-
-func (b *Broker) sweepAt(now time.Time) {
+// delay has.
+func (b *Broker) sweep(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for s := range b.offline {
