@@ -216,6 +216,9 @@ func (c *conn) write() {
 // writeAll writes buf in parts, so that a slow client that takes bytes all the
 // time is not taken for a dead one.
 func (c *conn) writeAll(buf []byte, last bool) error {
+	if last { // the deadline of the write before may have passed
+		c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
+	}
 	for len(buf) > 0 {
 		if !last {
 			c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))

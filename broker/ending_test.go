@@ -47,3 +47,24 @@ func TestAConnectionThatIsToEndHasNoMoreTimeForEachPart(t *testing.T) {
 		t.Errorf("%d deadlines, the last %v after the one for a last packet", len(nc.deadlines), last.Sub(end))
 	}
 }
+
+// The deadline of the write before it may have passed long ago, and the one for
+// the end is set by whoever ends the connection, a moment later.
+func TestWhatGoesLastHasTimeOfItsOwn(t *testing.T) {
+	here, there := net.Pipe()
+	defer here.Close()
+	c := newConn(inMemory(t), there, entry{})
+	there.SetWriteDeadline(time.Now().Add(-time.Hour))
+	got := make(chan byte, 1)
+	go func() {
+		b := make([]byte, 1)
+		here.Read(b)
+		got <- b[0]
+	}()
+	if err := c.writeAll([]byte{7}, true); err != nil {
+		t.Fatal(err)
+	}
+	if b := <-got; b != 7 {
+		t.Errorf("got %d, want 7", b)
+	}
+}
