@@ -120,6 +120,7 @@ func (s *Store) append(r *Record) {
 	if r.Kind != Message {
 		seg := s.segmentFor(n, 0)
 		seg.buf = appendState(seg.buf, r)
+		s.counters.payload.Add(int64(len(r.Data)))
 		s.changes = append(s.changes, newStateChange(r))
 		s.appended(seg)
 		return
@@ -138,6 +139,7 @@ func (s *Store) append(r *Record) {
 	seg := s.segmentFor(n, len(s.targets))
 	off := len(seg.buf)
 	seg.buf = appendMessage(seg.buf, s.targets, data)
+	s.counters.payload.Add(int64(len(data)))
 	for _, t := range s.targets {
 		if rd := t.q.enqueue(seg, off, len(seg.buf), len(data)+len(t.meta)); rd != nil {
 			s.notify = append(s.notify, rd)

@@ -70,7 +70,11 @@ func (s *Store) commitAll() {
 				err = s.recommit(b, err)
 			}
 		}
-		crowd.written(s, b, time.Since(begin))
+		took := time.Since(begin)
+		crowd.written(s, b, took)
+		if err == nil && len(b.segs) > 0 {
+			s.latencies.add(took, begin.Add(took))
+		}
 		s.complete(b, err)
 		if err == nil {
 			s.commitMoves(b.moves)

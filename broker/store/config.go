@@ -10,17 +10,17 @@ import (
 )
 
 // Bytes is a size in a configuration: "64MB", "512kB", "1.5GiB" or a plain
-// number of bytes. k, M and G count in thousands, Ki, Mi and Gi in 1024s.
+// number of bytes. k, M, G and T count in thousands, Ki, Mi, Gi and Ti in 1024s.
 type Bytes int64
 
 var byteUnits = []struct {
 	name string
 	size int64
 }{
-	{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"kiB", 1 << 10},
-	{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3},
-	{"Gi", 1 << 30}, {"Mi", 1 << 20}, {"Ki", 1 << 10},
-	{"G", 1e9}, {"M", 1e6}, {"k", 1e3}, {"K", 1e3}, {"B", 1},
+	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"kiB", 1 << 10},
+	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3},
+	{"Ti", 1 << 40}, {"Gi", 1 << 30}, {"Mi", 1 << 20}, {"Ki", 1 << 10},
+	{"T", 1e12}, {"G", 1e9}, {"M", 1e6}, {"k", 1e3}, {"K", 1e3}, {"B", 1},
 }
 
 // UnmarshalText reads a size as a configuration has it.
@@ -128,12 +128,25 @@ type Config struct {
 	// as a quarter. Default 32MB, and 16MB on a 32-bit system.
 	GenerationBytes Bytes `toml:"generation_bytes"`
 
+	// CardEndurance is how much may be written to the card in its life, by its
+	// maker's word: "30TB". With it the store says how long such a card lasts with
+	// what is written now. Default: not known.
+	CardEndurance Bytes `toml:"card_endurance"`
+
+	// DailyWriteBudget is how much may be written to the disk on one UTC day before
+	// there is an alarm: by all programs where the device says it, else by this one.
+	// Nothing is refused. Default unlimited.
+	DailyWriteBudget Bytes `toml:"daily_write_budget"`
+
 	// unsynced leaves the syncs out: the control of the power-cut test.
 	unsynced bool
 
 	// patience is how long commits are held when the disk does not take them;
 	// zero, but in tests, is patience.
 	patience time.Duration
+
+	// root is that of the kernel's files in /proc and /sys; "", but in tests, is /.
+	root string
 }
 
 const (
@@ -155,6 +168,10 @@ func (c *Config) SetDefaults() {
 	setDefault(&c.RingBytes, 4e6, 4e6)
 	setDefault(&c.PendingBytes, 16e6, 12e6)
 	setDefault(&c.GenerationBytes, 32e6, 16e6)
+	setDefault(&c.DailyWriteBudget, Unlimited, Unlimited)
+	if c.root == "" {
+		c.root = "/"
+	}
 	if c.patience == 0 {
 		c.patience = patience
 	}
@@ -186,4 +203,8 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	within("ring_bytes", c.RingBytes, 1, 1<<30)
 	within("pending_bytes", c.PendingBytes, minPendingBytes, maxGenerationBytes)
 	within("generation_bytes", c.GenerationBytes, minGenerationBytes, maxGenerationBytes)
+	if c.CardEndurance != 0 {
+		within("card_endurance", c.CardEndurance, 1e9, 1<<60)
+	}
+	within("daily_write_budget", c.DailyWriteBudget, 1e6, Unlimited)
 }

@@ -68,6 +68,9 @@ func (s *Store) checkpoint(c *checkpoint) {
 		s.putOff(c)
 		return
 	}
+	if s.wear != nil {
+		c.wear = s.wear.encode(time.Now())
+	}
 	if err := s.state.write(c); err != nil {
 		if s.stateTrouble.note(err, time.Now()) {
 			s.log.Error("the state database does not take a checkpoint: the log is kept until it does", "path", s.dir, "err", err)
@@ -92,6 +95,18 @@ func (s *Store) checkpoint(c *checkpoint) {
 	s.sweep()
 	s.keepReserve()
 	s.evacuate()
+}
+
+// saveWear has the next start know what was written today. It is no reason to
+// fail: what the last checkpoint had is known.
+func (s *Store) saveWear() {
+	st, ok := s.state.(*stateDB)
+	if !ok || s.Err() != nil {
+		return
+	}
+	if err := st.writeWear(s.wear.encode(time.Now())); err != nil {
+		s.log.Warn("what was written today is not saved", "path", s.dir, "err", err)
+	}
 }
 
 // putOff gives back what a checkpoint would have written, for the next one.

@@ -21,6 +21,7 @@ func OpenMemory(cfg Config, log *slog.Logger) *Store {
 	s.space.free.Store(math.MaxInt64 / 2)
 	go s.commitAll()
 	go s.keepHouse()
+	close(s.watcher) // there is nothing to watch
 	return s
 }
 

@@ -110,6 +110,7 @@ func (s *Store) recoverState() (applied uint64, err error) {
 		}
 	}
 	s.state, s.nextID = st, c.nextID
+	s.wear.begin(c.wear, time.Now())
 	for _, qs := range c.queues {
 		q := &Queue{s: s, id: qs.id, name: qs.name, next: qs.next, win: window{head: qs.head}}
 		q.replay(acknowledged, qs.acked)

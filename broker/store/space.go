@@ -81,7 +81,8 @@ func (sp *space) writable(bytes int64) bool {
 // refusal tells once that messages are refused and once that they are not any
 // more. Guarded by Store.mu.
 type refusal struct {
-	reason error // nil: not refusing
+	reason error     // nil: not refusing
+	since  time.Time // of the first one
 	last   time.Time
 	count  int64
 }
@@ -96,6 +97,9 @@ func (r *refusal) note(err error, messages bool, now time.Time, log *slog.Logger
 	switch {
 	case errors.Is(err, ErrFull):
 		first := r.reason == nil
+		if first {
+			r.since = now
+		}
 		r.reason, r.last = err, now
 		r.count++
 		if first {

@@ -18,6 +18,7 @@ import (
 //	m               what it is: version (1), record number (8), next queue id (4)
 //	q ID            a queue: see queueState
 //	k KEY           0 and the value; or 1, count of chunks (4)
+//	w               what was written on a day: see wear.encode
 //	c LEN KEY N     a chunk of a long value: LEN is that of KEY (4), N counts (4)
 //
 // A checkpoint may take several transactions. The "m" is in the last one: with an
@@ -134,6 +135,7 @@ type checkpoint struct {
 	queues  []queueState
 	dropped []QueueID
 	changes stateChanges
+	wear    []byte // of wear.encode; nil: none
 }
 
 // write makes a checkpoint durable. After an error the next one must have all
@@ -163,6 +165,9 @@ func (st *stateDB) writeTo(c *checkpoint) error {
 	for _, ch := range c.changes {
 		w.apply(&ch)
 	}
+	if c.wear != nil {
+		w.set([]byte{'w'}, c.wear)
+	}
 	m := binary.BigEndian.AppendUint64([]byte{stateVersion}, c.applied)
 	w.set([]byte{'m'}, binary.BigEndian.AppendUint32(m, uint32(c.nextID)))
 	w.commit()
@@ -177,6 +182,18 @@ func (st *stateDB) writeTo(c *checkpoint) error {
 		return fmt.Errorf("write the checkpoint at record %d: %w", c.applied, w.err)
 	}
 	return nil
+}
+
+// writeWear writes what was written on a day, and nothing else.
+func (st *stateDB) writeWear(b []byte) error {
+	if st.db == nil {
+		return errClosing
+	}
+	w := stateWriter{db: st.db, txn: st.db.NewTransaction(true)}
+	defer func() { w.txn.Discard() }()
+	w.set([]byte{'w'}, b)
+	w.commit()
+	return errors.Join(w.err, st.blog.err())
 }
 
 // stateWriter spreads writes over as many transactions as they need. After an
@@ -338,6 +355,11 @@ func (st *stateDB) load() (c checkpoint, err error) {
 		}
 		if len(m) != 13 {
 			return errState
+		}
+		if item, err := txn.Get([]byte{'w'}); err == nil {
+			if c.wear, err = item.ValueCopy(nil); err != nil {
+				return err
+			}
 		}
 		c.applied = binary.BigEndian.Uint64(m[1:])
 		c.nextID = QueueID(binary.BigEndian.Uint32(m[9:]))

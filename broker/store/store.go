@@ -96,6 +96,9 @@ type Store struct {
 	logTrouble   trouble
 	stateTrouble trouble
 
+	wear      *wear // nil: without a disk
+	latencies latencies
+
 	durable    atomic.Uint64 // every record up to this one is on disk
 	readersEnd atomic.Bool
 	lost       atomic.Int64
@@ -105,6 +108,8 @@ type Store struct {
 	jobs      chan job      // to the keeper
 	committer chan struct{} // closed when it has ended
 	keeper    chan struct{}
+	closed    chan struct{} // closed to end the watcher
+	watcher   chan struct{} // closed when it has ended
 }
 
 // waiter is a commit whose done has not run.
@@ -129,11 +134,13 @@ func Open(dir string, cfg Config, log *slog.Logger) (*Store, error) {
 	s.lock = lock
 	s.reserve.path = reserveOf(dir)
 	s.ledger.path = filepath.Join(dir, ledgerFile)
+	s.wear = newWear(dir, &s.cfg, &s.counters.payload, log)
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store: %w", err), s.release())
 	}
 	go s.commitAll()
 	go s.keepHouse()
+	go s.watch()
 	return s, nil
 }
 
@@ -160,6 +167,8 @@ func newStore(dir string, cfg Config, log *slog.Logger) *Store {
 		jobs:      make(chan job, 16),
 		committer: make(chan struct{}),
 		keeper:    make(chan struct{}),
+		closed:    make(chan struct{}),
+		watcher:   make(chan struct{}),
 	}
 }
 
@@ -178,6 +187,9 @@ func (s *Store) Close() error {
 	<-s.committer
 	close(s.jobs)
 	<-s.keeper
+	close(s.closed)
+	<-s.watcher
+	s.saveWear()
 	s.readersEnd.Store(true)
 	s.ledger.flush()
 	return errors.Join(s.Err(), s.release())
