@@ -2,7 +2,6 @@ package modbus
 
 import (
 	"fmt"
-	"math"
 	"net"
 	"net/url"
 	"slices"
@@ -159,58 +158,7 @@ func (d *Device) check(fault faultFunc, scheme string) {
 		if p.Interval != d.Interval { // the device's own is checked above
 			checkDuration(inPoint, "interval", p.Interval, minInterval, maxInterval)
 		}
-		p.check(inPoint)
-	}
-}
-
-func (p *Point) check(fault faultFunc) {
-	checkName(p.Name, "point", "voltage", point.CheckPointName, func(format string, args ...any) { fault("name", format, args...) })
-	r, registerErr := parseRegister(p.Register)
-	if registerErr != nil {
-		fault("register", "%v", registerErr)
-	}
-	bits := registerErr == nil && r.table.isBits()
-	t, typeErr := parseType(p.Type)
-	switch {
-	case typeErr != nil:
-		fault("type", "%v", typeErr)
-	case bits && t != typeBool:
-		fault("type", "%q: a %s is one bit: want bool, or leave the type out", p.Type, tableNames[r.table])
-	case registerErr == nil && int(r.address)+t.registers() > 1<<16:
-		fault("register", "%q: a %s takes %d registers, and the last one is 65535", p.Register, t, t.registers())
-	}
-	switch {
-	case p.Order == "" || typeErr != nil:
-	case bits:
-		fault("order", "%q: a %s is one bit and has no order", p.Order, tableNames[r.table])
-	default:
-		if _, err := parseOrder(p.Order, t.registers()); err != nil {
-			fault("order", "%v", err)
-		}
-	}
-	p.checkScaling(fault, typeErr == nil && t == typeBool)
-	switch p.Access {
-	case "r":
-	case "rw":
-		if registerErr == nil && !r.table.writable() {
-			fault("access", "\"rw\": a %s can only be read: the protocol has no function that writes it", map[table]string{discreteInputs: "discrete input", inputRegisters: "input register"}[r.table])
-		}
-	default:
-		fault("access", "%q: want \"r\", or \"rw\" for a point that commands may write", p.Access)
-	}
-}
-
-func (p *Point) checkScaling(fault faultFunc, isBool bool) {
-	for _, n := range []struct {
-		key         string
-		value, none float64
-	}{{"scale", p.Scale, 1}, {"offset", p.Offset, 0}} {
-		switch {
-		case math.IsNaN(n.value) || math.IsInf(n.value, 0):
-			fault(n.key, "%v: want a finite number", n.value)
-		case isBool && n.value != n.none:
-			fault(n.key, "%v: a bool has no %s", n.value, n.key)
-		}
+		d.checkPoint(p, inPoint)
 	}
 }
 

@@ -40,6 +40,7 @@ type transport interface {
 type client struct {
 	transport transport
 	modbus    modbus.Client
+	noMask    bool // the unit does not know function 22
 }
 
 func newClient(unit byte, t transport) *client {
@@ -80,27 +81,4 @@ func (c *client) read(ctx context.Context, timeout time.Duration, t table, addre
 		return nil, &wrongAnswer{fmt.Sprintf("the answer has %d bytes of data, not %d", len(data), want)}
 	}
 	return data, nil
-}
-
-// write writes data, which is of the form that field.encode gives: a coil by
-// function 5, one register by function 6, more by function 16.
-func (c *client) write(ctx context.Context, timeout time.Duration, r register, data []byte) error {
-	c.transport.begin(ctx, timeout)
-	var err error
-	switch {
-	case r.table == coils:
-		var value uint16
-		if data[0] != 0 {
-			value = 0xff00 // [MB-APP 6.5]
-		}
-		_, err = c.modbus.WriteSingleCoil(r.address, value)
-	case len(data) == 2:
-		_, err = c.modbus.WriteSingleRegister(r.address, uint16(data[0])<<8|uint16(data[1]))
-	default:
-		_, err = c.modbus.WriteMultipleRegisters(r.address, uint16(len(data)/2), data)
-	}
-	if err != nil {
-		return explain(err)
-	}
-	return nil
 }

@@ -70,17 +70,36 @@ type Point struct {
 	// "holding:0x64".
 	Register string `toml:"register"`
 
-	// Type is what stands there: u16, i16, u32, i32, u64, i64, f32, f64 or
-	// bool (in a register: not 0). Default "u16"; coils and discrete inputs are
+	// Type is what stands there. Whole numbers: u16, i16, u24, i24, u32, i32, u48,
+	// i48, u64, i64 (i: with a sign, in two's complement; 24 bits are the low ones
+	// of two registers); u8h, u8l, i8h and i8l are the high and the low byte of
+	// one. Floating point (IEEE 754): f16, f32, f64. Decimal digits, four bits
+	// each: bcd16, bcd32, bcd64. Times, published as text like
+	// "2026-11-23T18:04:05Z": epoch32 and epoch64 (seconds since 1970), epochms64
+	// (milliseconds). Text: string (two characters a register), string8 (one, in
+	// the low byte). bool: not 0. Default "u16"; coils and discrete inputs are
 	// always bool.
 	Type string `toml:"type"`
+
+	// Length is how many characters a string has. A text is published up to its
+	// first NUL and without blanks around it.
+	Length int `toml:"length"`
+
+	// Bits takes a part out of a whole number: "shift:width", like "4:3" for the
+	// three bits from bit 4 on, bit 0 being the least significant; or one bit,
+	// like "7". A write leaves the other bits as they are: by function 22, or,
+	// where the device does not know it, by reading and writing the register.
+	// Default: all of them.
+	Bits string `toml:"bits"`
 
 	// Order says in which order the bytes of a value come over the wire, A
 	// being the most significant one: for 32 bits "ABCD" (as Modbus sends its
 	// registers), "CDAB" (low word first), "BADC" (bytes swapped in each
 	// register) or "DCBA" (all reversed). For 64 bits the same four, or written
-	// out "ABCDEFGH", "GHEFCDAB", "BADCFEHG", "HGFEDCBA"; for 16 bits "AB" or
-	// "BA". Default: the device's, and "ABCD".
+	// out "ABCDEFGH", "GHEFCDAB", "BADCFEHG", "HGFEDCBA", and with only the halves
+	// exchanged "EFGHABCD", "CDABGHEF", "FEHGBADC", "DCBAHGFE"; for 16 bits and for
+	// the two characters of a register "AB" or "BA". Default: the device's, and
+	// "ABCD".
 	Order string `toml:"order"`
 
 	// Scale and Offset make the published value of the number in the device:
@@ -89,8 +108,43 @@ type Point struct {
 	Scale  float64 `toml:"scale"`
 	Offset float64 `toml:"offset"`
 
+	// Exponent is the register, of the same table, that says which power of ten
+	// the number is to be multiplied by, as a signed number from -10 to 10
+	// (SunSpec calls it sunssf). It is read together with the value. Such a point
+	// cannot be written. Default: none.
+	Exponent string `toml:"exponent"`
+
+	// Decimals is how many digits after the point are published. Default: all.
+	Decimals *int `toml:"decimals"`
+
+	// Min and Max are the least and the greatest value that the point may have,
+	// after scale and offset. A command to write another is refused. What the
+	// device says beyond them is published as OutOfRange tells: "keep" as it is,
+	// "clamp" as min or max, "bad" as no value. Default: no bounds, and "keep".
+	Min        *float64 `toml:"min"`
+	Max        *float64 `toml:"max"`
+	OutOfRange string   `toml:"out_of_range"`
+
+	// Invalid lists what the device says when it has no value, as it stands in
+	// its registers, before scale and offset: numbers like 65535 or -32768, or
+	// bits like "0x7fff". The quality is bad then. A float that is not a number
+	// never is a value.
+	Invalid []any `toml:"invalid"`
+
+	// Enum gives texts to numbers, as they stand in the registers:
+	// { 0 = "off", 1 = "heating" }. The text is published; a number that has none
+	// is published as a number. A command may have the text or the number, and
+	// is refused for any other.
+	Enum map[string]string `toml:"enum"`
+
 	// Unit is the unit of measure as published, like "kWh". Default none.
 	Unit string `toml:"unit"`
+
+	// WriteFunction is the function code that writes the point, for devices that
+	// do not have them all: 5 or 15 for a coil; 6, 16, 22 (mask write) or 23
+	// (read/write) for holding registers. Default: 5 for a coil, 6 for one
+	// register, 16 for several, 22 for bits of one.
+	WriteFunction uint8 `toml:"write_function"`
 
 	// Access is "r", or "rw" for a point that commands may write: a holding
 	// register or a coil. Default "r".
@@ -105,6 +159,13 @@ const (
 	defaultInterval = time.Second
 	defaultOrder    = "ABCD"
 	defaultTCPUnit  = 1
+)
+
+// What becomes of a value out of its range.
+const (
+	outsideKeep  = "keep"
+	outsideClamp = "clamp"
+	outsideBad   = "bad"
 )
 
 // SetDefaults fills what was left out. It may run more than once.
@@ -135,6 +196,9 @@ func (p *Point) setDefaults(d *Device) {
 	}
 	if p.Scale == 0 {
 		p.Scale = 1
+	}
+	if p.OutOfRange == "" {
+		p.OutOfRange = outsideKeep
 	}
 	if p.Access == "" {
 		p.Access = "r"

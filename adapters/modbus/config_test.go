@@ -29,7 +29,19 @@ func TestATableThatIsRightHasNoFault(t *testing.T) {
 		"unit 0 over tcp":    func(c *Config, d *Device, p *Point) { c.URL, d.Unit = "tcp://host:1502", new(uint8(0)) },
 		"a 64-bit order":     func(c *Config, d *Device, p *Point) { p.Type, p.Order = "f64", "GHEFCDAB" },
 		"a coil for writing": func(c *Config, d *Device, p *Point) { p.Register, p.Access = "coil:0", "rw" },
-		"a device's order":   func(c *Config, d *Device, p *Point) { d.Order, p.Type = "CDAB", "f32" },
+		"bits with texts": func(c *Config, d *Device, p *Point) {
+			p.Bits, p.Access, p.Enum = "4:3", "rw", map[string]string{"0": "off", "7": "auto"}
+		},
+		"a text":      func(c *Config, d *Device, p *Point) { p.Type, p.Length, p.Order = "string", 250, "BA" },
+		"a range":     func(c *Config, d *Device, p *Point) { p.Min, p.Max, p.OutOfRange = new(-1.5), new(4.0), "clamp" },
+		"no value":    func(c *Config, d *Device, p *Point) { p.Type, p.Invalid = "i16", []any{int64(-32768), "0x7fff"} },
+		"an exponent": func(c *Config, d *Device, p *Point) { p.Exponent = "holding:90" },
+		"a function":  func(c *Config, d *Device, p *Point) { p.Access, p.WriteFunction = "rw", 16 },
+		"half a text": func(c *Config, d *Device, p *Point) { p.Type, p.Length = "string8", 125 },
+		"a coil's text": func(c *Config, d *Device, p *Point) {
+			p.Register, p.Enum = "coil:3", map[string]string{"0": "shut", "1": "open"}
+		},
+		"a device's order": func(c *Config, d *Device, p *Point) { d.Order, p.Type = "CDAB", "f32" },
 	} {
 		if got := faults(change); len(got) > 0 {
 			t.Errorf("%s: %q", name, got)
@@ -75,6 +87,35 @@ func TestAFaultSaysItsKeyAndWhatWouldBeRight(t *testing.T) {
 		{func(c *Config, d *Device, p *Point) { p.Access = "w" }, "access: \"w\": want \"r\""},
 		{func(c *Config, d *Device, p *Point) { p.Register, p.Access = "input:1", "rw" }, "access: \"rw\": "},
 		{func(c *Config, d *Device, p *Point) { p.Interval = -time.Second }, "point[0].interval: "},
+		{func(c *Config, d *Device, p *Point) { p.Type = "uint8" }, "did you mean \"u8l\"?"},
+		{func(c *Config, d *Device, p *Point) { p.Type = "string" }, "point[0].length: 0: a string has a length of 1 to 250"},
+		{func(c *Config, d *Device, p *Point) { p.Length = 3 }, "length: 3: only a string"},
+		{func(c *Config, d *Device, p *Point) { p.Bits = "x" }, "bits: \"x\": want the lowest bit"},
+		{func(c *Config, d *Device, p *Point) { p.Bits = "10:7" }, "u16 has the bits 0 to 15"},
+		{func(c *Config, d *Device, p *Point) { p.Type, p.Bits = "f32", "1" }, "bits are taken out of whole numbers"},
+		{func(c *Config, d *Device, p *Point) { p.Register, p.Bits = "coil:1", "1" }, "a coil is one bit and has no bits"},
+		{func(c *Config, d *Device, p *Point) { p.Exponent = "input:1" }, "exponent: \"input:1\" is not in the point's own table"},
+		{func(c *Config, d *Device, p *Point) { p.Exponent = "holding:225" }, "too far from the value"},
+		{func(c *Config, d *Device, p *Point) { p.Exponent, p.Access = "holding:99", "rw" }, "access: \"rw\": a point with an exponent"},
+		{func(c *Config, d *Device, p *Point) { p.Type, p.Exponent = "bool", "holding:99" }, "exponent: \"holding:99\": a bool is no number"},
+		{func(c *Config, d *Device, p *Point) { p.Decimals = new(16) }, "decimals: 16: want 0 to 15"},
+		{func(c *Config, d *Device, p *Point) { p.Min, p.Max = new(2.0), new(1.0) }, "min: 2 is greater than max, 1"},
+		{func(c *Config, d *Device, p *Point) { p.Max = new(math.NaN()) }, "max: NaN: want a finite number"},
+		{func(c *Config, d *Device, p *Point) { p.OutOfRange = "clamp" }, "out of which range"},
+		{func(c *Config, d *Device, p *Point) { p.OutOfRange = "wrap" }, "out_of_range: \"wrap\": want"},
+		{func(c *Config, d *Device, p *Point) { p.Invalid = []any{int64(65536)} }, "invalid: 65536 does not fit the 16 bits"},
+		{func(c *Config, d *Device, p *Point) { p.Invalid = []any{1.5} }, "invalid: 1.5: want numbers"},
+		{func(c *Config, d *Device, p *Point) { p.Invalid = []any{"nan"} }, "invalid: nan: want numbers"},
+		{func(c *Config, d *Device, p *Point) { p.Register, p.Invalid = "coil:1", []any{int64(1)} }, "invalid: a coil"},
+		{func(c *Config, d *Device, p *Point) { p.Enum = map[string]string{"on": "on"} }, "enum: \"on\": want a whole number"},
+		{func(c *Config, d *Device, p *Point) { p.Type, p.Enum = "f32", map[string]string{"1": "on"} }, "enum: a f32 has none"},
+		{func(c *Config, d *Device, p *Point) { p.Type, p.Enum = "bool", map[string]string{"2": "on"} }, "a bool is 0 or 1"},
+		{func(c *Config, d *Device, p *Point) { p.Access, p.Enum = "rw", map[string]string{"1": "on", "2": "on"} }, "which should a command write?"},
+		{func(c *Config, d *Device, p *Point) { p.WriteFunction = 6 }, "write_function: 6: nothing is written"},
+		{func(c *Config, d *Device, p *Point) { p.WriteFunction, p.Access = 5, "rw" }, "write_function: 5 does not write a holding"},
+		{func(c *Config, d *Device, p *Point) { p.WriteFunction, p.Access = 22, "rw" }, "22 writes bits of one register, which the point is not"},
+		{func(c *Config, d *Device, p *Point) { p.WriteFunction, p.Access, p.Type = 6, "rw", "u32" }, "6 writes one register"},
+		{func(c *Config, d *Device, p *Point) { p.WriteFunction, p.Access = 3, "rw" }, "want 5 or 15 for a coil"},
 	} {
 		got := faults(c.change)
 		if !slices.ContainsFunc(got, func(s string) bool { return strings.Contains(s, c.want) }) {

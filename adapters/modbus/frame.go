@@ -6,6 +6,7 @@ const (
 	maxRTUFrame    = 256 // [MB-RTU 2.5.1]
 	exceptionFrame = 5   // unit id, function code | 0x80, exception code, CRC
 	writeFrame     = 8   // unit id, function code, address, value or quantity, CRC
+	maskWriteFrame = 10  // unit id, function code, address, two masks, CRC
 	exceptionBit   = 0x80
 )
 
@@ -28,9 +29,15 @@ func expect(unit byte, pdu []byte) (e expected, ok bool) {
 	switch e.function {
 	case 1, 2:
 		e.head = []byte{byte((count + 7) / 8)}
-	case 3, 4:
+	case 3, 4, 23:
 		e.head = []byte{byte(2 * count)}
-	case 5, 6, 16:
+	case 22:
+		if len(pdu) < 7 {
+			return e, false
+		}
+		e.head, e.length = pdu[1:7], maskWriteFrame
+		return e, true
+	case 5, 6, 15, 16:
 		e.head, e.length = pdu[1:5], writeFrame
 		return e, true
 	default:

@@ -23,8 +23,22 @@ type scaling struct {
 }
 
 func newScaling(scale, offset float64) scaling {
-	s := scaling{scale: decimal(scale), offset: decimal(offset)}
-	s.none = scale == 1 && offset == 0
+	return exactScaling(decimal(scale), decimal(offset))
+}
+
+// times10 is the scaling of numbers that have a power of ten of their own.
+func (s *scaling) times10(power int) scaling {
+	ten := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(power, -power))), nil)
+	by := new(big.Rat).SetInt(ten)
+	if power < 0 {
+		by.Inv(by)
+	}
+	return exactScaling(by.Mul(by, s.scale), s.offset)
+}
+
+func exactScaling(scale, offset *big.Rat) scaling {
+	s := scaling{scale: scale, offset: offset}
+	s.none = scale.Cmp(big.NewRat(1, 1)) == 0 && offset.Sign() == 0
 	d := new(big.Int).Mul(s.scale.Denom(), s.offset.Denom())
 	a := new(big.Int).Mul(s.scale.Num(), s.offset.Denom())
 	b := new(big.Int).Mul(s.offset.Num(), s.scale.Denom())

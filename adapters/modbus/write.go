@@ -14,7 +14,7 @@ type write struct {
 	ctx    context.Context // of the caller
 	device *device
 	field  *field
-	data   []byte
+	change change
 	result chan written // takes one without waiting
 }
 
@@ -79,11 +79,11 @@ func (a *Adapter) prepare(cmd point.Command) (*write, error) {
 			if !f.writable {
 				return nil, fmt.Errorf("%w: point %s of %s is read only: its access is \"r\"", point.ErrRefused, f.name, d.name)
 			}
-			data, err := f.encode(cmd.Value)
+			c, err := f.encode(cmd.Value)
 			if err != nil {
 				return nil, fmt.Errorf("%w: point %s of %s: %w", point.ErrRefused, f.name, d.name, err)
 			}
-			return &write{device: d, field: f, data: data, result: make(chan written, 1)}, nil
+			return &write{device: d, field: f, change: c, result: make(chan written, 1)}, nil
 		}
 		return nil, fmt.Errorf("%w: device %s has no point %q", point.ErrRefused, d.name, cmd.Point)
 	}
@@ -151,7 +151,7 @@ func (a *Adapter) doWrite(ctx context.Context, w *write) error {
 	sent := time.Now()
 	err := a.exchange(ctx, false, func() error {
 		sent = time.Now()
-		return u.client.write(ctx, a.timeout, f.register, w.data)
+		return u.client.apply(ctx, a.timeout, w.change)
 	})
 	if err != nil {
 		return a.writeFailed(ctx, w, sent, err)

@@ -136,6 +136,70 @@ func TestARegisterThatCanOnlyBeWrittenIsWritten(t *testing.T) {
 	}
 }
 
+func TestEachFunctionThatWritesIsThere(t *testing.T) {
+	overBoth(t, func(t *testing.T, s *modbussim.Server, url string) {
+		u := s.Unit(3)
+		u.SetHolding(0, 0xffff, 0xffff, 0xffff, 0, 0xffff)
+		u.SetCoils(0, false, false)
+		by := func(function uint8) func(*Point) { return func(p *Point) { p.WriteFunction = function } }
+		x := run(t, url, time.Second, deviceOf("m", 3,
+			Point{Name: "c5", Register: "coil:0", Access: "rw"},
+			Point{Name: "c15", Register: "coil:1", Access: "rw", WriteFunction: 15},
+			holding("r6", 0, rw),
+			holding("r16", 1, rw, by(16)),
+			holding("r23", 2, rw, by(23), func(p *Point) { p.Type = "u32" }),
+			holding("r22", 4, rw, func(p *Point) { p.Bits = "4:8" }),
+		))
+		x.status(0, "m", true, "")
+		for name, function := range map[string]byte{"c5": 5, "c15": 15, "r6": 6, "r16": 16, "r23": 23, "r22": 22} {
+			// It is refused when it comes by this function, and by no other.
+			u.Inject(modbussim.Fault{Function: function, Exception: 3, Times: 1})
+			cmd := point.Command{Device: "m", Point: name, Value: point.OfInt(1)}
+			if _, err := x.Write(t.Context(), cmd); !errors.Is(err, exception(3)) {
+				t.Errorf("%s: got %v, want the exception of function %d", name, err, function)
+			}
+			if got, err := x.Write(t.Context(), cmd); err != nil || got.String() != "1" && got.String() != "true" {
+				t.Errorf("%s: got %v, %v", name, got, err)
+			}
+		}
+		for address, want := range []uint16{1, 1, 0, 1, 0xf01f} {
+			if v, _ := u.Get(modbussim.HoldingRegisters, uint16(address)); v != want {
+				t.Errorf("register %d holds %#x, want %#x", address, v, want)
+			}
+		}
+		for address := range uint16(2) {
+			if v, _ := u.Get(modbussim.Coils, address); v != 1 {
+				t.Errorf("coil %d is off", address)
+			}
+		}
+	})
+}
+
+func TestBitsAreSetWhereTheDeviceHasNoFunctionForThem(t *testing.T) {
+	s, url := overTCP(t)
+	u := s.Unit(3)
+	u.SetHolding(0, 0x00ff, 0x1234, 0x5678)
+	u.Inject(modbussim.Fault{Function: 22, Exception: 1})
+	x := run(t, url, time.Second, deviceOf("m", 3,
+		holding("one", 0, rw, func(p *Point) { p.Bits = "3"; p.Type = "bool" }),
+		holding("two", 1, rw, func(p *Point) { p.Bits = "8:16"; p.Type = "u32" }),
+	))
+	x.status(0, "m", true, "")
+	for range 2 { // the second time the function is not tried
+		if got, err := x.Write(t.Context(), point.Command{Device: "m", Point: "one", Value: point.OfBool(false)}); err != nil || got != point.OfBool(false) {
+			t.Errorf("got %v, %v", got, err)
+		}
+	}
+	if got, err := x.Write(t.Context(), point.Command{Device: "m", Point: "two", Value: point.OfInt(0xabcd)}); err != nil || got != point.OfUint(0xabcd) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for address, want := range []uint16{0x00f7, 0x12ab, 0xcd78} {
+		if v, _ := u.Get(modbussim.HoldingRegisters, uint16(address)); v != want {
+			t.Errorf("register %d holds %#x, want %#x", address, v, want)
+		}
+	}
+}
+
 func TestAWriteGoesBeforeThePolls(t *testing.T) {
 	s, url := overTCP(t)
 	u := s.Unit(3)

@@ -140,3 +140,13 @@ func (u *Unit) write(t Table, address uint16, values []uint16) byte {
 	}
 	return 0
 }
+
+// mask carries out function 22 on a holding register: AND, then OR of what the
+// first mask leaves. [MB-APP 6.16]
+func (u *Unit) mask(address, and, or uint16) byte {
+	v, ok := u.Get(HoldingRegisters, address)
+	if !ok {
+		return illegalDataAddress
+	}
+	return u.write(HoldingRegisters, address, []uint16{v&and | or&^and})
+}

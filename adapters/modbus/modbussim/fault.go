@@ -12,6 +12,8 @@ type Fault struct {
 	Writes  bool   // only writes; otherwise reads and writes
 	Times   int    // how often it happens; 0: until it is removed
 
+	Function byte // only requests of this function code; 0: any
+
 	Silent           bool          // no answer, and a write is not carried out
 	Exception        byte          // this exception in place of the answer
 	Delay            time.Duration // the answer comes this late; others are served meanwhile
@@ -68,7 +70,7 @@ func (u *Unit) fault(r request) Fault {
 
 func (f *Fault) fits(r request) bool {
 	switch {
-	case f.Table != 0 && f.Table != r.table, f.Writes && !r.writes:
+	case f.Table != 0 && f.Table != r.table, f.Writes && !r.writes, f.Function != 0 && f.Function != r.function:
 		return false
 	case f.Count == 0:
 		return true

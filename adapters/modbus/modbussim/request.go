@@ -10,6 +10,8 @@ type request struct {
 	count    int
 	writes   bool
 	values   []uint16 // of a write
+	at       uint16   // of function 23: where it writes
+	and, or  uint16   // of function 22
 	bad      byte     // an exception code for a PDU that makes no sense
 }
 
@@ -24,7 +26,7 @@ func parse(pdu []byte) request {
 		r.table = DiscreteInputs
 	case 4:
 		r.table = InputRegisters
-	case 3, 6, 16:
+	case 3, 6, 16, 22, 23:
 		r.table = HoldingRegisters
 	default:
 		r.bad = illegalFunction
@@ -56,8 +58,30 @@ func parse(pdu []byte) request {
 	case 16:
 		r.writes = true
 		r.parseRegisters(data[4:])
+	case 22:
+		r.writes, r.count = true, 1
+		if len(data) != 6 {
+			r.bad = illegalDataValue
+			return r
+		}
+		r.and, r.or = second, binary.BigEndian.Uint16(data[4:])
+	case 23:
+		r.writes = true
+		r.parseBoth(data[4:])
 	}
 	return r
+}
+
+// parseBoth reads what function 23 writes; what it reads stands before that.
+func (r *request) parseBoth(data []byte) {
+	if len(data) < 4 || r.count < 1 || r.count > 125 {
+		r.bad = illegalDataValue
+		return
+	}
+	read := r.count
+	r.at, r.count = binary.BigEndian.Uint16(data), int(binary.BigEndian.Uint16(data[2:]))
+	r.parseRegisters(data[4:])
+	r.count = read
 }
 
 // parseCoils reads the byte count and the bits of function 15.
@@ -104,10 +128,17 @@ func (u *Unit) answer(pdu []byte) ([]byte, Fault) {
 	}
 	var code byte
 	var out []byte
-	if r.writes {
+	switch r.function {
+	case 22:
+		code = u.mask(r.address, r.and, r.or)
+		out = pdu
+	case 5, 6, 15, 16:
 		code = u.write(r.table, r.address, r.values)
 		out = pdu[:5]
-	} else {
+	case 23: // it writes before it reads [MB-APP 6.17]
+		code = u.write(r.table, r.at, r.values)
+	}
+	if code == 0 && out == nil {
 		var values []uint16
 		most := 125
 		if r.function <= 2 {

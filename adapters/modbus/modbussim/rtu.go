@@ -66,6 +66,13 @@ func requestAt(b []byte) []byte {
 			return nil
 		}
 		length = 9 + int(b[6])
+	case 22:
+		length = 10
+	case 23:
+		if len(b) < 11 {
+			return nil
+		}
+		length = 13 + int(b[10])
 	}
 	if length > len(b) || length > maxFrame || binary.LittleEndian.Uint16(b[length-2:]) != checksum(b[:length-2]) {
 		return nil
