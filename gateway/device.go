@@ -29,6 +29,7 @@ type device struct {
 	updated time.Time // the adapter's last word
 	samples uint64
 	bad     uint64 // of samples
+	held    uint64 // of samples: not published, for they say nothing new
 	strays  uint64 // samples of points that there are not
 }
 
@@ -38,6 +39,7 @@ type outlet struct {
 	topic string
 	unit  []byte       // as a JSON string; empty for none
 	last  point.Sample // under the device's mu; a zero Time: none yet
+	sent  point.Sample // the last one that was published, the same
 }
 
 // target is where a command goes.
@@ -109,6 +111,7 @@ func (d *device) announce(reason string) {
 func (d *device) readBack(o *outlet, v point.Value) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	o.sent = point.Sample{} // it is published whatever was before
 	d.publishSample(point.Sample{Point: o.info.Name, Unit: o.info.Unit, Value: v, Time: time.Now()})
 }
 
@@ -157,7 +160,8 @@ func (d *device) publishStatus() {
 	})
 }
 
-// publishSample publishes one sample; mu is held.
+// publishSample publishes one sample, unless the point's report holds it back; mu
+// is held.
 func (d *device) publishSample(s point.Sample) {
 	o := d.byName[s.Point]
 	if o == nil {
@@ -173,15 +177,22 @@ func (d *device) publishSample(s point.Sample) {
 		d.bad++
 	}
 	o.last = s
+	if !o.info.Report.Due(&o.sent, &s) {
+		d.held++
+		return
+	}
 	unit := o.unit
 	if s.Unit != o.info.Unit && s.Unit != "" {
 		unit = appendString(nil, s.Unit)
 	}
 	var room [256]byte
-	d.gateway.publish(Message{
+	taken := d.gateway.publish(Message{
 		Topic: o.topic, Payload: bytes.Clone(appendSample(room[:0], &s, unit)),
 		QoS: byte(*d.gateway.cfg.QoS), Retain: d.gateway.cfg.Retain,
 	})
+	if taken {
+		o.sent = s
+	}
 }
 
 func hasGood(samples []point.Sample) bool {

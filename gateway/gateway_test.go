@@ -63,6 +63,46 @@ func TestWhatADeviceSaysIsPublished(t *testing.T) {
 	})
 }
 
+func TestAPointIsPublishedAsItsReportSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		devices := meter()
+		devices[0].Points[0].Report = point.Report{Deadband: point.NewDeadband(0.5, false), Heartbeat: time.Minute}
+		devices[0].Points[1].Report = point.Report{MinInterval: time.Hour}
+		a, updates := talker(devices...)
+		a.write = func(context.Context, point.Command) (point.Value, error) { return point.OfBool(true), nil }
+		b := start(t, Config{}, a)
+		b.want(startOffline)
+		say := func(samples ...point.Sample) { updates <- point.Update{Device: "meter1", Samples: samples} }
+		say(point.Sample{Point: "voltage", Value: point.OfInt(230)}, point.Sample{Point: "relay", Value: point.OfBool(true)})
+		b.want(
+			`gw/meter1/status {"status":"online","time":"2000-01-01T00:00:00.000Z"} (retained)`,
+			`gw/meter1/voltage {"value":230,"unit":"V","time":"2000-01-01T00:00:00.000Z","quality":"good"}`,
+			`gw/meter1/relay {"value":true,"time":"2000-01-01T00:00:00.000Z","quality":"good"}`,
+		)
+		// What stays within its band, or comes too soon, is held back.
+		time.Sleep(30 * time.Second)
+		say(point.Sample{Point: "voltage", Value: point.OfFloat(230.4)}, point.Sample{Point: "relay", Value: point.OfBool(false)})
+		b.want()
+		// What a command has read back is published all the same.
+		b.pub.send(Message{Topic: "gw/meter1/relay/set", Payload: []byte("true")})
+		b.want(
+			`gw/meter1/relay {"value":true,"time":"2000-01-01T00:00:30.000Z","quality":"good"}`,
+			`gw/meter1/relay/set/result {"status":"ok","value":true,"time":"2000-01-01T00:00:30.000Z"}`,
+		)
+		// A value that was lost was not said.
+		b.pub.setFail(errors.New("no room"))
+		say(point.Sample{Point: "voltage", Value: point.OfInt(240)})
+		b.want()
+		b.pub.setFail(nil)
+		time.Sleep(30 * time.Second)
+		say(point.Sample{Point: "voltage", Value: point.OfInt(240)})
+		b.want(`gw/meter1/voltage {"value":240,"unit":"V","time":"2000-01-01T00:01:00.000Z","quality":"good"}`)
+		if s := b.Stats(); s.Held != 2 || s.Samples != 7 || s.Devices[0].Points[0].Last.Value != point.OfInt(240) {
+			t.Errorf("stats are %+v", s)
+		}
+	})
+}
+
 func TestQoSAndRetainComeFromTheConfigForValuesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, updates := talker(meter()...)

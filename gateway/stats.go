@@ -12,6 +12,7 @@ type Stats struct {
 	Devices  []DeviceStats // adapter by adapter, in the order of the config
 	Samples  uint64        // values, of any quality
 	Bad      uint64        // of those, of quality bad
+	Held     uint64        // of those, not published: within their deadband, or too soon
 	Dropped  uint64        // messages that the publisher did not take
 	Strays   uint64        // what adapters said of points and devices that are not configured: a bug
 
@@ -43,6 +44,7 @@ type DeviceStats struct {
 	Updated     time.Time // when the adapter last spoke of it; zero: never
 	Samples     uint64
 	Bad         uint64
+	Held        uint64
 	Points      []PointStats
 }
 
@@ -69,6 +71,7 @@ func (g *Gateway) Stats() Stats {
 			s.Devices = append(s.Devices, ds)
 			s.Samples += ds.Samples
 			s.Bad += ds.Bad
+			s.Held += ds.Held
 			s.Strays += strays
 		}
 	}
@@ -95,7 +98,7 @@ func (d *device) stats() (s DeviceStats, strays uint64) {
 	s = DeviceStats{
 		Name: d.name, Adapter: d.runner.adapter.Name(), StatusTopic: d.statusTopic,
 		Online: d.status.Online, Reason: d.status.Reason, Since: d.since, Updated: d.updated,
-		Samples: d.samples, Bad: d.bad,
+		Samples: d.samples, Bad: d.bad, Held: d.held,
 		Points: make([]PointStats, 0, len(d.points)),
 	}
 	for _, o := range d.points {

@@ -116,7 +116,7 @@ func (a *Adapter) Devices() []point.Device {
 	for _, d := range a.devices {
 		p := point.Device{Name: d.name}
 		for _, f := range d.fields {
-			p.Points = append(p.Points, point.Info{Name: f.name, Unit: f.unit, Writable: f.writable})
+			p.Points = append(p.Points, point.Info{Name: f.name, Unit: f.unit, Writable: f.writable, Report: f.report})
 		}
 		all = append(all, p)
 	}

@@ -44,6 +44,7 @@ func (d *Device) checkPoint(p *Point, fault faultFunc) {
 	}
 	p.checkNumber(fault, t)
 	p.checkAccess(fault, r, known)
+	p.Report.Check(fault)
 }
 
 // checkLength says whether the length fits the type.

@@ -11,7 +11,11 @@
 // stands in unit.go, what a failed link means in link.go.
 package modbus
 
-import "time"
+import (
+	"time"
+
+	"headgate/gateway/point"
+)
 
 // Config is one [[modbus]] table: one link, and all the devices on it.
 type Config struct {
@@ -152,6 +156,10 @@ type Point struct {
 
 	// Interval is how often this point is read. Default: the device's.
 	Interval time.Duration `toml:"interval"`
+
+	// Report says which readings are published: deadband, min_interval and
+	// heartbeat.
+	point.Report
 }
 
 const (
@@ -206,4 +214,5 @@ func (p *Point) setDefaults(d *Device) {
 	if p.Interval == 0 {
 		p.Interval = d.Interval
 	}
+	p.Report.SetDefaults()
 }

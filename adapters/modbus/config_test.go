@@ -149,3 +149,10 @@ func TestNewOpensNothing(t *testing.T) {
 		t.Errorf("got %+v", d)
 	}
 }
+
+func TestTheReportOfAPointIsChecked(t *testing.T) {
+	got := faults(func(c *Config, d *Device, p *Point) { p.Heartbeat = time.Minute })
+	if len(got) != 1 || !strings.HasPrefix(got[0], "device[0].point[0].heartbeat: 1m0s") {
+		t.Errorf("got %q", got)
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"headgate/gateway/point"
 )
 
 // field is one point of a device, made ready from its config.
@@ -19,6 +21,7 @@ type field struct {
 	writable bool
 	interval time.Duration
 	function byte // that writes it; 0: what fits
+	report   point.Report
 
 	typ          dataType
 	at           int // registers from the first to the value
@@ -47,7 +50,7 @@ const maxExponent = 10
 // newField makes a field of a config in which Check has found no fault.
 func newField(d Device, p Point) (field, error) {
 	f := field{
-		name: p.Name, unit: p.Unit, writable: p.Access == "rw", interval: p.Interval, function: p.WriteFunction,
+		name: p.Name, unit: p.Unit, writable: p.Access == "rw", interval: p.Interval, function: p.WriteFunction, report: p.Report,
 		scaling: newScaling(p.Scale, p.Offset), exponent: -1, decimals: -1, length: p.Length, min: p.Min, max: p.Max, outside: p.OutOfRange,
 	}
 	if p.Decimals != nil {

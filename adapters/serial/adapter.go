@@ -66,7 +66,7 @@ func New(cfg Config, log *slog.Logger) (*Adapter, error) {
 	log = log.With("device", cfg.Name, "path", address.Path)
 	a := &Adapter{name: cfg.Name, address: address, listener: newListener(cfg, p, log), log: log}
 	for _, f := range p.fields {
-		a.points = append(a.points, point.Info{Name: f.Name, Unit: f.Unit})
+		a.points = append(a.points, point.Info{Name: f.Name, Unit: f.Unit, Report: f.Report})
 	}
 	return a, nil
 }

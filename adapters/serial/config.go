@@ -74,6 +74,10 @@ type Point struct {
 	// number * scale + offset. Defaults 1 and 0.
 	Scale  float64 `toml:"scale"`
 	Offset float64 `toml:"offset"`
+
+	// Report says which values are published: deadband, min_interval and
+	// heartbeat.
+	point.Report
 }
 
 const (
@@ -97,6 +101,7 @@ func (c *Config) SetDefaults() {
 		if p.Scale == 0 {
 			p.Scale = 1
 		}
+		p.Report.SetDefaults()
 	}
 }
 
@@ -163,5 +168,6 @@ func (c *Config) checkPoints(groups []string, fault func(key, format string, arg
 		if !finite(p.Offset) {
 			fault(key("offset"), "%v: want a finite number", p.Offset)
 		}
+		p.Report.Check(func(name, format string, args ...any) { fault(key(name), format, args...) })
 	}
 }

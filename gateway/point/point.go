@@ -21,6 +21,7 @@ type Info struct {
 	Name     string
 	Unit     string // the unit of measure as published, "" for none
 	Writable bool
+	Report   Report // which readings are published
 }
 
 // Quality says how far a sample's value may be trusted.
