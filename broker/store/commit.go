@@ -18,14 +18,15 @@ import (
 // it runs when everything before is durable.
 //
 // What a limit refuses ends with ErrFull, and nothing of it is kept: messages
-// for queues beyond MaxBytes or MinFree, and anything beyond PendingBytes waiting
-// for the disk. A disk that does not take them holds commits for 10 seconds, and
+// for queues beyond MaxBytes or MinFree, unless Config.AtLimit says otherwise, or
+// beyond the Quota of one of them that refuses; and anything beyond PendingBytes
+// waiting for the disk. A disk that does not take them holds commits for 10 seconds, and
 // then they end with ErrUnavailable until it does. After Close done runs at once,
 // with ErrClosed. The slices in recs may be used again when Commit has returned.
 func (s *Store) Commit(recs []Record, done func(error)) {
-	bytes, messages, err := s.measure(recs)
+	bytes, limited, err := s.measure(recs)
 	now := time.Now()
-	if messages {
+	if limited {
 		s.space.look(now)
 	}
 	var report func()
@@ -38,13 +39,13 @@ func (s *Store) Commit(recs []Record, done func(error)) {
 		return
 	}
 	if err == nil {
-		err = s.admit(bytes, messages)
-		report = s.refusal.note(err, messages, now, s.log)
+		err = s.admit(recs, bytes, limited)
+		report = s.refusal.note(err, limited, now, s.log)
 	}
 	if err == nil {
 		s.pending += bytes
 		for i := range recs {
-			s.append(&recs[i])
+			s.append(&recs[i], limited)
 		}
 	}
 	if done != nil {
@@ -66,10 +67,10 @@ func (s *Store) Commit(recs []Record, done func(error)) {
 	}
 }
 
-// measure checks records and bounds what they take in segments. messages says
-// whether there is one that goes to a queue.
-func (s *Store) measure(recs []Record) (bytes int64, messages bool, err error) {
-	moves := false
+// measure checks records and bounds what they take in segments. limited says
+// whether there is one that goes to a queue, and none that moves.
+func (s *Store) measure(recs []Record) (bytes int64, limited bool, err error) {
+	messages, moves := false, false
 	for i := range recs {
 		n, err := recs[i].maxEncoded()
 		if err != nil {
@@ -90,16 +91,22 @@ func (s *Store) measure(recs []Record) (bytes int64, messages bool, err error) {
 	return bytes, messages && !moves, nil
 }
 
-// admit says whether there is room. The caller holds mu.
-func (s *Store) admit(bytes int64, messages bool) error {
+// admit says whether there is room, and makes some where that is the policy. The
+// caller holds mu.
+func (s *Store) admit(recs []Record, bytes int64, limited bool) error {
+	s.shedding = false
 	switch {
 	case s.refusing != nil:
 		return s.refusing
 	case bytes > 0 && s.pending > 0 && s.pending+bytes > int64(s.cfg.PendingBytes):
 		s.counters.refused.Add(1)
 		return fmt.Errorf("%w: %v wait for the disk", ErrFull, Bytes(s.pending))
-	case messages:
-		if err := s.space.admit(bytes+s.pending, s.spool.bytes.Load()); err != nil {
+	case limited:
+		err := s.admitQueues(recs)
+		if err == nil {
+			err = s.admitMessages(bytes)
+		}
+		if err != nil {
 			s.counters.refused.Add(1)
 			return err
 		}
@@ -107,8 +114,9 @@ func (s *Store) admit(bytes int64, messages bool) error {
 	return nil
 }
 
-// append encodes one record into the open segment. The caller holds mu.
-func (s *Store) append(r *Record) {
+// append encodes one record into the open segment; limited: the queues' quotas
+// hold for it. The caller holds mu.
+func (s *Store) append(r *Record, limited bool) {
 	n, err := r.maxEncoded()
 	if err != nil {
 		return // measure has seen it
@@ -127,9 +135,16 @@ func (s *Store) append(r *Record) {
 	}
 	s.targets = s.targets[:0]
 	for i := range r.Refs {
-		if q := s.queues[r.Refs[i].Queue]; q != nil && q.aimed != s.next {
-			q.aimed = s.next
-			s.targets = append(s.targets, target{q, r.Refs[i].Meta})
+		q, meta := s.queues[r.Refs[i].Queue], r.Refs[i].Meta
+		if q == nil || q.aimed == s.next {
+			continue
+		}
+		q.aimed = s.next
+		switch {
+		case s.shedding:
+			q.leaveOut()
+		case !limited || q.makeRoom(int64(len(r.Data)+len(meta))):
+			s.targets = append(s.targets, target{q, meta})
 		}
 	}
 	data := r.Data

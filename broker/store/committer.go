@@ -30,6 +30,7 @@ type batch struct {
 	ckpt    *checkpoint // to be written after it
 	dead    []*generation
 	moves   []move
+	told    []toldDrops
 	end     bool // nothing comes after it
 }
 
@@ -75,6 +76,7 @@ func (s *Store) commitAll() {
 		if err == nil && len(b.segs) > 0 {
 			s.latencies.add(took, begin.Add(took))
 		}
+		s.logDropped(b.told)
 		s.complete(b, err)
 		if err == nil {
 			s.commitMoves(b.moves)
@@ -119,11 +121,11 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 		}
 		return nil, max(wait, time.Millisecond)
 	}
-	s.logProgress()
+	told := s.logProgress(now)
 	s.closeSegment()
 	b := &batch{segs: s.sealed, waiters: s.waiters, pending: s.pending, changes: s.changes,
 		last: s.next - 1, dead: s.spool.dead(), end: last}
-	b.moves = s.moves
+	b.moves, b.told = s.moves, told
 	s.sealed, s.waiters, s.changes, s.pending, s.moves = nil, nil, nil, 0, nil
 	if due || last && s.err == nil && s.next-1 > s.ckpt.applied {
 		b.ckpt = s.snapshot(now)
@@ -146,9 +148,9 @@ func (s *Store) checkpointAt(now time.Time) (due bool, at time.Time) {
 	return !now.Before(at), at
 }
 
-// logProgress appends the acknowledgements and PUBRECs that the log does not
-// have. The caller holds mu.
-func (s *Store) logProgress() {
+// logProgress appends the acknowledgements, PUBRECs and drops that the log does
+// not have, and gives what is to be said of these. The caller holds mu.
+func (s *Store) logProgress(now time.Time) (told []toldDrops) {
 	s.unloggedMu.Lock()
 	queues := s.unlogged
 	s.unlogged = nil
@@ -157,8 +159,11 @@ func (s *Store) logProgress() {
 	s.ackedSince = time.Time{}
 	for _, q := range queues {
 		q.mu.Lock()
-		acked, recv := q.newAcked, q.newReceived
-		q.newAcked, q.newReceived, q.listed = nil, nil, false
+		acked, recv, drops := q.newAcked, q.newReceived, q.newDrops
+		q.newAcked, q.newReceived, q.newDrops, q.listed = nil, nil, Drops{}, false
+		if d, ok := q.tell(now); ok {
+			told = append(told, d)
+		}
 		gone := q.removed
 		q.mu.Unlock()
 		if gone || s.err != nil {
@@ -166,8 +171,14 @@ func (s *Store) logProgress() {
 		}
 		s.logOrdinals(received, q.id, recv)
 		s.logOrdinals(acknowledged, q.id, acked)
+		if drops != (Drops{}) {
+			seg := s.segmentFor(len(drops.encode())+32, 0)
+			seg.buf = appendQueueEvent(seg.buf, dropped, q.id, string(drops.encode()))
+			s.appended(seg)
+		}
 		s.touch(q)
 	}
+	return told
 }
 
 func (s *Store) logOrdinals(k Kind, id QueueID, list []ordinals) {
@@ -206,7 +217,7 @@ func (s *Store) snapshot(now time.Time) *checkpoint {
 		q.mu.Lock()
 		if !q.removed {
 			c.queues = append(c.queues, queueState{id: q.id, name: q.name, next: q.next, head: q.win.head,
-				acked: q.win.ackedRanges(), received: q.win.receivedRanges()})
+				acked: q.win.ackedRanges(), received: q.win.receivedRanges(), drops: q.drops})
 		}
 		q.mu.Unlock()
 	}

@@ -105,13 +105,20 @@ func (b Bytes) String() string {
 
 // Config is the [store] table.
 type Config struct {
-	// MaxBytes bounds what the spool holds on disk. Past it new messages for
-	// queues are refused; acknowledgements and state go on. Default 1GB, and
-	// 256MB on a 32-bit system.
+	// MaxBytes bounds what the spool holds on disk: past it AtLimit says what
+	// becomes of new messages for queues; acknowledgements and state go on.
+	// Default 1GB, and 256MB on a 32-bit system.
 	MaxBytes Bytes `toml:"max_bytes"`
 
+	// AtLimit is "refuse": the publisher keeps the message and hears why;
+	// "drop_oldest": of what waits the oldest GenerationBytes go, whosever they
+	// are, so that new messages are taken; or "drop_newest": new messages are
+	// acknowledged and left out. What is dropped is counted for its queue and
+	// logged. Default "refuse".
+	AtLimit AtLimit `toml:"at_limit"`
+
 	// MinFree is how much of the file system is left to others: with less free,
-	// new messages for queues are refused. Default 64MB.
+	// it is as past MaxBytes, but nothing that waits is dropped. Default 64MB.
 	MinFree Bytes `toml:"min_free"`
 
 	// RingBytes is how much of the newest records is kept in memory, so that a
@@ -167,6 +174,9 @@ func (c *Config) SetDefaults() {
 	setDefault(&c.MinFree, 64e6, 64e6)
 	setDefault(&c.RingBytes, 4e6, 4e6)
 	setDefault(&c.PendingBytes, 16e6, 12e6)
+	if c.AtLimit == "" {
+		c.AtLimit = Refuse
+	}
 	setDefault(&c.GenerationBytes, 32e6, 16e6)
 	setDefault(&c.DailyWriteBudget, Unlimited, Unlimited)
 	if c.root == "" {

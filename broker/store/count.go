@@ -114,9 +114,10 @@ func (s *Store) countQueue(g *generation, v *segmentView, e queueEntry) error {
 		return nil
 	}
 	bytes := e.bytes
+	var items []Item
 	if r.first < max(from, q.win.end()) { // some of them may be acknowledged
-		items, err := v.items(e, from, nil)
-		if err != nil {
+		var err error
+		if items, err = v.items(e, from, nil); err != nil {
 			return err
 		}
 		bytes = 0
@@ -138,7 +139,23 @@ func (s *Store) countQueue(g *generation, v *segmentView, e queueEntry) error {
 	q.next = max(q.next, r.end)
 	q.messages += q.file(g, r)
 	q.bytes += bytes
+	if items == nil {
+		q.unsent.add(r, bytes, v.first, v.last())
+	}
+	for _, it := range items {
+		q.countItem(&it)
+	}
 	return nil
+}
+
+// countItem notes where a message stands that was counted.
+func (q *Queue) countItem(it *Item) {
+	n := len(it.Meta) + len(it.Data)
+	if s := q.win.at(it.Ordinal); s != nil {
+		s.number, s.bytes = it.Number, uint32(n)
+	} else if !q.win.acked(it.Ordinal) {
+		q.unsent.add(ordinals{it.Ordinal, it.Ordinal + 1}, int64(n), it.Number, it.Number)
+	}
 }
 
 // gap notes that nothing was found of a range of ordinals.

@@ -16,7 +16,7 @@ import (
 const (
 	formatFile    = "FORMAT"
 	formatText    = "headgate store "
-	formatVersion = 1
+	formatVersion = 2 // 1 was without records of kind dropped, else the same
 
 	lockFile = "LOCK"
 )
@@ -33,8 +33,11 @@ func checkFormat(dir string, log *slog.Logger) (salt uint32, err error) {
 	var version int
 	if _, serr := fmt.Sscanf(string(b), formatText+"%d\nsalt %x\n", &version, &salt); version > formatVersion {
 		return 0, fmt.Errorf("%s says format %d: a newer headgate wrote it, this one reads format %d at most", path, version, formatVersion)
-	} else if serr == nil && version == formatVersion && salt != 0 {
-		return salt, nil
+	} else if serr == nil && version > 0 && salt != 0 {
+		if version < formatVersion {
+			err = writeFormat(path, salt)
+		}
+		return salt, err
 	}
 	_, serr := os.Lstat(spoolDir(dir))
 	switch {
@@ -46,7 +49,11 @@ func checkFormat(dir string, log *slog.Logger) (salt uint32, err error) {
 	for salt == 0 {
 		salt = rand.Uint32()
 	}
-	return salt, writeFile(path, fmt.Sprintf("%s%d\nsalt %08x\n", formatText, formatVersion, salt))
+	return salt, writeFormat(path, salt)
+}
+
+func writeFormat(path string, salt uint32) error {
+	return writeFile(path, fmt.Sprintf("%s%d\nsalt %08x\n", formatText, formatVersion, salt))
 }
 
 // writeFile writes a small file whole or not at all.

@@ -3,6 +3,7 @@ package store
 import (
 	"sort"
 	"sync"
+	"time"
 )
 
 // A Queue is one receiver's messages in the order of the log. Its methods may be
@@ -17,11 +18,16 @@ type Queue struct {
 	touched bool
 	aimed   uint64
 
+	// What a commit that is being looked at would add. Guarded by Store.mu.
+	askedMessages, askedBytes int64
+
 	mu       sync.Mutex // guards what follows; taken after Store.mu, never before it
 	next     uint64     // ordinal of the next message
 	win      window
-	messages int64 // not acknowledged
-	bytes    int64 // of their Data and Meta
+	unsent   timeline // of the messages after the window
+	messages int64    // not acknowledged
+	bytes    int64    // of their Data and Meta
+	quota    Quota
 	parts    []part
 	filed    uint64      // ordinal after the last one that is in a part, or is missing
 	recent   []recentRef // what the ring holds of it, oldest first, without a gap
@@ -31,7 +37,14 @@ type Queue struct {
 	// What the log does not have yet. listed: the queue is in Store.unlogged.
 	newAcked    []ordinals
 	newReceived []ordinals
+	newDrops    Drops
 	listed      bool
+
+	drops   Drops
+	dropsAt uint64 // of recovery: the record up to which drops count
+	untold  Drops  // of drops: not said yet
+	toldAt  time.Time
+	refused int64 // commits, for the quota
 
 	missing uint64   // ordinals known since Open to be missing, not passed yet
 	lost    ordinals // the range in which those are
@@ -64,7 +77,13 @@ func (q *Queue) Name() string { return q.name }
 func (q *Queue) Stats() QueueStats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return QueueStats{Messages: q.messages, Bytes: q.bytes, Next: q.next, Head: q.win.head}
+	st := QueueStats{Messages: q.messages, Bytes: q.bytes, Next: q.next, Head: q.win.head, Dropped: q.drops, Refused: q.refused}
+	if q.win.len() > 0 {
+		st.Oldest = q.win.slots[q.win.start].number
+	} else if list := q.unsent.stretches(); len(list) > 0 {
+		st.Oldest = list[0].from
+	}
+	return st
 }
 
 // Reader gives a reader that starts at the first message that is not
@@ -94,7 +113,7 @@ func (q *Queue) Ack(number uint64) {
 		return
 	}
 	q.settleOne(ord, s)
-	q.newAcked = addOrdinal(q.newAcked, ord)
+	q.newAcked = addOrdinals(q.newAcked, ordinals{ord, ord + 1})
 	list := q.list()
 	q.mu.Unlock()
 	q.s.acknowledged(q, list)
@@ -132,7 +151,7 @@ func (q *Queue) letGo(ord uint64, bytes int64) {
 	} else if ord < q.filed {
 		return // it is missing, and was not counted
 	}
-	q.messages--
+	q.counted(-1)
 }
 
 // partAt is the index of the first part that ends after an ordinal.
@@ -160,7 +179,7 @@ func (q *Queue) Received(number uint64, done func(error)) {
 	ord, s := q.win.find(number)
 	if s != nil && !s.received && !s.acked && !q.removed {
 		s.received = true
-		q.newReceived = addOrdinal(q.newReceived, ord)
+		q.newReceived = addOrdinals(q.newReceived, ordinals{ord, ord + 1})
 		list = q.list()
 	}
 	q.mu.Unlock()
@@ -190,6 +209,8 @@ func (q *Queue) enqueue(seg *segment, off, end, bytes int) *Reader {
 		})
 		seg.queues = append(seg.queues, segmentQueue{q, queueEntry{queue: q.id, count: 1, bytes: int64(bytes), first: q.next}})
 	}
+	number := seg.first + uint64(seg.count)
+	q.unsent.add(ordinals{q.next, q.next + 1}, int64(bytes), number, number)
 	q.next++
 	q.messages++
 	q.bytes += int64(bytes)
@@ -245,16 +266,20 @@ func (q *Queue) evict(seg *segment) {
 	}
 }
 
-// remove lets all go. It gives the reader that is to be notified of its end.
+// remove lets all go. It gives the reader that is to be notified of its end. The
+// caller holds Store.mu.
 func (q *Queue) remove() *Reader {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.removed = true
+	if q.quota.AtLimit == Refuse {
+		q.s.refusers--
+	}
 	for _, p := range q.parts {
 		p.g.living.Add(-p.living)
 	}
-	q.parts, q.recent, q.win = nil, nil, window{}
-	q.newAcked, q.newReceived = nil, nil
+	q.parts, q.recent, q.win, q.unsent = nil, nil, window{}, timeline{}
+	q.newAcked, q.newReceived, q.newDrops = nil, nil, Drops{}
 	q.messages, q.bytes = 0, 0
 	r := q.reader
 	if r != nil {

@@ -29,6 +29,9 @@ type Reader struct {
 	ended   bool
 	waiting bool // Next gave nothing: the next message calls notify
 
+	peek bool   // it takes nothing
+	end  uint64 // of one that peeks: the ordinal where it ends
+
 	// Of the caller of Next.
 	next  uint64 // ordinal after the last one in items
 	last  uint64 // number of the last one that was given
@@ -58,7 +61,15 @@ func (r *Reader) Next() (it Item, ok bool, err error) {
 			it := r.items[r.pos]
 			r.items[r.pos] = Item{}
 			r.pos++
-			s := q.win.pass(it.Ordinal, it.Number, uint32(len(it.Meta)+len(it.Data)))
+			var s *slot
+			if r.peek {
+				s = q.win.at(it.Ordinal)
+				if s == nil && !q.win.acked(it.Ordinal) {
+					s = new(slot)
+				}
+			} else {
+				s = q.pass(it.Ordinal, it.Number, len(it.Meta)+len(it.Data))
+			}
 			if s == nil || s.acked {
 				continue
 			}
@@ -72,7 +83,7 @@ func (r *Reader) Next() (it Item, ok bool, err error) {
 		if q.s.readersEnd.Load() {
 			return Item{}, false, ErrClosed
 		}
-		if r.next >= q.next {
+		if r.next >= q.next || r.peek && r.next >= r.end {
 			r.waiting = true
 			r.items, r.seg, r.gen = nil, nil, nil
 			return Item{}, false, nil
@@ -85,10 +96,22 @@ func (r *Reader) Next() (it Item, ok bool, err error) {
 	return Item{}, false, nil
 }
 
+// pass notes that a reader gives a message, and gives its slot; nil for one that
+// was acknowledged or dropped meanwhile. The caller holds mu.
+func (q *Queue) pass(ord, number uint64, bytes int) *slot {
+	s := q.win.pass(ord, number, uint32(bytes))
+	q.bytes += q.unsent.pass(ord+1, int64(bytes), number)
+	return s
+}
+
 // fill reads on from r.next, or passes what is missing there. It holds Queue.mu
 // when called and at its end, but not while it reads.
 func (r *Reader) fill() error {
 	q := r.q
+	if next := q.win.gapEnd(max(r.next, q.win.head)); next > r.next { // what lies between was dropped
+		r.next, r.seg = next, nil
+		return nil
+	}
 	if n := len(q.recent); n > 0 && r.next >= q.recent[0].first {
 		i := q.recentAt(r.next)
 		ref := q.recent[i]
@@ -114,6 +137,9 @@ func (r *Reader) fill() error {
 	}
 	if p.living == 0 {
 		r.next = p.end // its generation may be gone already
+		if !r.peek {
+			q.win.skip(p.end, r.last)
+		}
 		return nil
 	}
 	q.mu.Unlock()
@@ -140,13 +166,17 @@ func (r *Reader) fill() error {
 // they are acknowledged. The caller holds Queue.mu.
 func (r *Reader) lose(end uint64) {
 	q := r.q
+	if r.peek {
+		r.next = end // who reads in earnest finds out
+		return
+	}
 	var lost uint64
 	begin := max(r.next, q.win.head)
 	for ord := max(r.next, q.win.head); ord < end; ord++ {
 		// One that was lost may be what the head waited for: then it is past ord.
-		if s := q.win.pass(ord, r.last, 0); s != nil && !s.acked {
+		if s := q.pass(ord, r.last, q.bytesOf(ord)); s != nil && !s.acked {
 			q.settleOne(ord, s)
-			q.newAcked = addOrdinal(q.newAcked, ord)
+			q.newAcked = addOrdinals(q.newAcked, ordinals{ord, ord + 1})
 			lost++
 		}
 	}
@@ -165,6 +195,32 @@ func (r *Reader) lose(end uint64) {
 	q.missing -= known
 	q.s.lost.Add(int64(lost - known))
 	q.s.log.Error("messages of a queue are lost", "client", q.name, "count", lost)
+}
+
+// bytesOf is how many bytes a message counts with that the window knows.
+func (q *Queue) bytesOf(ord uint64) int {
+	if s := q.win.at(ord); s != nil {
+		return int(s.bytes)
+	}
+	return 0
+}
+
+// Peek gives the messages that wait, in order, up to the newest there is now,
+// and changes nothing: no reader notices. What is damaged on disk is left out.
+// An error of fn ends it, and is returned.
+func (q *Queue) Peek(fn func(Item) error) error {
+	q.mu.Lock()
+	r := &Reader{q: q, peek: true, next: q.win.head, end: q.next, ended: q.removed}
+	q.mu.Unlock()
+	for {
+		it, ok, err := r.Next()
+		if err != nil || !ok || it.Ordinal >= r.end {
+			return err
+		}
+		if err := fn(it); err != nil {
+			return err
+		}
+	}
 }
 
 // recentAt is the index of the recentRef that has an ordinal.

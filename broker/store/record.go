@@ -25,6 +25,7 @@ const (
 	queueRemoved Kind = 17 // a queue's id
 	acknowledged Kind = 18 // a queue's id and ranges of ordinals
 	received     Kind = 19 // a queue's id and ranges of ordinals
+	dropped      Kind = 20 // a queue's id and how many messages it has dropped
 )
 
 // QueueID names a queue for as long as the queue is; it is not given again.
@@ -65,6 +66,8 @@ const maxMetaBytes = 1<<16 - 1
 //	acknowledged, received
 //	              id (4), ranges: where it begins, as a uvarint counted from the
 //	              end of the one before, and its length as a uvarint
+//	dropped       id (4), four counts as uvarints: see Drops. The ordinals stand in
+//	              an acknowledged
 const (
 	refSize    = 8
 	linearRefs = 8
@@ -246,13 +249,13 @@ type ordinals struct{ first, end uint64 }
 
 func (o ordinals) len() uint64 { return o.end - o.first }
 
-// addOrdinal adds one to a list of ranges.
-func addOrdinal(list []ordinals, ord uint64) []ordinals {
-	if n := len(list); n > 0 && list[n-1].end == ord {
-		list[n-1].end++
+// addOrdinals adds a range to a list of them.
+func addOrdinals(list []ordinals, r ordinals) []ordinals {
+	if n := len(list); n > 0 && list[n-1].end == r.first {
+		list[n-1].end = r.end
 		return list
 	}
-	return append(list, ordinals{ord, ord + 1})
+	return append(list, r)
 }
 
 // maxOrdinals is how many ranges go into one record.

@@ -112,7 +112,8 @@ func (s *Store) recoverState() (applied uint64, err error) {
 	s.state, s.nextID = st, c.nextID
 	s.wear.begin(c.wear, time.Now())
 	for _, qs := range c.queues {
-		q := &Queue{s: s, id: qs.id, name: qs.name, next: qs.next, win: window{head: qs.head}}
+		q := &Queue{s: s, id: qs.id, name: qs.name, next: qs.next, win: window{head: qs.head},
+			drops: qs.drops, dropsAt: qs.dropsAt}
 		q.replay(acknowledged, qs.acked)
 		q.replay(received, qs.received)
 		s.addQueue(q)
@@ -289,14 +290,14 @@ func (s *Store) replaySegment(v *segmentView, applied uint64) error {
 		if v.first+n <= applied {
 			continue
 		}
-		if err := s.replayRecord(v, rec); err != nil {
+		if err := s.replayRecord(v, v.first+n, rec); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) replayRecord(v *segmentView, rec []byte) error {
+func (s *Store) replayRecord(v *segmentView, number uint64, rec []byte) error {
 	switch k := Kind(rec[0]); k {
 	case Message:
 	case Put, Delete:
@@ -346,11 +347,28 @@ func (s *Store) replayRecord(v *segmentView, rec []byte) error {
 			q.replay(k, list)
 			s.touch(q)
 		}
+	case dropped:
+		id, body, err := cutQueueEvent(rec)
+		if err != nil {
+			return err
+		}
+		d, err := cutDrops(body)
+		if err != nil {
+			return err
+		}
+		if q := s.queues[id]; q != nil && number > q.dropsAt {
+			q.drops.add(d)
+			s.touch(q)
+		}
 	default:
 		return segmentError("record of kind %d", k)
 	}
 	return nil
 }
+
+// replayBySlot is how many acknowledgements in a row are noted one by one: with
+// more a gap costs less.
+const replayBySlot = 64
 
 // replay applies acknowledgements, or PUBRECs, of an earlier start.
 func (q *Queue) replay(k Kind, list []ordinals) {
@@ -363,10 +381,15 @@ func (q *Queue) replay(k Kind, list []ordinals) {
 			q.win.skipTo(r.end)
 			continue
 		}
+		if end := max(r.first, q.win.end()); k == acknowledged && r.end > end+replayBySlot {
+			q.win.drop(ordinals{end, r.end})
+			r.end = end
+		}
 		for ord := max(r.first, q.win.head); ord < r.end; ord++ {
-			s := q.win.grow(ord)
-			s.acked = s.acked || k == acknowledged
-			s.received = s.received || k == received
+			if s := q.win.grow(ord); s != nil {
+				s.acked = s.acked || k == acknowledged
+				s.received = s.received || k == received
+			}
 		}
 	}
 }

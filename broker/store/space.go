@@ -64,6 +64,55 @@ func (sp *space) admit(bytes, spool int64) error {
 	return nil
 }
 
+// admitMessages is admit for messages that go to queues. The caller holds mu.
+func (s *Store) admitMessages(bytes int64) error {
+	bytes += s.pending
+	if s.cfg.AtLimit == DropOldest {
+		s.freeOldest(bytes)
+	}
+	err := s.space.admit(bytes, s.spool.bytes.Load())
+	if err != nil && s.cfg.AtLimit == DropNewest {
+		s.shedding = true
+		return nil
+	}
+	return err
+}
+
+// freeOldest drops what waits in the oldest generations, so that there is room
+// for so many bytes. A generation goes with the checkpoint that follows: so this
+// begins when there is room for one more. The caller holds mu.
+func (s *Store) freeOldest(bytes int64) {
+	over := s.spool.bytes.Load() + bytes + s.spool.room - int64(s.cfg.MaxBytes)
+	if over <= 0 {
+		return
+	}
+	if s.memory {
+		for _, g := range s.ring.segs[s.ring.begin:] {
+			if over -= g.memory(); g.living != nil && g.living.living.Load() > 0 {
+				for i := range g.queues {
+					g.queues[i].q.free(g.living)
+				}
+			}
+			if over <= 0 {
+				return
+			}
+		}
+		return
+	}
+	for _, g := range s.spool.list() {
+		if over <= 0 {
+			return
+		}
+		over -= g.bytes.Load()
+		if g.living.Load() == 0 {
+			continue // it is on its way out
+		}
+		for _, q := range s.queues {
+			q.free(g)
+		}
+	}
+}
+
 // writable says whether what Badger may need by itself is free: then so many
 // bytes more may be allocated.
 func (sp *space) writable(bytes int64) bool {

@@ -17,6 +17,7 @@ import (
 //
 //	m               what it is: version (1), record number (8), next queue id (4)
 //	q ID            a queue: see queueState
+//	d ID            what it has dropped: up to which record (8), Drops
 //	k KEY           0 and the value; or 1, count of chunks (4)
 //	w               what was written on a day: see wear.encode
 //	c LEN KEY N     a chunk of a long value: LEN is that of KEY (4), N counts (4)
@@ -76,6 +77,8 @@ type queueState struct {
 	head     uint64
 	acked    []ordinals // above head
 	received []ordinals
+	drops    Drops
+	dropsAt  uint64 // of load: the record up to which drops count
 }
 
 func openState(dir string, log *slog.Logger) (*stateDB, error) {
@@ -157,10 +160,15 @@ func (st *stateDB) writeTo(c *checkpoint) error {
 	w := stateWriter{db: st.db, txn: st.db.NewTransaction(true)}
 	defer func() { w.txn.Discard() }()
 	for i := range c.queues {
-		w.set(queueKey(c.queues[i].id), c.queues[i].encode())
+		q := &c.queues[i]
+		w.set(queueKey(q.id), q.encode())
+		if q.drops != (Drops{}) {
+			w.set(dropsKey(q.id), append(binary.BigEndian.AppendUint64(nil, c.applied), q.drops.encode()...))
+		}
 	}
 	for _, id := range c.dropped {
 		w.delete(queueKey(id))
+		w.delete(dropsKey(id))
 	}
 	for _, ch := range c.changes {
 		w.apply(&ch)
@@ -269,6 +277,7 @@ func chunkKey(key string, n uint32) []byte {
 }
 
 func queueKey(id QueueID) []byte { return binary.BigEndian.AppendUint32([]byte{'q'}, uint32(id)) }
+func dropsKey(id QueueID) []byte { return binary.BigEndian.AppendUint32([]byte{'d'}, uint32(id)) }
 
 var (
 	errState = errors.New("damaged entry in the state database")
@@ -378,11 +387,32 @@ func (st *stateDB) load() (c checkpoint, err error) {
 			if err != nil {
 				return err
 			}
+			if err := q.loadDrops(txn); err != nil {
+				return err
+			}
 			c.queues = append(c.queues, q)
 		}
 		return nil
 	})
 	return c, err
+}
+
+func (q *queueState) loadDrops(txn *badger.Txn) error {
+	item, err := txn.Get(dropsKey(q.id))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return item.Value(func(b []byte) (err error) {
+		if len(b) < 8 {
+			return errState
+		}
+		q.dropsAt = binary.BigEndian.Uint64(b)
+		q.drops, err = cutDrops(b[8:])
+		return err
+	})
 }
 
 func (q *queueState) encode() []byte {

@@ -65,6 +65,9 @@ type QueueStats struct {
 	Bytes    int64  // of their Data and Meta
 	Next     uint64 // ordinal of the next message
 	Head     uint64 // ordinal of the first one that is not acknowledged
+	Oldest   uint64 // its record's number, or nearly so; 0: there is none
+	Dropped  Drops
+	Refused  int64 // commits since Open, for the queue's Quota
 }
 
 type counters struct {

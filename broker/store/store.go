@@ -72,8 +72,10 @@ type Store struct {
 	notify   []*Reader
 	targets  []target
 	touched  []*Queue // changed since the last checkpoint
+	refusers int      // queues whose quota refuses
 	dropped  []QueueID
 	moves    []move // of an evacuation, for the committer
+	shedding bool   // the commit that is being taken is left out of all queues
 	ring     ring
 	dirty    stateChanges // committed, in no checkpoint yet
 	saving   stateChanges // in the checkpoint that is being written

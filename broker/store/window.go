@@ -5,12 +5,15 @@ import "sort"
 // A window is what a queue knows of its messages one by one: those from the
 // first unacknowledged one up to the last one that a reader was given, or that
 // was acknowledged or received before the last start. All before it are
-// acknowledged, all after it are untouched.
+// acknowledged, all after it are untouched. What was dropped within it takes no
+// slot, however much that is: those are the gaps.
 type window struct {
-	head  uint64 // ordinal of slots[start]
-	start int
-	slots []slot
-	known int // so many slots, from the first, have their number
+	head    uint64 // ordinal of slots[start]
+	start   int
+	slots   []slot
+	known   int        // so many slots, from the first, have their number
+	gaps    []ordinals // acknowledged, ascending, all after the head
+	skipped uint64     // ordinals in gaps
 }
 
 type slot struct {
@@ -22,18 +25,55 @@ type slot struct {
 
 func (w *window) len() int { return len(w.slots) - w.start }
 
-// end is the ordinal after the last slot.
-func (w *window) end() uint64 { return w.head + uint64(w.len()) }
+// end is the ordinal after the last one that the window knows.
+func (w *window) end() uint64 { return w.head + uint64(w.len()) + w.skipped }
+
+// before counts the slots that lie before an ordinal.
+func (w *window) before(ord uint64) int {
+	if ord <= w.head {
+		return 0
+	}
+	n := ord - w.head
+	for _, g := range w.gaps {
+		if g.first >= ord {
+			break
+		}
+		n -= min(g.end, ord) - g.first
+	}
+	return int(min(n, uint64(w.len())))
+}
+
+// ordinal is that of the i-th slot.
+func (w *window) ordinal(i int) uint64 {
+	ord := w.head + uint64(i)
+	for _, g := range w.gaps {
+		if g.first > ord {
+			break
+		}
+		ord += g.len()
+	}
+	return ord
+}
+
+// gapEnd is where the gap ends that an ordinal lies in; else the ordinal itself.
+func (w *window) gapEnd(ord uint64) uint64 {
+	for _, g := range w.gaps {
+		if g.first <= ord && ord < g.end {
+			return g.end
+		}
+	}
+	return ord
+}
 
 // at gives the slot of an ordinal, or nil if it has none: see acked.
 func (w *window) at(ord uint64) *slot {
-	if ord < w.head || ord >= w.end() {
+	if ord < w.head || ord >= w.end() || w.gapEnd(ord) != ord {
 		return nil
 	}
-	return &w.slots[w.start+int(ord-w.head)]
+	return &w.slots[w.start+w.before(ord)]
 }
 
-// grow gives the slot of an ordinal that is not before the head.
+// grow gives the slot of an ordinal that is not before the head; nil in a gap.
 func (w *window) grow(ord uint64) *slot {
 	if w.start > 64 && w.start > len(w.slots)/2 {
 		w.slots = w.slots[:copy(w.slots, w.slots[w.start:])]
@@ -46,15 +86,26 @@ func (w *window) grow(ord uint64) *slot {
 }
 
 // pass notes that a reader has come to an ordinal, and gives its slot; nil for
-// one that is before the head.
+// one that is before the head, or in a gap.
 func (w *window) pass(ord, number uint64, bytes uint32) *slot {
 	if ord < w.head {
 		return nil
 	}
 	s := w.grow(ord)
+	if s == nil {
+		return nil
+	}
 	s.number, s.bytes = number, bytes
-	w.known = max(w.known, int(ord-w.head)+1)
+	w.known = max(w.known, w.before(ord)+1)
 	return s
+}
+
+// skip notes that a reader has left out what is before an ordinal, all of it
+// being acknowledged; number is that of the last record that it gave.
+func (w *window) skip(ord, number uint64) {
+	for n := w.before(ord); w.known < n; w.known++ {
+		w.slots[w.start+w.known].number = number
+	}
 }
 
 // find gives the ordinal of a record that a reader was given, and its slot; nil
@@ -65,23 +116,37 @@ func (w *window) find(number uint64) (uint64, *slot) {
 	if i == len(known) || known[i].number != number {
 		return 0, nil
 	}
-	return w.head + uint64(i), &known[i]
+	return w.ordinal(i), &known[i]
 }
 
 func (w *window) acked(ord uint64) bool {
 	if ord < w.head {
 		return true
 	}
-	s := w.at(ord)
-	return s != nil && s.acked
+	if s := w.at(ord); s != nil {
+		return s.acked
+	}
+	return w.gapEnd(ord) != ord
 }
 
 // settle moves the head past what is acknowledged.
 func (w *window) settle() {
-	for w.start < len(w.slots) && w.slots[w.start].acked {
-		w.start++
-		w.head++
-		w.known = max(0, w.known-1)
+	for {
+		switch {
+		case len(w.gaps) > 0 && w.gaps[0].first == w.head:
+			w.head = w.gaps[0].end
+			w.skipped -= w.gaps[0].len()
+			if w.gaps = w.gaps[1:]; len(w.gaps) == 0 {
+				w.gaps = nil
+			}
+			continue
+		case w.start < len(w.slots) && w.slots[w.start].acked:
+			w.start++
+			w.head++
+			w.known = max(0, w.known-1)
+			continue
+		}
+		break
 	}
 	if w.start == len(w.slots) {
 		w.start = 0
@@ -97,10 +162,34 @@ func (w *window) skipTo(ord uint64) {
 	if ord <= w.head {
 		return
 	}
-	n := min(int(min(ord-w.head, 1<<30)), w.len())
+	n := w.before(ord)
+	for len(w.gaps) > 0 && w.gaps[0].first < ord {
+		g := &w.gaps[0]
+		cut := min(g.end, ord) - g.first
+		w.skipped -= cut
+		if g.first += cut; g.first < g.end {
+			break
+		}
+		w.gaps = w.gaps[1:]
+	}
 	w.start += n
 	w.known = max(0, w.known-n)
 	w.head = ord
+	w.settle()
+}
+
+// drop marks a range as acknowledged that begins where the window ends, or after
+// that.
+func (w *window) drop(r ordinals) {
+	if r.first > w.end() {
+		w.grow(r.first - 1)
+	}
+	if n := len(w.gaps); n > 0 && w.gaps[n-1].end == r.first {
+		w.gaps[n-1].end = r.end
+	} else {
+		w.gaps = append(w.gaps, r)
+	}
+	w.skipped += r.len()
 	w.settle()
 }
 
@@ -111,8 +200,13 @@ func (w *window) unacked(r ordinals) uint64 {
 		return 0
 	}
 	n := r.len()
-	for ord := r.first; ord < min(r.end, w.end()); ord++ {
-		if w.at(ord).acked {
+	for _, g := range w.gaps {
+		if first, end := max(g.first, r.first), min(g.end, r.end); first < end {
+			n -= end - first
+		}
+	}
+	for i := w.before(r.first); i < w.before(r.end); i++ {
+		if w.slots[w.start+i].acked {
 			n--
 		}
 	}
@@ -121,19 +215,28 @@ func (w *window) unacked(r ordinals) uint64 {
 
 // ackedRanges and receivedRanges give the ordinals above the head that are so.
 func (w *window) ackedRanges() []ordinals {
-	return w.ranges(func(s *slot) bool { return s.acked })
+	return w.ranges(w.gaps, func(s *slot) bool { return s.acked })
 }
 
 func (w *window) receivedRanges() []ordinals {
-	return w.ranges(func(s *slot) bool { return s.received && !s.acked })
+	return w.ranges(nil, func(s *slot) bool { return s.received && !s.acked })
 }
 
-func (w *window) ranges(is func(*slot) bool) []ordinals {
-	var list []ordinals
+// ranges gives the slots that are so, with the gaps among them that count too.
+func (w *window) ranges(gaps []ordinals, is func(*slot) bool) (list []ordinals) {
 	for i := w.start; i < len(w.slots); i++ {
-		if is(&w.slots[i]) {
-			list = addOrdinal(list, w.head+uint64(i-w.start))
+		if !is(&w.slots[i]) {
+			continue
 		}
+		ord := w.ordinal(i - w.start)
+		for len(gaps) > 0 && gaps[0].first < ord {
+			list = addOrdinals(list, gaps[0])
+			gaps = gaps[1:]
+		}
+		list = addOrdinals(list, ordinals{ord, ord + 1})
+	}
+	for _, g := range gaps {
+		list = addOrdinals(list, g)
 	}
 	return list
 }

@@ -1,0 +1,316 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// AtLimit says what becomes of a message for which a queue, or the store, has no
+// room.
+type AtLimit string
+
+const (
+	// DropOldest makes room: the oldest messages that no reader was given go.
+	// Where what was given takes all the room, the new one goes.
+	DropOldest AtLimit = "drop_oldest"
+
+	// DropNewest leaves the new one out; the commit succeeds all the same.
+	DropNewest AtLimit = "drop_newest"
+
+	// Refuse ends the commit with ErrFull.
+	Refuse AtLimit = "refuse"
+)
+
+// UnmarshalText reads it as a configuration has it.
+func (a *AtLimit) UnmarshalText(text []byte) error {
+	switch v := AtLimit(text); v {
+	case DropOldest, DropNewest, Refuse:
+		*a = v
+		return nil
+	}
+	return fmt.Errorf("%q: want %q, %q or %q", text, DropOldest, DropNewest, Refuse)
+}
+
+// Quota is how much of a queue may wait. The zero Quota is none.
+type Quota struct {
+	Bytes    Bytes // of Data and Meta; or Unlimited
+	Messages int64 // or UnlimitedMessages
+	AtLimit  AtLimit
+}
+
+// UnlimitedMessages is no limit to their number.
+const UnlimitedMessages = math.MaxInt64
+
+// over says whether so much is more than q allows.
+func (q *Quota) over(messages, bytes int64) bool {
+	return q.AtLimit != "" && (messages > q.Messages || bytes > int64(q.Bytes))
+}
+
+// Drops counts messages that left a queue without having been acknowledged, by
+// the reason. They are those since the queue was created.
+type Drops struct {
+	Oldest uint64 `json:"oldest"` // made room for others
+	Newest uint64 `json:"newest"` // found none
+	Aged   uint64 `json:"aged"`   // were too old: DropBefore
+	Purged uint64 `json:"purged"`
+}
+
+// Total is all of them.
+func (d Drops) Total() uint64 { return d.Oldest + d.Newest + d.Aged + d.Purged }
+
+func (d *Drops) add(o Drops) {
+	d.Oldest += o.Oldest
+	d.Newest += o.Newest
+	d.Aged += o.Aged
+	d.Purged += o.Purged
+}
+
+func (d Drops) encode() (b []byte) {
+	for _, n := range []uint64{d.Oldest, d.Newest, d.Aged, d.Purged} {
+		b = binary.AppendUvarint(b, n)
+	}
+	return b
+}
+
+func cutDrops(b []byte) (d Drops, err error) {
+	for _, n := range []*uint64{&d.Oldest, &d.Newest, &d.Aged, &d.Purged} {
+		v, w := binary.Uvarint(b)
+		if w <= 0 {
+			return Drops{}, segmentError("counts of what was dropped")
+		}
+		*n, b = v, b[w:]
+	}
+	return d, nil
+}
+
+// SetQuota limits what waits in the queue, from now on: what it has too much of
+// is dropped, where that is the policy.
+func (q *Queue) SetQuota(quota Quota) {
+	q.s.mu.Lock()
+	defer q.s.mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.removed || q.quota == quota {
+		return
+	}
+	for _, a := range []struct {
+		is AtLimit
+		by int
+	}{{q.quota.AtLimit, -1}, {quota.AtLimit, 1}} {
+		if a.is == Refuse {
+			q.s.refusers += a.by
+		}
+	}
+	q.quota = quota
+	if quota.AtLimit == DropOldest && quota.over(q.messages, q.bytes) {
+		q.dropped(Drops{Oldest: q.trim(0, 0)})
+		q.s.soon()
+	}
+}
+
+// Quota gives what SetQuota has set.
+func (q *Queue) Quota() Quota {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.quota
+}
+
+// DropBefore drops what is of records before number, but for what a reader was
+// given. Where a queue has thousands of messages, some of them may stay until
+// their neighbours are as old.
+func (q *Queue) DropBefore(number uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if n := q.dropTo(q.unsent.older(number)); n > 0 {
+		q.dropped(Drops{Aged: n})
+		q.s.soon()
+	}
+}
+
+// Purge drops everything, also what a reader was given, and gives how many
+// messages that was. They are gone from the disk with the next commit.
+func (q *Queue) Purge() (messages int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if messages = q.messages; messages == 0 || q.removed {
+		return 0
+	}
+	for i := range q.parts {
+		p := &q.parts[i]
+		p.g.living.Add(-p.living)
+		p.living = 0
+	}
+	q.newAcked = addOrdinals(q.newAcked, ordinals{q.win.head, q.next})
+	q.win.skipTo(q.next)
+	q.messages, q.bytes, q.missing, q.unsent = 0, 0, 0, timeline{}
+	q.dropped(Drops{Purged: uint64(messages)})
+	q.s.soon()
+	return messages
+}
+
+// makeRoom says whether a message of so many bytes may be added, and drops others
+// for it where that is the policy.
+func (q *Queue) makeRoom(bytes int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case !q.quota.over(q.messages+1, q.bytes+bytes), q.quota.AtLimit == Refuse:
+		return true // refused before, or let in all the same
+	case q.quota.AtLimit == DropOldest && bytes <= int64(q.quota.Bytes):
+		q.dropped(Drops{Oldest: q.trim(1, bytes)})
+		if !q.quota.over(q.messages+1, q.bytes+bytes) {
+			return true
+		}
+	}
+	q.dropped(Drops{Newest: 1})
+	return false
+}
+
+// leaveOut counts a message that is not added.
+func (q *Queue) leaveOut() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.dropped(Drops{Newest: 1})
+}
+
+// trim drops the oldest until there is room for so much more, as far as there
+// are some to drop. The caller holds mu.
+func (q *Queue) trim(messages, bytes int64) (dropped uint64) {
+	return q.dropTo(q.unsent.enough(q.messages+messages-q.quota.Messages, q.bytes+bytes-int64(q.quota.Bytes)))
+}
+
+// dropTo drops what is before an ordinal and no reader was given. The caller
+// holds mu.
+func (q *Queue) dropTo(end uint64) (n uint64) {
+	r := ordinals{q.win.end(), end}
+	if r.first >= r.end || q.removed {
+		return 0
+	}
+	q.bytes -= q.unsent.drop(end)
+	for i := q.partAt(r.first); i < len(q.parts) && q.parts[i].first < r.end; i++ {
+		p := &q.parts[i]
+		some := ordinals{max(p.first, r.first), min(p.end, r.end)}.len()
+		p.living -= int64(some)
+		p.g.living.Add(-int64(some))
+		n += some
+	}
+	if r.end > q.filed {
+		n += r.end - max(r.first, q.filed)
+	}
+	q.missing -= min(q.missing, r.len()-n)
+	q.win.drop(r)
+	q.newAcked = addOrdinals(q.newAcked, r)
+	q.counted(-int64(n))
+	return n
+}
+
+// free drops what a generation holds, but for what a reader was given.
+func (q *Queue) free(g *generation) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range q.parts {
+		if p.g == g && p.living > 0 {
+			q.dropped(Drops{Oldest: q.dropTo(p.end)})
+		}
+	}
+}
+
+// counted changes how many messages wait. The caller holds mu.
+func (q *Queue) counted(by int64) {
+	if q.messages += by; q.messages == 0 {
+		q.bytes = 0
+	}
+}
+
+// dropped counts, for the log and for what is told. The caller holds mu.
+func (q *Queue) dropped(d Drops) {
+	if d.Total() == 0 {
+		return
+	}
+	q.drops.add(d)
+	q.newDrops.add(d)
+	q.untold.add(d)
+	if q.list() {
+		q.s.listUnlogged(q)
+	}
+}
+
+// soon has what was dropped in the log as soon as an acknowledgement would be.
+func (s *Store) soon() {
+	if s.newAcks.Add(1) == 1 {
+		s.nudge()
+	}
+}
+
+// admitQueues says whether the queues that refuse have room. The caller holds mu.
+func (s *Store) admitQueues(recs []Record) (err error) {
+	if s.refusers == 0 {
+		return nil
+	}
+	var asked []*Queue
+	for i := range recs {
+		r := &recs[i]
+		if r.Kind != Message {
+			continue
+		}
+		for j := range r.Refs {
+			q := s.queues[r.Refs[j].Queue]
+			if q == nil {
+				continue
+			}
+			if q.askedMessages == 0 {
+				asked = append(asked, q)
+			}
+			q.askedMessages++
+			q.askedBytes += int64(len(r.Data) + len(r.Refs[j].Meta))
+		}
+	}
+	for _, q := range asked {
+		err = errors.Join(err, q.refuse(q.askedMessages, q.askedBytes))
+		q.askedMessages, q.askedBytes = 0, 0
+	}
+	return err
+}
+
+// refuse says why so much more may not be added.
+func (q *Queue) refuse(messages, bytes int64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.quota.AtLimit != Refuse || !q.quota.over(q.messages+messages, q.bytes+bytes) {
+		return nil
+	}
+	q.refused++
+	if q.messages+messages > q.quota.Messages {
+		return fmt.Errorf("%w: queue %q holds %d messages, its limit is %d", ErrFull, q.name, q.messages, q.quota.Messages)
+	}
+	return fmt.Errorf("%w: queue %q holds %v, its limit is %v", ErrFull, q.name, Bytes(q.bytes), q.quota.Bytes)
+}
+
+// tellInterval is how often a queue's drops are logged at most.
+const tellInterval = time.Minute
+
+// toldDrops is what is to be logged of a queue's drops.
+type toldDrops struct {
+	queue string
+	Drops
+}
+
+// tell takes what is to be logged, if it is time for that. The caller holds mu.
+func (q *Queue) tell(now time.Time) (toldDrops, bool) {
+	d := toldDrops{q.name, q.untold}
+	d.Purged = 0 // who did that knows
+	if d.Total() == 0 || now.Sub(q.toldAt) < tellInterval {
+		return d, false
+	}
+	q.untold, q.toldAt = Drops{}, now
+	return d, true
+}
+
+func (s *Store) logDropped(list []toldDrops) {
+	for _, d := range list {
+		s.log.Warn("messages of a queue are dropped", "queue", d.queue, "oldest", d.Oldest, "newest", d.Newest, "aged", d.Aged)
+	}
+}
