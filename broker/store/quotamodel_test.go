@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -67,7 +66,7 @@ func (m *quotaModel) ack(n int) bool {
 
 func TestAQueueWithAQuotaIsAsItsModel(t *testing.T) {
 	seeds := uint64(2)
-	if os.Getenv("HEADGATE_PROOF") != "" {
+	if proof() {
 		seeds = 100
 	}
 	for seed := range seeds {
