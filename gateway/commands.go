@@ -46,6 +46,15 @@ func (c *command) bytes() int {
 	return len(c.message.Topic) + len(c.message.Payload) + len(c.message.ResponseTopic) + len(c.message.CorrelationData)
 }
 
+// mostAge is how old it may become.
+func (c *command) mostAge(maxAge time.Duration) time.Duration {
+	most := c.request.mostAge(maxAge)
+	if e := c.message.Expiry; e > 0 {
+		most = min(most, e)
+	}
+	return most
+}
+
 // handle takes one message to a set topic. The publisher calls it, in the
 // middle of its own work: everything that could block, or publish, is done by
 // sort.
@@ -81,6 +90,9 @@ func (g *Gateway) sort(_ context.Context, c *command) {
 	case err == nil:
 		var left time.Duration
 		if left, err = req.remaining(c.arrived, c.message.Queued, g.cfg.MaxAge); err == nil {
+			if e := c.message.Expiry; e > 0 {
+				left = min(left, e)
+			}
 			c.expires = c.arrived.Add(left)
 			err = c.target.device.runner.commands.put(*c)
 		}
@@ -130,13 +142,18 @@ func (g *Gateway) refuseUnread(c *command, reason error) {
 // of the adapter's queue.
 func (g *Gateway) execute(ctx context.Context, c *command) {
 	if time.Now().After(c.expires) {
-		g.refuse(c, fmt.Errorf("it waited for its turn until it was older than %v", g.cfg.MaxAge))
+		g.refuse(c, fmt.Errorf("it waited for its turn until it was older than %v", c.mostAge(g.cfg.MaxAge)))
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.CommandTimeout)
-	defer cancel()
 	d, p := c.target.device, c.target.point
 	began := time.Now()
+	// An adapter may keep it waiting for its device, but not for longer than it is worth.
+	deadline := began.Add(g.cfg.CommandTimeout)
+	if c.expires.Before(deadline) {
+		deadline = c.expires
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	v, err := d.runner.write(ctx, point.Command{Device: d.name, Point: p.info.Name, Value: c.request.value})
 	outcome := point.Outcome(err)
 	if outcome == outcomeError && errors.Is(err, context.DeadlineExceeded) {

@@ -112,6 +112,9 @@ func TestACommandThatCannotBeCarriedOutIsRefused(t *testing.T) {
 			{relaySet, `{"value":1,"time":17}`, `the time 17 is not like \"2026-11-23T18:04:05.123Z\"`},
 			{relaySet, `{"value":1,"time":"2000-01-01T00:59:29Z","id":"x"}`, `it is 31s old, more than the 30s that are allowed`},
 			{relaySet, `{"value":1,"time":"2000-01-01T01:00:31Z"}`, `its time is 31s ahead of the gateway's clock, so that its age cannot be told`},
+			{relaySet, `{"value":1,"ttl":5}`, `the ttl 5 is not like \"5s\"`},
+			{relaySet, `{"value":1,"ttl":"-5s"}`, `the ttl \"-5s\" is not like \"5s\"`},
+			{relaySet, `{"value":1,"time":"2000-01-01T00:59:54Z","ttl":"5s","id":"x"}`, `it is 6s old, more than the 5s that are allowed`},
 			{relaySet, `"` + strings.Repeat("x", maxRequestBytes) + `"`, `the payload is larger than 16384 bytes`},
 			{relaySet, `{"value":1,"id":"` + strings.Repeat("x", maxIDBytes) + `"}`, `the id is longer than 256 bytes`},
 		} {
@@ -122,8 +125,8 @@ func TestACommandThatCannotBeCarriedOutIsRefused(t *testing.T) {
 			}
 			b.want(c.topic + `/result {"status":"refused","reason":"` + c.reason + `",` + id + `"time":"2000-01-01T01:00:00.000Z"}`)
 		}
-		if n := b.Stats().Commands["refused"]; n != 16 {
-			t.Errorf("counted %d, want 16", n)
+		if n := b.Stats().Commands["refused"]; n != 19 {
+			t.Errorf("counted %d, want 19", n)
 		}
 		// Each is in the log, but not as many as somebody likes to send.
 		if n := b.logs.count("a command is refused"); n != sparingLines {
@@ -132,7 +135,7 @@ func TestACommandThatCannotBeCarriedOutIsRefused(t *testing.T) {
 		time.Sleep(sparingTime)
 		b.command("off")
 		synctest.Wait()
-		if b.logs.count("count=7") != 1 {
+		if b.logs.count("count=10") != 1 {
 			t.Error("the next line does not say how many were left out")
 		}
 	})
@@ -344,6 +347,37 @@ func TestAResultIsNeverTakenForACommand(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestACommandIsNotCarriedOutAfterItsTimeToLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, Config{CommandTimeout: time.Minute}, relays(func(ctx context.Context, _ point.Command) (point.Value, error) {
+			select {
+			case <-ctx.Done(): // what waits in an adapter ends with it
+				return point.Value{}, fmt.Errorf("%w: nothing was sent: %w", point.ErrTimeout, ctx.Err())
+			case <-time.After(8 * time.Second):
+				return point.OfInt(1), nil
+			}
+		}))
+		b.pub.take()
+		began := time.Now()
+		b.command(`{"value":1,"id":1,"ttl":"3s"}`)
+		synctest.Wait()
+		b.command(`{"value":1,"id":2,"ttl":"2s"}`)
+		b.pub.send(Message{Topic: relaySet, Payload: []byte(`{"value":1,"id":3,"ttl":"1h"}`), Expiry: time.Second})
+		b.command(`{"value":1,"id":4,"ttl":"1h"}`)
+		time.Sleep(20 * time.Second)
+		b.want(
+			`gw/meter1/relay/set/result {"status":"timeout","reason":"timeout: nothing was sent: context deadline exceeded","id":1,"time":"2000-01-01T00:00:03.000Z"}`,
+			`gw/meter1/relay/set/result {"status":"refused","reason":"it waited for its turn until it was older than 2s","id":2,"time":"2000-01-01T00:00:03.000Z"}`,
+			`gw/meter1/relay/set/result {"status":"refused","reason":"it waited for its turn until it was older than 1s","id":3,"time":"2000-01-01T00:00:03.000Z"}`,
+			`gw/meter1/relay {"value":1,"time":"2000-01-01T00:00:11.000Z","quality":"good"}`,
+			`gw/meter1/relay/set/result {"status":"ok","value":1,"id":4,"time":"2000-01-01T00:00:11.000Z"}`,
+		)
+		if took := time.Since(began); took != 20*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
 }
 
 func TestAnAdapterThatDoesNotRunIsOffline(t *testing.T) {

@@ -54,6 +54,10 @@ type Message struct {
 	ResponseTopic   string
 	CorrelationData []byte
 
+	// Expiry is how much longer the message is worth anything, of a message with
+	// the Message Expiry Interval of MQTT 5.0; 0: for ever.
+	Expiry time.Duration
+
 	// Queued says that an upstream had kept the message while we were away.
 	Queued bool
 }

@@ -18,14 +18,16 @@ const (
 
 // request is the payload of a command: a bare JSON value, or
 //
-//	{"value": 21.5, "id": "a1", "time": "2026-11-23T18:04:05.123Z"}
+//	{"value": 21.5, "id": "a1", "time": "2026-11-23T18:04:05.123Z", "ttl": "5s"}
 //
-// with id (any JSON, given back in the result) and time (RFC 3339, when the
-// command was given) as the sender likes.
+// with id (any JSON, given back in the result), time (RFC 3339, when the command
+// was given) and ttl (how old it may be when it is carried out) as the sender
+// likes.
 type request struct {
 	value point.Value
-	id    []byte    // JSON; nil for none
-	time  time.Time // zero for none
+	id    []byte        // JSON; nil for none
+	time  time.Time     // zero for none
+	ttl   time.Duration // 0 for none
 }
 
 // parseRequest reads a payload. With an error the request may still have an id,
@@ -54,13 +56,14 @@ func parseRequest(payload []byte) (request, error) {
 	return r, err
 }
 
-// parseObject takes id and time from an object, and gives its value as it
+// parseObject takes id, time and ttl from an object, and gives its value as it
 // stands there.
 func (r *request) parseObject(payload []byte) (value []byte, err error) {
 	var object struct {
 		Value json.RawMessage `json:"value"`
 		ID    json.RawMessage `json:"id"`
 		Time  json.RawMessage `json:"time"`
+		TTL   json.RawMessage `json:"ttl"`
 	}
 	if err := json.Unmarshal(payload, &object); err != nil {
 		return nil, fmt.Errorf("the payload is not a command: %w", err)
@@ -84,12 +87,31 @@ func (r *request) parseObject(payload []byte) (value []byte, err error) {
 			return nil, fmt.Errorf(`the time %.40s is not like "2026-11-23T18:04:05.123Z"`, t)
 		}
 	}
+	if ttl := object.TTL; ttl != nil && string(ttl) != "null" {
+		var s string
+		if json.Unmarshal(ttl, &s) == nil {
+			r.ttl, err = time.ParseDuration(s)
+		}
+		if r.ttl <= 0 || err != nil {
+			return nil, fmt.Errorf(`the ttl %.40s is not like "5s"`, ttl)
+		}
+	}
 	return object.Value, nil
+}
+
+// mostAge is how old the command may become: as its ttl says, but no older than
+// the config allows.
+func (r *request) mostAge(maxAge time.Duration) time.Duration {
+	if r.ttl > 0 {
+		return min(r.ttl, maxAge)
+	}
+	return maxAge
 }
 
 // remaining gives how much longer the command may wait at now; the error says
 // why it may not at all.
 func (r *request) remaining(now time.Time, queued bool, maxAge time.Duration) (time.Duration, error) {
+	maxAge = r.mostAge(maxAge)
 	if r.time.IsZero() {
 		if queued {
 			return 0, errors.New("it was kept while the gateway was away, and has no time to tell its age from")

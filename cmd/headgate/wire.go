@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"headgate/bridge"
 	"headgate/broker"
@@ -26,6 +27,9 @@ func (p localPublisher) Subscribe(filter string, handle func(gateway.Message)) e
 		in := gateway.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain}
 		in.ResponseTopic = string(m.Properties.ResponseTopic)
 		in.CorrelationData = m.Properties.CorrelationData
+		if m.Properties.Has(packet.PropMessageExpiry) {
+			in.Expiry = max(1, time.Duration(m.Properties.MessageExpiry)*time.Second)
+		}
 		for _, u := range m.Properties.User {
 			if string(u.Key) == bridge.QueuedProperty {
 				in.Queued = true
