@@ -27,9 +27,8 @@ const (
 type Adapter struct {
 	name      string
 	log       *slog.Logger
-	address   link
 	timeout   time.Duration
-	transport transport
+	transport *transport
 	units     []*unit
 	devices   []*device
 	reads     []*read
@@ -55,16 +54,12 @@ type Adapter struct {
 // New makes the adapter of one [[modbus]] table, to which SetDefaults has been
 // applied and in which Check has found no fault. It opens nothing.
 func New(cfg Config, log *slog.Logger) (*Adapter, error) {
-	addr, err := parseURL(cfg.URL)
+	l, err := parseURL(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("modbus link %q: url %w", cfg.Name, err)
 	}
-	a := &Adapter{name: cfg.Name, log: log.With("link", cfg.Name), address: addr, timeout: cfg.Timeout, writes: make(chan *write)}
-	if addr.host != "" {
-		a.transport = newTCPLink(addr.host, cfg.Delay, &a.counts)
-	} else {
-		a.transport = newRTULink(addr.serial, cfg.Delay, &a.counts)
-	}
+	a := &Adapter{name: cfg.Name, log: log.With("link", cfg.Name), timeout: cfg.Timeout, writes: make(chan *write)}
+	a.transport = newTransport(l, cfg, &a.counts)
 	for _, c := range cfg.Device {
 		if err := a.add(c); err != nil {
 			return nil, fmt.Errorf("modbus link %q: device %q: %w", cfg.Name, c.Name, err)

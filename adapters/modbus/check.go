@@ -2,25 +2,10 @@ package modbus
 
 import (
 	"fmt"
-	"net"
-	"net/url"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"headgate/adapters/port"
 	"headgate/gateway/point"
 )
-
-const (
-	schemeRTU  = "rtu"
-	schemeTCP  = "tcp"
-	defaultTCP = "502"
-)
-
-// laterSchemes are links that Modbus has and this version does not.
-var laterSchemes = []string{"ascii", "ascii+tcp", "rtu+tcp", "udp", "rtu+udp", "tls"}
 
 const (
 	minTimeout  = 10 * time.Millisecond
@@ -30,81 +15,6 @@ const (
 	maxInterval = 24 * time.Hour
 	maxUnit     = 247 // of a serial line [MB-RTU 2.2]
 )
-
-// link is a URL, understood.
-type link struct {
-	scheme string
-	serial port.Address // of rtu
-	host   string       // of tcp, with its port
-}
-
-// parseURL reads the url of a [[modbus]] table.
-func parseURL(text string) (link, error) {
-	const want = "want \"tcp://host:502\" or \"rtu:///dev/serial/by-id/...?baud=9600\""
-	if text == "" {
-		return link{}, fmt.Errorf("is missing: %s", want)
-	}
-	scheme, _, found := strings.Cut(text, "://")
-	if !found && !strings.HasPrefix(text, schemeRTU+":/") {
-		return link{}, fmt.Errorf("%q has no scheme: %s", text, want)
-	}
-	switch {
-	case strings.HasPrefix(text, schemeRTU+":"):
-		a, err := port.ParseURL(text, schemeRTU)
-		if err == nil && a.Mode.DataBits != 8 {
-			err = fmt.Errorf("%q: Modbus RTU needs 8 data bits", text)
-		}
-		return link{scheme: schemeRTU, serial: a}, err
-	case scheme == schemeTCP:
-		return parseTCP(text)
-	case slices.Contains(laterSchemes, scheme):
-		return link{}, fmt.Errorf("%q: this version speaks tcp:// and rtu://, not %s://", text, scheme)
-	}
-	return link{}, fmt.Errorf("%q: there is no scheme %q%s; %s", text, scheme, didYouMean(scheme, []string{schemeRTU, schemeTCP}), want)
-}
-
-func parseTCP(text string) (link, error) {
-	const want = "want \"tcp://host:502\""
-	u, err := url.Parse(text)
-	if err != nil {
-		return link{}, fmt.Errorf("%q is no URL: %s", text, want)
-	}
-	switch {
-	case u.Hostname() == "":
-		return link{}, fmt.Errorf("%q names no host: %s", text, want)
-	case u.User != nil:
-		return link{}, fmt.Errorf("%q: Modbus TCP knows no user: %s", u.Redacted(), want)
-	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
-		return link{}, fmt.Errorf("%q: nothing may follow host and port: %s", text, want)
-	}
-	number := u.Port()
-	if number == "" {
-		number = defaultTCP
-	}
-	if n, err := strconv.Atoi(number); err != nil || n < 1 || n > 65535 {
-		return link{}, fmt.Errorf("%q: the port must be 1 to 65535: %s", text, want)
-	}
-	return link{scheme: schemeTCP, host: net.JoinHostPort(strings.ToLower(u.Hostname()), number)}, nil
-}
-
-func (c *Config) overTCP() bool {
-	l, err := parseURL(c.URL)
-	return err == nil && l.scheme == schemeTCP
-}
-
-// Link is what tells whether two tables are about the same link, which must be
-// one table: the serial port's path with its symbolic links resolved, or
-// "tcp host:port". It is "" for a URL that is at fault.
-func (c *Config) Link() string {
-	l, err := parseURL(c.URL)
-	switch {
-	case err != nil:
-		return ""
-	case l.scheme == schemeRTU:
-		return l.serial.Link()
-	}
-	return l.scheme + " " + l.host
-}
 
 type faultFunc func(key, format string, args ...any)
 
@@ -116,6 +26,9 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	if err != nil {
 		fault("url", "%v", err)
 	}
+	if err == nil {
+		c.checkLink(fault, l)
+	}
 	checkDuration(fault, "timeout", c.Timeout, minTimeout, maxTimeout)
 	checkDuration(fault, "delay", c.Delay, 0, maxDelay)
 	if len(c.Device) == 0 {
@@ -126,19 +39,37 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 		inDevice := func(key, format string, args ...any) {
 			fault(fmt.Sprintf("device[%d].%s", i, key), format, args...)
 		}
-		d.check(inDevice, l.scheme)
+		d.check(inDevice, err == nil && l.onSerialLine())
 	}
 }
 
-// check checks one device; scheme is "" when the url is at fault.
-func (d *Device) check(fault faultFunc, scheme string) {
+// checkLink checks what does not go with every link.
+func (c *Config) checkLink(fault faultFunc, l link) {
+	if c.LocalEcho && !l.onSerialLine() {
+		fault("local_echo", "is for serial lines: nothing is echoed over %s://", l.name)
+	}
+	t := c.TLS
+	switch {
+	case l.carrier != viaTLS && t != TLS{}:
+		fault("tls", "is for tls://: over %s:// nothing is encrypted", l.name)
+	case t.CertFile != "" && t.KeyFile == "":
+		fault("tls.key_file", "is missing: want the private key of %s", t.CertFile)
+	case t.KeyFile != "" && t.CertFile == "":
+		fault("tls.cert_file", "is missing: want the certificate of %s", t.KeyFile)
+	case l.carrier == viaTLS && t.CertFile == "":
+		fault("tls.cert_file", "is missing: Modbus/TCP Security wants a certificate of the client too")
+	}
+}
+
+// check checks one device; onSerialLine is false, too, when the url is at fault.
+func (d *Device) check(fault faultFunc, onSerialLine bool) {
 	checkName(d.Name, "device", "meter1", point.CheckDeviceName, func(format string, args ...any) { fault("name", format, args...) })
 	switch {
-	case scheme == schemeRTU && d.Unit == nil:
+	case onSerialLine && d.Unit == nil:
 		fault("unit", "is missing: want the device's unit id, 1 to %d", maxUnit)
-	case scheme == schemeRTU && *d.Unit == 0:
+	case onSerialLine && *d.Unit == 0:
 		fault("unit", "0 is for messages to every device at once, which none answers: want 1 to %d", maxUnit)
-	case scheme == schemeRTU && *d.Unit > maxUnit:
+	case onSerialLine && *d.Unit > maxUnit:
 		fault("unit", "%d: want 1 to %d, for 248 to 255 are reserved on a serial line", *d.Unit, maxUnit)
 	}
 	checkDuration(fault, "interval", d.Interval, minInterval, maxInterval)

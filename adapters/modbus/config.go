@@ -1,14 +1,16 @@
 // Package modbus polls the devices of one Modbus link and writes to them. It
-// owns the link (RTU over a serial port, or TCP), the plan of the reads, the
-// schedule, and what is known of each unit; it knows nothing of topics, and
-// leaves the serial port itself to adapters/port. cmd/headgate makes one
-// Adapter for each [[modbus]] table, and the gateway runs it.
+// owns the link (RTU, ASCII or TCP frames over a serial port or a network), the
+// plan of the reads, the schedule, and what is known of each unit; it knows
+// nothing of topics, and leaves the serial port itself to adapters/port.
+// cmd/headgate makes one Adapter for each [[modbus]] table, and the gateway runs
+// it.
 //
-// How it fits together: Adapter.Run is the only goroutine that touches the
-// link. It takes the read that is due first (schedule.go), sends it through a
-// transporter of our own (rtu.go, tcp.go) below goburrow's packagers
-// (client.go), and emits what came (point.go). What a unit's silence means
-// stands in unit.go, what a failed link means in link.go.
+// How it fits together: Adapter.Run is the only goroutine that makes requests.
+// It takes the read that is due first (schedule.go), sends it through a
+// transporter of our own (transport.go) below goburrow's packagers (client.go):
+// any framing (framer.go) over any carrier (url.go, dial.go), one goroutine of
+// which hears what comes (wire.go). It emits what came (point.go). What a unit's
+// silence means stands in unit.go, what a failed link means in link.go.
 package modbus
 
 import (
@@ -22,14 +24,34 @@ type Config struct {
 	// Name names the link in logs and in the reasons of bad values, like "rs485".
 	Name string `toml:"name"`
 
-	// URL is the link: "rtu:///dev/serial/by-id/...?baud=9600&parity=E" for
-	// Modbus RTU on a serial port, or "tcp://host:502" for Modbus TCP.
+	// URL is the link:
+	//
+	//	rtu:///dev/serial/by-id/...?baud=9600&parity=E   Modbus RTU on a serial port
+	//	ascii:///dev/ttyS0?baud=9600&data_bits=7         Modbus ASCII on a serial port
+	//	tcp://host:502        Modbus TCP
+	//	rtu+tcp://host:4001   RTU frames over TCP, as gateways of serial lines carry them
+	//	ascii+tcp://host:4001 ASCII frames over TCP
+	//	udp://host:502        Modbus TCP's frames, each in a datagram
+	//	rtu+udp://host:4001   RTU frames in datagrams
+	//	tls://host:802        Modbus/TCP Security
+	//
 	// A serial port is 9600 baud, 8 data bits, no parity and 1 stop bit where
 	// the URL does not say otherwise (baud, data_bits, parity = N, E or O,
 	// stop_bits): the even parity that the Modbus guide names as its default is
-	// not assumed, for most devices are shipped without. The default port of
-	// tcp:// is 502.
+	// not assumed, for most devices are shipped without. rs485=rts (or
+	// rts-inverted) has the kernel switch an RS485 transceiver, with rts_before
+	// and rts_after (like 1ms) around what is sent. Behind rtu+tcp://,
+	// ascii+tcp:// and rtu+udp:// the same settings describe the gateway's serial
+	// line; nothing is set by them, but how long an answer may take follows from
+	// them, and what is worth reading together.
 	URL string `toml:"url"`
+
+	// LocalEcho says that all that is sent comes back before the answer, as
+	// some RS485 adapters have it: it is taken off and compared. Default false.
+	LocalEcho bool `toml:"local_echo"`
+
+	// TLS says whom to trust, and who we are; only for tls://.
+	TLS TLS `toml:"tls"`
 
 	// Timeout is how long a unit may take to answer, the time that request and
 	// answer need on the wire not counted. Default "1s".
@@ -41,6 +63,24 @@ type Config struct {
 
 	// Device lists the devices on the link.
 	Device []Device `toml:"device"`
+}
+
+// TLS is the table tls = { ... }. The files are PEM and read at every attempt to
+// connect, so that a renewed one counts.
+type TLS struct {
+	// CAFile holds the certificates to trust in place of the system's.
+	CAFile string `toml:"ca_file"`
+
+	// CertFile is our certificate with its chain. What we may do is for the
+	// server to say, by the role in it.
+	CertFile string `toml:"cert_file"`
+
+	// KeyFile is the private key of cert_file.
+	KeyFile string `toml:"key_file"`
+
+	// ServerName is the name that the server's certificate must have. Default:
+	// the host of the url.
+	ServerName string `toml:"server_name"`
 }
 
 // Device is one [[modbus.device]] table.
@@ -183,7 +223,7 @@ func (c *Config) SetDefaults() {
 	}
 	for i := range c.Device {
 		d := &c.Device[i]
-		if d.Unit == nil && c.overTCP() {
+		if d.Unit == nil && c.overNetwork() {
 			d.Unit = new(uint8(defaultTCPUnit))
 		}
 		if d.Interval == 0 {

@@ -40,12 +40,16 @@ func (e exception) Unwrap() error { return point.ErrException }
 
 // silence is that no answer came in time.
 type silence struct {
-	timeout time.Duration
-	heard   int  // bytes that came, of which none was the answer
-	unasked bool // they came before we could ask
+	timeout   time.Duration
+	heard     int  // bytes that came, of which none was the answer
+	unasked   bool // they came before we could ask
+	collision bool // they came where the echo of the request should
 }
 
 func (e *silence) Error() string {
+	if e.collision {
+		return "what was sent did not come back as it was: somebody else was sending, or the line has no echo and local_echo must go"
+	}
 	if e.unasked {
 		return fmt.Sprintf("the line was not silent for %v: %d bytes came that nobody had asked for", e.timeout, e.heard)
 	}

@@ -1,6 +1,10 @@
 package modbus
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+)
 
 const (
 	maxRTUFrame    = 256 // [MB-RTU 2.5.1]
@@ -45,6 +49,23 @@ func expect(unit byte, pdu []byte) (e expected, ok bool) {
 	}
 	e.length = 5 + int(e.head[0])
 	return e, true
+}
+
+// fits says what keeps an answer from being the one.
+func (e expected) fits(unit byte, pdu []byte) error {
+	switch {
+	case unit != e.unit:
+		return &wrongAnswer{fmt.Sprintf("the answer is from unit %d", unit)}
+	case pdu[0] == e.function|exceptionBit && len(pdu) == 2:
+		return nil
+	case pdu[0] != e.function:
+		return &wrongAnswer{fmt.Sprintf("the answer is to function %d, not %d", pdu[0], e.function)}
+	case len(e.head) == 1 && len(pdu) >= 2 && len(pdu) == 2+int(pdu[1]) && pdu[1] != e.head[0]:
+		return &wrongAnswer{fmt.Sprintf("the answer has %d bytes of data, not %d", pdu[1], e.head[0])}
+	case !bytes.HasPrefix(pdu[1:], e.head), 3+len(pdu) != e.length:
+		return &wrongAnswer{fmt.Sprintf("the answer is not to what was asked: % x", pdu[:min(len(pdu), 5)])}
+	}
+	return nil
 }
 
 // frameReader finds the answer in what a serial line gives: it slides over

@@ -52,7 +52,11 @@ func deviceOf(name string, unit uint8, points ...Point) Device {
 // run makes an adapter and runs it until the test ends.
 func run(t *testing.T, url string, timeout time.Duration, devices ...Device) *tested {
 	t.Helper()
-	cfg := Config{Name: "rs485", URL: url, Timeout: timeout, Device: devices}
+	return runConfig(t, Config{Name: "rs485", URL: url, Timeout: timeout, Device: devices})
+}
+
+func runConfig(t *testing.T, cfg Config) *tested {
+	t.Helper()
 	cfg.SetDefaults()
 	cfg.Check(func(key, format string, args ...any) { t.Fatalf("%s: %s", key, fmt.Sprintf(format, args...)) })
 	a, err := New(cfg, slog.New(slog.DiscardHandler))

@@ -102,12 +102,13 @@ func (a *Adapter) failed(err error) {
 // It is false when ctx has ended.
 func (a *Adapter) pause(ctx context.Context) bool {
 	most := maxSerialBackoff
-	if a.address.host != "" {
+	network := a.transport.link.carrier != serialLine
+	if network {
 		most = maxTCPBackoff
 	}
 	a.backoff = min(max(firstBackoff, 2*a.backoff), most)
 	wait := a.backoff
-	if a.address.host != "" {
+	if network {
 		wait = wait/2 + rand.N(wait/2)
 	}
 	timer := time.NewTimer(wait)

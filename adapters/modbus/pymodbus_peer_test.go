@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -15,7 +16,7 @@ import (
 // The system's Python: another one in the path does not have Debian's packages.
 const python = "/usr/bin/python3"
 
-const apt = "apt-get install python3-pymodbus python3-serial-asyncio socat libmodbus-dev gcc"
+const apt = "apt-get install python3-pymodbus python3-serial-asyncio socat ser2net libmodbus-dev gcc"
 
 // need skips the test, or fails it where the peers are required, unless the
 // program runs.
@@ -124,19 +125,44 @@ func agreeWithPymodbus(t *testing.T, x *tested) {
 
 func TestPymodbusOverTCP(t *testing.T) {
 	need(t, python, "-c", "import pymodbus.server")
-	host, port := freeAddress(t)
-	start(t, python, "testdata/pymodbus_server.py", "tcp", host, port)
-	agreeWithPymodbus(t, run(t, "tcp://"+net.JoinHostPort(host, port), time.Second, pymodbusMeter()...))
+	for scheme, framing := range map[string]string{"tcp": "tcp", "rtu+tcp": "rtutcp"} {
+		t.Run(scheme, func(t *testing.T) {
+			host, port := freeAddress(t)
+			start(t, python, "testdata/pymodbus_server.py", framing, host, port)
+			agreeWithPymodbus(t, run(t, scheme+"://"+net.JoinHostPort(host, port), 500*time.Millisecond, pymodbusMeter()...))
+		})
+	}
 }
 
 func TestPymodbusOverASerialLine(t *testing.T) {
 	need(t, python, "-c", "import pymodbus.server, serial_asyncio")
-	server, client, unplug := socatPair(t)
-	stopServer := start(t, python, "testdata/pymodbus_server.py", "rtu", server)
-	x := run(t, "rtu://"+client+"?baud=19200", 500*time.Millisecond, pymodbusMeter()...)
-	agreeWithPymodbus(t, x)
-	stopServer()
-	unplug()
-	from := x.status(0, "meter", false, "rs485 is down: ")
-	x.bad(from-1, "meter", "three", "rs485 is down: ")
+	for _, framing := range []string{"rtu", "ascii"} {
+		t.Run(framing, func(t *testing.T) {
+			server, client, unplug := socatPair(t)
+			stopServer := start(t, python, "testdata/pymodbus_server.py", framing, server)
+			x := run(t, framing+"://"+client+"?baud=19200", 500*time.Millisecond, pymodbusMeter()...)
+			agreeWithPymodbus(t, x)
+			stopServer()
+			unplug()
+			from := x.status(0, "meter", false, "rs485 is down: ")
+			x.bad(from-1, "meter", "three", "rs485 is down: ")
+		})
+	}
+}
+
+// TestPymodbusBehindSer2net: ser2net carries the frames of a serial line over
+// TCP, as the boxes between a network and a field bus do.
+func TestPymodbusBehindSer2net(t *testing.T) {
+	need(t, python, "-c", "import pymodbus.server, serial_asyncio")
+	need(t, "sh", "-c", "PATH=$PATH:/usr/sbin ser2net -v")
+	server, client, _ := socatPair(t)
+	start(t, python, "testdata/pymodbus_server.py", "rtu", server)
+	_, port := freeAddress(t)
+	file := filepath.Join(t.TempDir(), "ser2net.yaml")
+	text := fmt.Sprintf("connection: &raw\n  accepter: tcp,127.0.0.1,%s\n  connector: serialdev,%s,19200n81,local\n", port, client)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, "sh", "-c", "PATH=$PATH:/usr/sbin exec ser2net -n -d -c "+file)
+	agreeWithPymodbus(t, run(t, "rtu+tcp://127.0.0.1:"+port+"?baud=19200", 500*time.Millisecond, pymodbusMeter()...))
 }

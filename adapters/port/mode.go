@@ -25,6 +25,7 @@ type Mode struct {
 	DataBits int // 5 to 8
 	Parity   Parity
 	StopBits int // 1 or 2
+	RS485    RS485
 }
 
 // DefaultMode is what a URL without a query means: 9600 baud, 8N1.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -82,6 +81,9 @@ func (p *Port) open() error {
 		}
 		return fmt.Errorf("lock it: %w", err)
 	}
+	if err := p.control(p.mode.RS485.apply); err != nil {
+		return err
+	}
 	if p.line, err = serial.Open(p.path, p.mode.library()); err != nil {
 		return explainLibrary(p.path, p.mode, err)
 	}
@@ -117,33 +119,6 @@ func (p *Port) Read(ctx context.Context, b []byte) (int, error) {
 		return n, p.failed("read from", err)
 	}
 	return n, nil
-}
-
-// TryRead gives what has come already, without waiting; 0 when there is nothing.
-func (p *Port) TryRead(b []byte) (int, error) {
-	var n int
-	err := os.ErrDeadlineExceeded
-	// Again when the late end of an earlier call's context came in between.
-	for errors.Is(err, os.ErrDeadlineExceeded) {
-		if err = p.file.SetReadDeadline(time.Time{}); err != nil {
-			break
-		}
-		if e := p.raw.Read(func(fd uintptr) bool {
-			n, err = unix.Read(int(fd), b)
-			return true
-		}); e != nil {
-			err = e
-		}
-	}
-	switch {
-	case err == nil && n > 0:
-		return n, nil
-	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) || len(b) == 0:
-		return 0, nil
-	case err == nil:
-		err = io.EOF
-	}
-	return 0, p.failed("read from", err)
 }
 
 // Write sends b. It returns once the system has taken it, which is before the

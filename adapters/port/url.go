@@ -1,6 +1,7 @@
 package port
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -19,8 +20,9 @@ type Address struct {
 
 // ParseURL reads the URL of a serial port, like
 // "serial:///dev/ttyUSB1?baud=19200&parity=E": a scheme, the port's absolute
-// path, and in the query baud, data_bits (5 to 8), parity (N, E or O) and
-// stop_bits (1 or 2). What the query leaves out is as in DefaultMode. schemes
+// path, and in the query baud, data_bits (5 to 8), parity (N, E or O),
+// stop_bits (1 or 2), and for a transceiver that the kernel must switch rs485
+// (rts or rts-inverted), rts_before, rts_after (like 1ms) and rx_during_tx. What the query leaves out is as in DefaultMode. schemes
 // are those that the caller understands; the error says what is wrong, every
 // setting that is, and what would be right.
 func ParseURL(text string, schemes ...string) (Address, error) {
@@ -44,22 +46,34 @@ func ParseURL(text string, schemes ...string) (Address, error) {
 	case u.Fragment != "":
 		return Address{}, fmt.Errorf("%q: a # in the path of a port is written %%23", text)
 	}
-	query, err := url.ParseQuery(u.RawQuery)
+	if a.Mode, err = ParseMode(u.RawQuery); err != nil {
+		return Address{}, fmt.Errorf("%q: %w", text, err)
+	}
+	return a, nil
+}
+
+// ParseMode reads the query of such a URL.
+func ParseMode(text string) (Mode, error) {
+	m := DefaultMode()
+	query, err := url.ParseQuery(text)
 	if err != nil {
-		return Address{}, fmt.Errorf("%q: after the ? want settings like \"baud=9600&parity=E\"", text)
+		return m, errors.New("after the ? want settings like \"baud=9600&parity=E\"")
 	}
 	var wrong []string
 	for _, key := range slices.Sorted(maps.Keys(query)) {
 		if n := len(query[key]); n > 1 {
 			wrong = append(wrong, fmt.Sprintf("%s is given %d times", key, n))
-		} else if err := a.Mode.set(key, query[key][0]); err != nil {
+		} else if err := m.set(key, query[key][0]); err != nil {
 			wrong = append(wrong, err.Error())
 		}
 	}
-	if len(wrong) > 0 {
-		return Address{}, fmt.Errorf("%q: %s", text, strings.Join(wrong, "; "))
+	if err := m.RS485.check(); err != nil && len(wrong) == 0 {
+		wrong = append(wrong, err.Error())
 	}
-	return a, nil
+	if len(wrong) > 0 {
+		return m, errors.New(strings.Join(wrong, "; "))
+	}
+	return m, nil
 }
 
 // Link is what tells whether two addresses are the same port: its path, with
@@ -79,6 +93,9 @@ const (
 
 // set takes one setting of the query.
 func (m *Mode) set(key, value string) error {
+	if known, err := m.RS485.set(key, value); known {
+		return err
+	}
 	n, err := strconv.Atoi(value)
 	if err != nil {
 		n = -1
@@ -133,5 +150,5 @@ func unknownSetting(key string) error {
 	if meant != "" {
 		return fmt.Errorf("there is no setting %q: did you mean %s?", key, meant)
 	}
-	return fmt.Errorf("there is no setting %q: there are baud, data_bits, parity and stop_bits", key)
+	return fmt.Errorf("there is no setting %q: there are baud, data_bits, parity and stop_bits; and for RS485 rs485, rts_before, rts_after and rx_during_tx", key)
 }

@@ -6,6 +6,7 @@
 package modbussim
 
 import (
+	"math/rand/v2"
 	"slices"
 	"sync"
 )
@@ -36,6 +37,7 @@ type Unit struct {
 	faults  []*Fault
 	onWrite func(t Table, address uint16, values []uint16)
 	counts  Counts
+	random  *rand.Rand
 }
 
 // Counts is what a unit has been asked.
@@ -45,7 +47,7 @@ type Counts struct {
 }
 
 func newUnit() *Unit {
-	return &Unit{tables: map[Table]map[uint16]uint16{Coils: {}, DiscreteInputs: {}, InputRegisters: {}, HoldingRegisters: {}}}
+	return &Unit{random: rand.New(rand.NewPCG(1, 2)), tables: map[Table]map[uint16]uint16{Coils: {}, DiscreteInputs: {}, InputRegisters: {}, HoldingRegisters: {}}}
 }
 
 // Set puts values from address on; in the tables of bits each is 0 or 1.

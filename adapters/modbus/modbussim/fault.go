@@ -14,10 +14,15 @@ type Fault struct {
 
 	Function byte // only requests of this function code; 0: any
 
+	// Chance is to which part of those requests it happens, at random but the
+	// same in every run; 0: to all.
+	Chance float64
+
 	Silent           bool          // no answer, and a write is not carried out
 	Exception        byte          // this exception in place of the answer
 	Delay            time.Duration // the answer comes this late; others are served meanwhile
-	CorruptCRC       bool          // the answer's CRC is wrong (RTU)
+	CorruptCRC       bool          // the answer's checksum is wrong (RTU, ASCII)
+	FlipBits         int           // this many bits of the answer arrive as their opposite
 	WrongTransaction bool          // the answer has another transaction id (TCP)
 	ShortBy          int           // the answer has this many registers fewer than were asked for
 	Before           []byte        // noise on the line before the answer
@@ -55,7 +60,7 @@ func (u *Unit) fault(r request) Fault {
 	defer u.mu.Unlock()
 	u.counts.Requests++
 	for _, f := range u.faults {
-		if !f.fits(r) {
+		if !f.fits(r) || f.Chance > 0 && u.random.Float64() >= f.Chance {
 			continue
 		}
 		if f.Times > 0 {

@@ -1,44 +1,12 @@
 package modbussim
 
-import (
-	"context"
-	"encoding/binary"
-	"errors"
-	"io"
-	"os"
-)
+import "encoding/binary"
 
 // maxFrame is the longest RTU frame. [MB-RTU 2.5.1]
 const maxFrame = 256
 
-// ServeRTU answers on a serial line, until ctx ends, Close is called, or the
-// line ends. It closes rw, and returns nil or why the line failed, after
-// everything that it has started has ended.
-func (s *Server) ServeRTU(ctx context.Context, rw io.ReadWriteCloser) error {
-	end, err := s.begin(ctx, func() { rw.Close() })
-	if err != nil {
-		rw.Close()
-		return err
-	}
-	defer end()
-	l := s.newLine(rw)
-	defer l.end()
-	var buffer []byte
-	chunk := make([]byte, maxFrame)
-	for {
-		n, err := rw.Read(chunk)
-		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		buffer = l.takeRTU(append(buffer, chunk[:n]...))
-	}
-}
-
 // takeRTU answers the requests in the buffer, and gives what is left of it.
-func (l *line) takeRTU(buffer []byte) []byte {
+func (l *line) takeRTU(buffer []byte) ([]byte, bool) {
 	for start := 0; start < len(buffer); {
 		frame := requestAt(buffer[start:])
 		if frame == nil {
@@ -49,7 +17,7 @@ func (l *line) takeRTU(buffer []byte) []byte {
 		buffer = buffer[start+len(frame):]
 		start = 0
 	}
-	return buffer[max(0, len(buffer)-maxFrame):]
+	return buffer[max(0, len(buffer)-maxFrame):], true
 }
 
 // requestAt gives the whole request that b begins with, nil if it begins with none.
@@ -81,25 +49,33 @@ func requestAt(b []byte) []byte {
 }
 
 func (l *line) answerRTU(frame []byte) {
-	id, pdu := frame[0], frame[1:len(frame)-2]
-	if id == 0 {
-		l.broadcast(pdu)
+	reply, f := l.reply(frame[0], frame[1:len(frame)-2])
+	if reply == nil {
 		return
 	}
-	u := l.server.lookup(id)
-	if u == nil {
-		return
-	}
-	out, f := u.answer(pdu)
-	if out == nil {
-		return
-	}
-	reply := append([]byte{id}, out...)
 	sum := checksum(reply)
 	if f.CorruptCRC {
 		sum ^= 0x5a5a
 	}
 	l.send(binary.LittleEndian.AppendUint16(reply, sum), f)
+}
+
+// reply has a unit answer, and gives its id and the PDU of the answer; nil for
+// a message to all, and for a unit that is silent.
+func (l *line) reply(id byte, pdu []byte) ([]byte, Fault) {
+	if id == 0 {
+		l.broadcast(pdu)
+		return nil, Fault{}
+	}
+	u := l.server.lookup(id)
+	if u == nil {
+		return nil, Fault{}
+	}
+	out, f := u.answer(pdu)
+	if out == nil {
+		return nil, f
+	}
+	return append([]byte{id}, out...), f
 }
 
 // broadcast has every unit carry out a write; none answers. [MB-RTU 2.1]

@@ -137,6 +137,7 @@ func (l *line) send(frame []byte, f Fault) {
 func (l *line) put(frame []byte, f Fault) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	flip(frame, f.FlipBits)
 	frame = append(append([]byte(nil), f.Before...), frame...)
 	if f.SplitAt > 0 && f.SplitAt < len(frame) {
 		l.rw.Write(frame[:f.SplitAt])
@@ -147,6 +148,16 @@ func (l *line) put(frame []byte, f Fault) {
 	}
 	// A line that does not take it is noticed by the next read from it.
 	l.rw.Write(frame)
+}
+
+// flip turns n bits of the frame over, at places that its bytes decide.
+func flip(frame []byte, n int) {
+	bits := 8 * len(frame)
+	place := int(checksum(frame))
+	for range n {
+		frame[place%bits/8] ^= 1 << (place % 8)
+		place += bits/2 + 1
+	}
 }
 
 // wait is false when the line was closed meanwhile.

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 )
@@ -14,10 +13,15 @@ import (
 // identifier, length, unit. [MB-TCP 3.1.3]
 const mbap = 7
 
-// ServeTCP answers on every connection that ln accepts, until ctx ends, Close is
-// called, or ln fails. It closes ln, and returns nil or why ln failed, after
-// everything that it has started has ended.
+// ServeTCP answers in Modbus TCP on every connection that ln accepts, until ctx
+// ends, Close is called, or ln fails. It closes ln, and returns nil or why ln
+// failed, after everything that it has started has ended.
 func (s *Server) ServeTCP(ctx context.Context, ln net.Listener) error {
+	return s.ServeOverTCP(ctx, ln, MBAP)
+}
+
+// ServeOverTCP is ServeTCP in any framing.
+func (s *Server) ServeOverTCP(ctx context.Context, ln net.Listener, f Framing) error {
 	end, err := s.begin(ctx, func() { ln.Close() })
 	if err != nil {
 		ln.Close()
@@ -48,7 +52,8 @@ func (s *Server) ServeTCP(ctx context.Context, ln net.Listener) error {
 		open[l] = struct{}{}
 		mu.Unlock()
 		conns.Go(func() {
-			l.serveTCP()
+			l.serve(f)
+			l.end()
 			mu.Lock()
 			delete(open, l)
 			mu.Unlock()
@@ -56,34 +61,37 @@ func (s *Server) ServeTCP(ctx context.Context, ln net.Listener) error {
 	}
 }
 
-func (l *line) serveTCP() {
-	defer l.end()
-	var header [mbap]byte
-	for {
-		if _, err := io.ReadFull(l.rw, header[:]); err != nil {
-			return
+// takeMBAP answers the requests in the buffer, and gives what is left of it;
+// false when it is none of Modbus TCP.
+func (l *line) takeMBAP(buffer []byte) ([]byte, bool) {
+	for len(buffer) >= mbap {
+		length := int(binary.BigEndian.Uint16(buffer[4:]))
+		if binary.BigEndian.Uint16(buffer[2:]) != 0 || length < 2 || length > 254 {
+			return nil, false
 		}
-		length := int(binary.BigEndian.Uint16(header[4:]))
-		if binary.BigEndian.Uint16(header[2:]) != 0 || length < 2 || length > 254 {
-			return
+		whole := 6 + length
+		if len(buffer) < whole {
+			break
 		}
-		pdu := make([]byte, length-1)
-		if _, err := io.ReadFull(l.rw, pdu); err != nil {
-			return
-		}
-		u := l.server.lookup(header[6])
-		if u == nil {
-			continue
-		}
-		out, f := u.answer(pdu)
-		if out == nil {
-			continue
-		}
-		frame := append(append([]byte(nil), header[:]...), out...)
-		binary.BigEndian.PutUint16(frame[4:], uint16(1+len(out)))
-		if f.WrongTransaction {
-			frame[0] ^= 0xff
-		}
-		l.send(frame, f)
+		l.answerMBAP(buffer[:whole])
+		buffer = buffer[whole:]
 	}
+	return buffer, true
+}
+
+func (l *line) answerMBAP(request []byte) {
+	u := l.server.lookup(request[6])
+	if u == nil {
+		return
+	}
+	out, f := u.answer(request[mbap:])
+	if out == nil {
+		return
+	}
+	frame := append(append([]byte(nil), request[:mbap]...), out...)
+	binary.BigEndian.PutUint16(frame[4:], uint16(1+len(out)))
+	if f.WrongTransaction {
+		frame[0] ^= 0xff
+	}
+	l.send(frame, f)
 }
