@@ -25,6 +25,11 @@ type Config struct {
 	// Default "{gateway}/{device}/{point}".
 	Topic string `toml:"topic"`
 
+	// ProfileDir is the directory of the device profiles that a [[modbus.device]]
+	// may name, NAME.toml each; one there goes before the one of that name that is
+	// built in. Default "/etc/headgate/profiles".
+	ProfileDir string `toml:"profile_dir"`
+
 	// QoS is that of the values, 0, 1 or 2. At 0, what is measured while an
 	// uplink is away is kept only where its [[bridge]] says so. Status messages
 	// and results always go at 1. Default 1.
@@ -58,6 +63,9 @@ func (c *Config) SetDefaults() {
 	}
 	if c.DataDir == "" {
 		c.DataDir = "/var/lib/headgate"
+	}
+	if c.ProfileDir == "" {
+		c.ProfileDir = "/etc/headgate/profiles"
 	}
 	if c.Topic == "" {
 		c.Topic = "{gateway}/{device}/{point}"

@@ -93,6 +93,16 @@ type Device struct {
 	// on a serial line it must be given.
 	Unit *uint8 `toml:"unit"`
 
+	// Profile is the name of a device profile, like "eastron-sdm630": its points,
+	// and what else it says, as if it stood in this table. What does stand here
+	// goes before: keys, and keys of a point of the same name. A point of another
+	// name is added. Profiles are files in the gateway's profile_dir, or built in:
+	// "headgate modbus profiles" lists them. Default none.
+	Profile string `toml:"profile"`
+
+	// ProfilePoints names the points of the profile that are wanted. Default: all.
+	ProfilePoints []string `toml:"profile_points"`
+
 	// Interval is how often the points are read. Default "1s".
 	Interval time.Duration `toml:"interval"`
 

@@ -27,7 +27,7 @@ var topLevel = []string{
 var imports = map[string][]string{
 	"cmd/headgate":              {"..."},
 	"cmd/headgate/control":      {},
-	"cmd/headgate/config":       {"gateway", "broker", "broker/store", "bridge", "adapters/modbus", "adapters/serial"},
+	"cmd/headgate/config":       {"gateway", "broker", "broker/store", "bridge", "adapters/modbus", "adapters/serial", "packaging/profiles"},
 	"cmd/headgate/mqttc":        {"broker/packet"},
 	"gateway":                   {"gateway/point", "broker/topic"},
 	"gateway/point":             {},
@@ -46,6 +46,7 @@ var imports = map[string][]string{
 	"broker/brokertest/...":     {"broker/..."},
 	"bridge":                    {"broker/packet", "broker/topic"},
 	"bridge/faultnet":           {},
+	"packaging/profiles":        {},
 }
 
 // libraries says which package a third-party library is for. The rooms of a

@@ -127,13 +127,14 @@ func (l *loader) isUnknown(path string) bool {
 }
 
 func (l *loader) decode() {
+	l.root.walk("", l.keepSecret)
+	l.root.expand("", l.report)
+	l.applyProfiles()
 	l.places = map[string]*node{}
 	l.root.walk("", func(path string, n *node) {
 		l.places[path] = n
 		l.keepSecret(path, n)
 	})
-	l.root.expand("", l.report)
-	l.root.walk("", l.keepSecret)
 	d := decoder{report: l.report, excused: l.excused}
 	d.decode(reflect.ValueOf(&l.file).Elem(), l.root, "")
 }

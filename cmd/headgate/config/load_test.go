@@ -184,7 +184,6 @@ func TestAnUnknownKeyIsSaidWithTheKeyThatWasMeant(t *testing.T) {
 		"[[listener]]\nurl = \"mqtt://\"":                       "main.toml:1: listener: unknown key here; it belongs in [broker]",
 		"[gateway]\nregexp = \"x\"":                             "main.toml:2: gateway.regexp: unknown key here; it belongs in [serial.parse]",
 		"[[serial]]\nframe.zzz = 1":                             "main.toml:2: serial.frame.zzz: unknown key; known here are kind, max",
-		"[[modbus]]\n[[modbus.device]]\nprofile = \"x\"":        "main.toml:3: modbus.device.profile: profiles are not in this version: list the device's points, each under a [[modbus.device.point]]",
 		"\"strange key\".x = 1":                                 `main.toml:1: "strange key": unknown key; known here are gateway, broker, store, modbus, serial, bridge`,
 	} {
 		_, faults := loadText(t, text)

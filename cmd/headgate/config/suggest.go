@@ -6,21 +6,9 @@ import (
 	"strings"
 )
 
-// laterKeys are keys that a reader of our documentation may try, and that this
-// version does not have, with what to do instead.
-var laterKeys = map[string]string{
-	"modbus.device.profile": "profiles are not in this version: list the device's points, each under a [[modbus.device.point]]",
-}
-
 // unknown reports a key that the table at its place does not have.
 func (d *decoder) unknown(n *node, path string, known []field) {
-	display := displayKey(path)
 	d.excused[path] = true
-	if text, ok := laterKeys[display]; ok {
-		d.excused[joinKey(parentPath(path), "point")] = true
-		d.report(n, path, "%s", text)
-		return
-	}
 	name := lastName(path)
 	names := make([]string, len(known))
 	for i, f := range known {
