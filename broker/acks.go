@@ -95,7 +95,8 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 	c.mu.Lock()
 	c.acks.completed = number
 	c.acks.outstanding -= bytes
-	full := errors.Is(err, store.ErrFull)
+	full, held := refusedFull(err), errors.Is(err, store.ErrHeld)
+	owed := false
 	var refused, unreleased []uint16 // QoS 2 identifiers
 	n := 0
 	for _, a := range c.acks.queue {
@@ -104,7 +105,10 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 		}
 		n++
 		if a.after == number && err != nil && !a.reason.Failed() {
+			owed = true
 			switch {
+			case held && a.typ == packet.PUBREC:
+				continue // it is there already when the message comes again
 			case a.typ == packet.PUBREC && !a.again:
 				refused = append(refused, a.id)
 				delete(s.received, a.id)
@@ -132,6 +136,8 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 		c.b.stats.refusedFull.Add(1)
 		c.release(unreleased)
 	case err == nil:
+	case !owed: // of QoS 0
+		c.b.stats.dropped.Add(1)
 	case full && c.version == packet.V5:
 		c.b.stats.refusedFull.Add(1)
 	case full:
@@ -140,13 +146,19 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 		c.b.stats.refusedFull.Add(1)
 		c.end(packet.QuotaExceeded, err)
 	default:
-		c.end(packet.ServerUnavailable, err)
+		c.end(packet.ServerBusy, err)
 	}
 	select {
 	case c.room <- struct{}{}:
 	default:
 	}
 	c.wake()
+}
+
+// refusedFull says whether a commit was refused for want of room, and nothing of it
+// was kept.
+func refusedFull(err error) bool {
+	return errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrUnavailable)
 }
 
 // release takes PUBRELs to disk by themselves that were refused with messages: they
@@ -158,7 +170,7 @@ func (c *conn) release(ids []uint16) {
 	}
 	c.b.store.Commit(recs, func(err error) {
 		if err != nil {
-			c.end(packet.ServerUnavailable, err)
+			c.end(packet.ServerBusy, err)
 			return
 		}
 		c.session.mu.Lock()

@@ -57,6 +57,12 @@ type Client struct {
 	dropped     int64
 	failing     bool // said already
 
+	// While the disk takes nothing: what was routed and is to be committed when it
+	// does, oldest first.
+	away      bool
+	late      []batch
+	lateBytes int64
+
 	handlersMu sync.RWMutex
 	handlers   []handler
 }
@@ -66,9 +72,13 @@ type handler struct {
 	handle func(Message)
 }
 
-// maxWaiting bounds what a Client keeps while the disk cannot take it, in
-// bytes: past it the oldest is dropped and counted.
-const maxWaiting = 4 << 20
+const (
+	// maxWaiting bounds what a Client keeps while the disk is slow, and what it keeps
+	// while the disk takes nothing, in bytes: past it the oldest is dropped and counted.
+	maxWaiting = 4 << 20
+
+	lateOverhead = 512 // bytes of a batch beside its records
+)
 
 // NewClient makes a client inside the process. name becomes part of its client
 // identifier.
@@ -109,6 +119,16 @@ func (c *Client) Publish(m Message) error {
 func (c *Client) route(m *message) {
 	c.b.stats.messagesIn.Add(1)
 	c.router.route(m, time.Now())
+	if c.away {
+		c.keepLate()
+	} else {
+		c.commit()
+	}
+	c.router.flush()
+}
+
+// commit hands what was routed to the log. The caller holds c.mu.
+func (c *Client) commit() {
 	bytes := c.router.batch.bytes
 	if c.router.commit(func(err error) {
 		if !errors.Is(err, store.ErrClosed) { // that comes at once, with c.mu held
@@ -117,7 +137,39 @@ func (c *Client) route(m *message) {
 	}) {
 		c.outstanding += bytes
 	}
-	c.router.flush()
+}
+
+// keepLate keeps what was routed until the disk takes it. The caller holds c.mu.
+func (c *Client) keepLate() {
+	b := c.router.batch
+	if len(b.recs) == 0 {
+		return
+	}
+	c.router.batch = batch{}
+	c.late = append(c.late, b)
+	c.lateBytes += b.bytes + lateOverhead
+	for c.lateBytes > maxWaiting {
+		c.lateBytes -= c.late[0].bytes + lateOverhead
+		c.late[0] = batch{}
+		c.late = c.late[1:]
+		c.drop(1)
+	}
+}
+
+// diskIsBack commits what was kept. It runs on the log's goroutine.
+func (c *Client) diskIsBack(err error) {
+	if err != nil {
+		return // the store closes without it
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.b.log.Info("store takes the gateway's messages again", "count", len(c.late))
+	late := c.late
+	c.away, c.late, c.lateBytes = false, nil, 0
+	for _, b := range late {
+		c.router.batch = b
+		c.commit()
+	}
 }
 
 // committed goes on with what waited. It runs on the log's goroutine.
@@ -126,6 +178,12 @@ func (c *Client) committed(bytes int64, err error) {
 	defer c.mu.Unlock()
 	c.outstanding -= bytes
 	switch {
+	case errors.Is(err, store.ErrUnavailable):
+		if !c.away {
+			c.away = true
+			c.b.log.Error("store does not take the gateway's messages: the last ones are kept in memory until it does", "err", err)
+			c.b.store.Commit(nil, c.diskIsBack)
+		}
 	case err != nil && !c.failing:
 		c.failing = true
 		c.b.log.Error("store does not take the gateway's messages: they are dropped until it does", "err", err)
@@ -133,7 +191,7 @@ func (c *Client) committed(bytes int64, err error) {
 		c.failing = false
 		c.b.log.Info("store takes the gateway's messages again", "count", c.dropped)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrHeld) {
 		c.drop(1)
 	}
 	for len(c.waiting) > 0 && c.outstanding < maxOutstanding {

@@ -326,7 +326,7 @@ func (c *conn) waitDurable(number uint64) {
 	s := c.session
 	c.b.store.Commit(nil, func(err error) {
 		if err != nil {
-			return // the connection ends by its own commits
+			return // the store closes
 		}
 		s.mu.Lock()
 		s.out.durable(number)

@@ -225,7 +225,7 @@ func (c *conn) ackDurable(a *packet.Ack) error {
 	id := a.PacketID
 	known, atOnce := s.out.receive(id, func(err error) {
 		if err != nil {
-			c.end(packet.ServerUnavailable, err)
+			c.end(packet.ServerBusy, err)
 			return
 		}
 		s.mu.Lock()
@@ -350,7 +350,7 @@ func (c *conn) handleUnsubscribe(body []byte) error {
 func (c *conn) answerDurably(recs []store.Record, appendTo func([]byte) []byte) {
 	answer := func(err error) {
 		if err != nil {
-			c.end(packet.ServerUnavailable, err)
+			c.end(packet.ServerBusy, err)
 			return
 		}
 		c.mu.Lock()

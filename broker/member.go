@@ -1,11 +1,9 @@
 package broker
 
 import (
-	"errors"
 	"time"
 
 	"headgate/broker/packet"
-	"headgate/broker/store"
 )
 
 // fillShared takes from the groups of the session what its client has room for.
@@ -89,10 +87,10 @@ func (c *conn) moveShared(mem *member, m *outgoingMessage) {
 	mem.g.move(mem, m, func(err error) {
 		c.moving.Add(-1)
 		switch {
-		case errors.Is(err, store.ErrFull):
+		case refusedFull(err):
 			// It is back in the group's queue, and asked for again by then.
 		case err != nil:
-			c.end(packet.ServerUnavailable, err)
+			c.end(packet.ServerBusy, err)
 		case !own:
 			if sent, _ := c.send(&m.message, m.delivery, time.Now()); !sent {
 				c.b.stats.dropped.Add(1)

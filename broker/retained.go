@@ -265,7 +265,7 @@ func (r *retained) commitDirty(st *store.Store, done chan<- error) int {
 		return 0
 	}
 	st.Commit(recs, func(err error) {
-		if errors.Is(err, store.ErrFull) {
+		if err != nil && !errors.Is(err, store.ErrHeld) && !errors.Is(err, store.ErrClosed) {
 			r.mu.Lock()
 			for _, name := range names {
 				r.addDirty(name)

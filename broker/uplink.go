@@ -236,7 +236,7 @@ func (u *Uplink) Publish(m Message, packetID uint16, done func(error)) {
 		u.router.keep(store.Record{Kind: store.Put, Key: receivedKey(u.s.id, packetID), Data: []byte{stateFormat}})
 	}
 	committed := func(err error) {
-		if err != nil && m.QoS == 2 {
+		if err != nil && m.QoS == 2 && !errors.Is(err, store.ErrHeld) {
 			u.s.mu.Lock()
 			delete(u.s.received, packetID)
 			u.s.mu.Unlock()

@@ -12,16 +12,17 @@ import (
 // A commit that moves messages, with an Acknowledge in it, is refused by neither
 // MaxBytes nor MinFree: there is no more waiting after it than before.
 //
-// done, which may be nil, runs on the committer's goroutine in the order of the
-// calls: with nil after the sync, or with why there is none. It must neither
-// block nor wait for the store, but may call its methods. With no records at all
-// it runs when everything before is durable.
+// done, which may be nil, runs on a goroutine of the store's, one at a time and in
+// the order of the calls: with nil after the sync, or with why there is none. It
+// must neither block nor wait for the store, but may call its methods. With no
+// records at all it runs when everything before is durable, however long the disk
+// takes for that.
 //
 // What a limit refuses ends with ErrFull, and nothing of it is kept: messages
 // for queues beyond MaxBytes or MinFree, unless Config.AtLimit says otherwise, or
 // beyond the Quota of one of them that refuses; and anything beyond PendingBytes
-// waiting for the disk. A disk that does not take them holds commits for 10 seconds, and
-// then they end with ErrUnavailable until it does. After Close done runs at once,
+// waiting for the disk. A disk that does not take them holds commits for 10 seconds;
+// then they end with ErrHeld, and until it does later ones with ErrUnavailable. After Close done runs at once,
 // with ErrClosed. The slices in recs may be used again when Commit has returned.
 func (s *Store) Commit(recs []Record, done func(error)) {
 	bytes, limited, err := s.measure(recs)
@@ -49,14 +50,21 @@ func (s *Store) Commit(recs []Record, done func(error)) {
 		}
 	}
 	if done != nil {
-		s.waiters = append(s.waiters, waiter{done, err})
+		s.waiters = append(s.waiters, waiter{done: done, err: err, patient: len(recs) == 0})
 	}
+	refusing := s.refusing != nil
 	var few [8]*Reader
 	wakes := append(few[:0], s.notify...)
 	clear(s.notify)
 	s.notify = s.notify[:0]
 	s.mu.Unlock()
 	s.nudge()
+	if refusing {
+		select {
+		case s.refused <- struct{}{}:
+		default:
+		}
+	}
 	if report != nil {
 		report()
 	}
@@ -96,7 +104,7 @@ func (s *Store) measure(recs []Record) (bytes int64, limited bool, err error) {
 func (s *Store) admit(recs []Record, bytes int64, limited bool) error {
 	s.shedding = false
 	switch {
-	case s.refusing != nil:
+	case s.refusing != nil && bytes > 0:
 		return s.refusing
 	case bytes > 0 && s.pending > 0 && s.pending+bytes > int64(s.cfg.PendingBytes):
 		s.counters.refused.Add(1)

@@ -24,7 +24,6 @@ const (
 type batch struct {
 	segs    []*segment
 	last    uint64 // number of the last record; of the last durable one if there is none
-	waiters []waiter
 	pending int64
 	changes []stateChange
 	ckpt    *checkpoint // to be written after it
@@ -72,7 +71,7 @@ func (s *Store) commitAll() {
 			}
 		}
 		took := time.Since(begin)
-		crowd.written(s, b, took)
+		crowd.written(s, took)
 		if err == nil && len(b.segs) > 0 {
 			s.latencies.add(took, begin.Add(took))
 		}
@@ -123,9 +122,10 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 	}
 	told := s.logProgress(now)
 	s.closeSegment()
-	b := &batch{segs: s.sealed, waiters: s.waiters, pending: s.pending, changes: s.changes,
+	b := &batch{segs: s.sealed, pending: s.pending, changes: s.changes,
 		last: s.next - 1, dead: s.spool.dead(), end: last}
 	b.moves, b.told = s.moves, told
+	s.writing, s.begun = s.waiters, now
 	s.sealed, s.waiters, s.changes, s.pending, s.moves = nil, nil, nil, 0, nil
 	if due || last && s.err == nil && s.next-1 > s.ckpt.applied {
 		b.ckpt = s.snapshot(now)
@@ -335,7 +335,16 @@ func (s *Store) complete(b *batch, err error) {
 	for _, g := range remove {
 		s.jobs <- job{remove: g}
 	}
-	runWaiters(b.waiters, err)
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	s.mu.Lock()
+	waiters := s.writing
+	s.writing, s.begun = nil, time.Time{}
+	if err == nil {
+		s.resumed(time.Now())
+	}
+	s.mu.Unlock()
+	runWaiters(waiters, err)
 }
 
 // removable takes the generations that can go: all in them is acknowledged, which

@@ -148,9 +148,9 @@ type Config struct {
 	// unsynced leaves the syncs out: the control of the power-cut test.
 	unsynced bool
 
-	// patience is how long commits are held when the disk does not take them;
-	// zero, but in tests, is patience.
-	patience time.Duration
+	// Patience is how long commits are held when the disk does not take them. Zero,
+	// but in tests, is 10 seconds.
+	Patience time.Duration `toml:"-"`
 
 	// root is that of the kernel's files in /proc and /sys; "", but in tests, is /.
 	root string
@@ -182,8 +182,8 @@ func (c *Config) SetDefaults() {
 	if c.root == "" {
 		c.root = "/"
 	}
-	if c.patience == 0 {
-		c.patience = patience
+	if c.Patience == 0 {
+		c.Patience = patience
 	}
 }
 

@@ -24,15 +24,15 @@ const (
 )
 
 // written notes what is known when a batch has been written and nobody told yet.
-func (c *crowd) written(s *Store, b *batch, took time.Duration) {
+func (c *crowd) written(s *Store, took time.Duration) {
 	s.mu.Lock()
-	waiting := len(s.waiters)
+	waiting := len(s.waiters) + len(s.writing)
 	s.mu.Unlock()
 	c.expected, c.limit = 0, min(took/gatherShare, gatherMost)
 	if c.skip > 0 {
 		c.skip--
-	} else if n := len(b.waiters) + waiting; n > 1 {
-		c.expected = n
+	} else if waiting > 1 {
+		c.expected = waiting
 	}
 }
 

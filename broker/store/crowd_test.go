@@ -26,7 +26,8 @@ func TestACommitWaitsForThoseWhoAreExpectedBackAndNotLong(t *testing.T) {
 				s := &Store{wake: make(chan struct{}, 1)}
 				timer := time.NewTimer(0)
 				var c crowd
-				c.written(s, &batch{waiters: make([]waiter, test.expected)}, 8*time.Millisecond)
+				s.writing = make([]waiter, test.expected)
+				c.written(s, 8*time.Millisecond)
 				go func() {
 					for i := range test.come {
 						if i > 0 {
@@ -56,7 +57,8 @@ func TestAClosingStoreWaitsForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &Store{wake: make(chan struct{}, 1), closing: true}
 		var c crowd
-		c.written(s, &batch{waiters: make([]waiter, 8)}, time.Second)
+		s.writing = make([]waiter, 8)
+		c.written(s, time.Second)
 		begin := time.Now()
 		c.gather(s, time.NewTimer(0))
 		if waited := time.Since(begin); waited != 0 {

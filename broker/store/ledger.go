@@ -98,13 +98,12 @@ func (g *ledger) add(l Loss) {
 	g.unwritten.Store(true)
 }
 
-// flush writes what was added. It is tried again when it does not succeed.
+// flush writes what was added. It is tried again when it does not succeed. Calls
+// come one after the other.
 func (g *ledger) flush() {
 	if g.path == "" || !g.unwritten.Swap(false) {
 		return
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if err := g.write(); err != nil {
 		g.unwritten.Store(true)
 		g.log.Warn("the loss ledger cannot be written", "path", g.path, "err", err)
@@ -112,22 +111,44 @@ func (g *ledger) flush() {
 }
 
 func (g *ledger) write() error {
-	var b []byte
+	b, count, whole := g.unwrittenLines()
+	var err error
+	if whole {
+		err = writeFile(g.path, string(b))
+	} else {
+		err = g.appendToFile(b)
+	}
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if whole {
+		g.size = 0
+	}
+	g.written, g.size = count, g.size+len(b)
+	return nil
+}
+
+// unwrittenLines gives what is to be appended to the file, or, when that would be
+// too long, what is to take its place; and how many entries there are then.
+func (g *ledger) unwrittenLines() (b []byte, count int, whole bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, l := range g.entries[g.written:] {
 		b = append(b, l.line()...)
 	}
-	if g.size+len(b) >= ledgerBytes {
+	if whole = g.size+len(b) >= ledgerBytes; whole {
 		g.fold()
 		b = b[:0]
 		for _, l := range g.entries {
 			b = append(b, l.line()...)
 		}
-		if err := writeFile(g.path, string(b)); err != nil {
-			return err
-		}
-		g.written, g.size = len(g.entries), len(b)
-		return nil
 	}
+	return b, len(g.entries), whole
+}
+
+func (g *ledger) appendToFile(b []byte) error {
 	f, err := os.OpenFile(g.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -136,11 +157,7 @@ func (g *ledger) write() error {
 	if err == nil {
 		err = fdatasync(f)
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	g.written, g.size = len(g.entries), g.size+len(b)
-	return nil
+	return errors.Join(err, f.Close())
 }
 
 func (l *Loss) line() []byte {

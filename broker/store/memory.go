@@ -21,7 +21,10 @@ func OpenMemory(cfg Config, log *slog.Logger) *Store {
 	s.space.free.Store(math.MaxInt64 / 2)
 	go s.commitAll()
 	go s.keepHouse()
-	close(s.watcher) // there is nothing to watch
+	go func() { // there is nothing to watch
+		<-s.closed
+		close(s.watcher)
+	}()
 	return s
 }
 

@@ -55,6 +55,10 @@ type Store struct {
 	firstNew  uint64 // number of the first record of this start
 	maxRecord int    // encoded
 
+	// telling is held while callers are told what became of their commits, which so
+	// comes in the order of the calls. It is taken before mu.
+	telling sync.Mutex
+
 	mu       sync.Mutex // guards what follows, to the blank line
 	closing  bool
 	err      error // given up: nothing is written any more
@@ -67,6 +71,8 @@ type Store struct {
 	chunk    []byte     // free memory for segments; open has its begin
 	sealed   []*segment // full ones that wait for the committer
 	waiters  []waiter
+	writing  []waiter      // of the batch that is being written
+	begun    time.Time     // when its writing began; zero: none is
 	pending  int64         // bytes that commits wait with
 	changes  []stateChange // of the records in open and sealed
 	notify   []*Reader
@@ -107,6 +113,7 @@ type Store struct {
 	counters   counters
 
 	wake      chan struct{} // to the committer: something is to be done
+	refused   chan struct{} // to the watcher: there is a commit that was refused
 	jobs      chan job      // to the keeper
 	committer chan struct{} // closed when it has ended
 	keeper    chan struct{}
@@ -116,8 +123,9 @@ type Store struct {
 
 // waiter is a commit whose done has not run.
 type waiter struct {
-	done func(error)
-	err  error // refused
+	done    func(error)
+	err     error // refused
+	patient bool  // it has no records: it waits as long as the disk does
 }
 
 // Open opens the store in dir, and makes it if there is none. It brings the
@@ -166,6 +174,7 @@ func newStore(dir string, cfg Config, log *slog.Logger) *Store {
 		space:     space{dir: dir, next: memAlloc + room, minFree: int64(cfg.MinFree), maxBytes: int64(cfg.MaxBytes)},
 		ledger:    ledger{log: log},
 		wake:      make(chan struct{}, 1),
+		refused:   make(chan struct{}, 1),
 		jobs:      make(chan job, 16),
 		committer: make(chan struct{}),
 		keeper:    make(chan struct{}),
@@ -174,23 +183,40 @@ func newStore(dir string, cfg Config, log *slog.Logger) *Store {
 	}
 }
 
+// closeLate is for how many times patience Close waits for the disk.
+const closeLate = 3
+
 // Close commits what waits, writes a checkpoint and ends. Afterwards Commit ends
-// with ErrClosed, and so does a reader's Next. Another Close does nothing.
+// with ErrClosed, and so does a reader's Next. Another Close does nothing. A disk
+// that answers nothing for 30 seconds is not waited for any longer: the error says
+// so, and only the end of the process closes what is open.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
-		<-s.keeper
+		<-s.watcher
 		return nil
 	}
 	s.closing = true
 	s.mu.Unlock()
 	s.nudge()
-	<-s.committer
+	defer func() {
+		close(s.closed)
+		<-s.watcher
+	}()
+	late := time.NewTimer(closeLate * s.cfg.Patience)
+	defer late.Stop()
+	select {
+	case <-s.committer:
+	case <-late.C:
+		return fmt.Errorf("close the store: %w", s.hangs())
+	}
 	close(s.jobs)
-	<-s.keeper
-	close(s.closed)
-	<-s.watcher
+	select {
+	case <-s.keeper:
+	case <-late.C:
+		return fmt.Errorf("close the store: %w", s.hangs())
+	}
 	s.saveWear()
 	s.readersEnd.Store(true)
 	s.ledger.flush()

@@ -9,10 +9,15 @@ import (
 	"time"
 )
 
-// ErrUnavailable is for a commit that the disk has not taken for 10 seconds. What
-// wraps it says why. Its records may become durable all the same, when the disk
-// takes them again.
-var ErrUnavailable = errors.New("the store's disk does not take what is written")
+var (
+	// ErrUnavailable is for a commit while the disk has taken nothing for 10 seconds;
+	// nothing of it is kept. What wraps it says why.
+	ErrUnavailable = errors.New("the store's disk does not take what is written")
+
+	// ErrHeld is an ErrUnavailable for a commit that had begun to wait before: its
+	// records stay, and become durable when the disk takes them again.
+	ErrHeld = fmt.Errorf("%w, and what waits for it is held", ErrUnavailable)
+)
 
 const (
 	// patience is how long commits are held when the disk does not take them;
@@ -79,26 +84,21 @@ func (s *Store) Err() error {
 }
 
 // recommit commits a batch that the disk has not taken again, under the same
-// numbers, until it is taken. Commits wait for that as long as patience lasts,
-// and end at once with ErrUnavailable from then on. The error says that the store
-// closes before the disk has come back.
+// numbers, until it is taken. How long commits wait for that, refuseLate says. The
+// error says that the store closes before the disk has come back.
 func (s *Store) recommit(b *batch, err error) error {
-	begin := time.Now()
-	s.logTrouble.note(err, begin)
+	s.logTrouble.note(err, time.Now())
 	s.log.Error("the disk does not take what is written: nothing is acknowledged until it does", "path", s.dir, "err", err)
 	pause := retryFirst
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
-		if time.Since(begin) >= s.cfg.patience {
-			s.refuse(b, err)
-		}
 		s.mu.Lock()
 		closing := s.closing
 		s.mu.Unlock()
 		if !closing {
 			select {
-			case <-s.wake: // a commit to refuse, or the end
+			case <-s.wake: // it may be the end
 				continue
 			case <-timer.C:
 			}
@@ -113,11 +113,6 @@ func (s *Store) recommit(b *batch, err error) error {
 		pause = min(2*pause, retryMost)
 		timer.Reset(pause)
 	}
-	s.mu.Lock()
-	s.refusing = nil
-	s.mu.Unlock()
-	s.logTrouble.over()
-	s.log.Info("the disk takes what is written again", "path", s.dir, "took", time.Since(begin))
 	for _, g := range s.failed {
 		s.jobs <- job{seal: g}
 	}
@@ -131,22 +126,6 @@ func (s *Store) attempt(b *batch) error {
 		return err
 	}
 	return s.write(b)
-}
-
-// refuse ends the commits that wait, the oldest first, and has later ones end at
-// once. Their records stay: readers may have given them already.
-func (s *Store) refuse(b *batch, cause error) {
-	err := fmt.Errorf("%w: %w", ErrUnavailable, cause)
-	s.mu.Lock()
-	first := s.refusing == nil
-	s.refusing = err
-	waiters := append(b.waiters, s.waiters...)
-	b.waiters, s.waiters = nil, nil
-	s.mu.Unlock()
-	if first {
-		s.log.Error("the disk has not come back: commits end with an error until it does", "path", s.dir, "err", cause)
-	}
-	runWaiters(waiters, err)
 }
 
 // giveUp ends all writing: what was not taken is lost with the process.

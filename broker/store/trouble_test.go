@@ -74,7 +74,7 @@ func TestWhatASyncDidNotTakeIsCommittedAgainAndNothingIsLostOrDoubled(t *testing
 func TestADiskThatDoesNotComeBackInTimeEndsCommitsUntilItDoes(t *testing.T) {
 	dir := t.TempDir()
 	cfg := small()
-	cfg.patience = 300 * time.Millisecond
+	cfg.Patience = 300 * time.Millisecond
 	s := open(t, dir, cfg)
 	q := queue(t, s, "client")
 	fill(t, s, q, 0, 1000, 200)
@@ -85,18 +85,17 @@ func TestADiskThatDoesNotComeBackInTimeEndsCommitsUntilItDoes(t *testing.T) {
 		s.Commit([]Record{message(fmt.Sprintf("%07d", i), q)}, func(err error) { held <- err })
 	}
 	for range 2 {
-		if err := <-held; !errors.Is(err, ErrUnavailable) || !errors.Is(err, os.ErrNotExist) {
+		if err := <-held; !errors.Is(err, ErrHeld) || !errors.Is(err, ErrUnavailable) || !errors.Is(err, os.ErrNotExist) {
 			t.Fatalf("got %v, want ErrUnavailable and why", err)
 		}
 	}
 	for _, rec := range []Record{message("refused", q), {Kind: Put, Key: "k"}} {
-		if err := tryCommit(s, rec); !errors.Is(err, ErrUnavailable) {
-			t.Errorf("got %v, want ErrUnavailable", err)
+		if err := tryCommit(s, rec); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrHeld) {
+			t.Errorf("got %v, want ErrUnavailable and nothing held", err)
 		}
 	}
-	if err := tryCommit(s); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("a commit of nothing: got %v, want ErrUnavailable", err)
-	}
+	after := make(chan error, 1)
+	s.Commit(nil, func(err error) { after <- err })
 	if _, err := s.Queue("new"); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("a new queue: got %v, want ErrUnavailable", err)
 	}
@@ -105,7 +104,15 @@ func TestADiskThatDoesNotComeBackInTimeEndsCommitsUntilItDoes(t *testing.T) {
 	}
 	r := q.Reader(nil)
 	expect(t, r, 0, 500)
+	select {
+	case err := <-after:
+		t.Errorf("a commit of nothing does not wait for the disk: %v", err)
+	default:
+	}
 	back()
+	if err := <-after; err != nil {
+		t.Errorf("a commit of nothing: %v", err)
+	}
 	await(t, "the store to go on", func() bool { return tryCommit(s) == nil })
 	if st := s.Stats(); !st.FailingSince.IsZero() || st.LastError != "" || s.Err() != nil {
 		t.Errorf("stats still say so: %+v", st)
