@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,14 +59,22 @@ type Client struct {
 	dropped     int64
 	failing     bool // said already
 
-	// While the disk takes nothing: what was routed and is to be committed when it
-	// does, oldest first.
+	// While the disk takes nothing: what was routed, or refused, and is to be
+	// committed when it does.
 	away      bool
-	late      []batch
+	late      []lateBatch
 	lateBytes int64
+	batches   uint64 // routed
+	spare     batch  // room for the next one
 
 	handlersMu sync.RWMutex
 	handlers   []handler
+}
+
+// lateBatch is the n-th batch of a Client.
+type lateBatch struct {
+	batch
+	n uint64
 }
 
 type handler struct {
@@ -119,38 +129,38 @@ func (c *Client) Publish(m Message) error {
 func (c *Client) route(m *message) {
 	c.b.stats.messagesIn.Add(1)
 	c.router.route(m, time.Now())
-	if c.away {
-		c.keepLate()
-	} else {
-		c.commit()
+	c.batches++
+	b := lateBatch{c.router.batch, c.batches}
+	switch {
+	case len(b.recs) == 0:
+	case c.away:
+		c.router.batch = batch{}
+		c.keepLate(b)
+	default:
+		c.commit(b)
 	}
 	c.router.flush()
 }
 
-// commit hands what was routed to the log. The caller holds c.mu.
-func (c *Client) commit() {
-	bytes := c.router.batch.bytes
-	if c.router.commit(func(err error) {
+// commit hands a batch to the log. The caller holds c.mu.
+func (c *Client) commit(b lateBatch) {
+	c.outstanding += b.bytes
+	c.router.batch = b.batch
+	c.router.submit(func(err error) {
 		if !errors.Is(err, store.ErrClosed) { // that comes at once, with c.mu held
-			c.committed(bytes, err)
+			c.committed(b, err)
 		}
-	}) {
-		c.outstanding += bytes
-	}
+	})
+	c.router.batch, c.spare = c.spare, batch{}
 }
 
-// keepLate keeps what was routed until the disk takes it. The caller holds c.mu.
-func (c *Client) keepLate() {
-	b := c.router.batch
-	if len(b.recs) == 0 {
-		return
-	}
-	c.router.batch = batch{}
+// keepLate keeps a batch until the disk takes it. The caller holds c.mu.
+func (c *Client) keepLate(b lateBatch) {
 	c.late = append(c.late, b)
 	c.lateBytes += b.bytes + lateOverhead
 	for c.lateBytes > maxWaiting {
 		c.lateBytes -= c.late[0].bytes + lateOverhead
-		c.late[0] = batch{}
+		c.late[0] = lateBatch{}
 		c.late = c.late[1:]
 		c.drop(1)
 	}
@@ -165,20 +175,24 @@ func (c *Client) diskIsBack(err error) {
 	defer c.mu.Unlock()
 	c.b.log.Info("store takes the gateway's messages again", "count", len(c.late))
 	late := c.late
+	// One that was refused comes here later than those after it.
+	slices.SortFunc(late, func(a, b lateBatch) int { return cmp.Compare(a.n, b.n) })
 	c.away, c.late, c.lateBytes = false, nil, 0
 	for _, b := range late {
-		c.router.batch = b
-		c.commit()
+		c.commit(b)
 	}
 }
 
 // committed goes on with what waited. It runs on the log's goroutine.
-func (c *Client) committed(bytes int64, err error) {
+func (c *Client) committed(b lateBatch, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.outstanding -= bytes
+	c.outstanding -= b.bytes
 	switch {
 	case errors.Is(err, store.ErrUnavailable):
+		if !errors.Is(err, store.ErrHeld) {
+			c.keepLate(b)
+		}
 		if !c.away {
 			c.away = true
 			c.b.log.Error("store does not take the gateway's messages: the last ones are kept in memory until it does", "err", err)
@@ -191,8 +205,12 @@ func (c *Client) committed(bytes int64, err error) {
 		c.failing = false
 		c.b.log.Info("store takes the gateway's messages again", "count", c.dropped)
 	}
-	if err != nil && !errors.Is(err, store.ErrHeld) {
+	if err != nil && !errors.Is(err, store.ErrUnavailable) {
 		c.drop(1)
+	}
+	if err == nil {
+		b.reset()
+		c.spare = b.batch
 	}
 	for len(c.waiting) > 0 && c.outstanding < maxOutstanding {
 		m := c.waiting[0]

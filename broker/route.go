@@ -193,9 +193,18 @@ func (r *router) flush() {
 	r.woken = r.woken[:0]
 }
 
-// commit hands the batch to the log; done runs when it is on disk. It is false
-// when there is nothing to commit: then done does not run.
+// commit hands the batch to the log and empties it; done runs when it is on disk.
+// It is false when there is nothing to commit: then done does not run.
 func (r *router) commit(done func(error)) bool {
+	submitted := r.submit(done)
+	if submitted {
+		r.batch.reset()
+	}
+	return submitted
+}
+
+// submit is commit that leaves the batch as it is.
+func (r *router) submit(done func(error)) bool {
 	if len(r.batch.recs) == 0 {
 		return false
 	}
@@ -205,6 +214,5 @@ func (r *router) commit(done func(error)) bool {
 		r.renew()
 	}
 	r.b.store.Commit(r.batch.recs, done)
-	r.batch.reset()
 	return true
 }

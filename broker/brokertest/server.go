@@ -25,6 +25,7 @@ type Server struct {
 
 	tb     testing.TB
 	dir    string // of the store; "": it is in memory
+	disk   store.Config
 	cfg    broker.Config
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -35,6 +36,16 @@ type Server struct {
 func Start(tb testing.TB, change ...func(*broker.Config)) *Server {
 	tb.Helper()
 	s := New(tb, change...)
+	s.listen()
+	s.Run()
+	return s
+}
+
+// StartOnDisk is Start with a store in a directory of the caller's.
+func StartOnDisk(tb testing.TB, dir string, cfg store.Config, change ...func(*broker.Config)) *Server {
+	tb.Helper()
+	s := &Server{tb: tb, dir: dir, disk: cfg}
+	s.make(change)
 	s.listen()
 	s.Run()
 	return s
@@ -76,9 +87,7 @@ func (s *Server) open() {
 	log := s.logger()
 	var err error
 	if s.dir != "" {
-		var cfg store.Config
-		cfg.SetDefaults()
-		if s.Store, err = store.Open(s.dir, cfg, log); err != nil {
+		if s.Store, err = store.Open(s.dir, s.disk, log); err != nil {
 			s.tb.Fatalf("open the store: %v", err)
 		}
 	}
