@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -94,10 +96,49 @@ func (s *sys) publish(now time.Time, since time.Duration) {
 	} {
 		s.say(v.name, strconv.FormatInt(v.value, 10))
 	}
+	s.store()
 	for i := range s.loads {
 		s.average(&s.loads[i], &st, since)
 	}
 	s.router.flush()
+}
+
+// store says how the disk is. Sizes are in bytes, latencies in milliseconds, the
+// card's life in days.
+func (s *sys) store() {
+	st := s.b.store.Stats()
+	w := &st.Wear
+	for _, v := range []struct {
+		name  string
+		value int64 // -1: not known
+	}{
+		{"disk/used", st.SpoolBytes},
+		{"disk/limit", st.MaxBytes},
+		{"disk/free", st.FreeBytes},
+		{"commits/count", st.Commits},
+		{"today/payload", w.Payload},
+		{"today/files", w.Files},
+		{"today/disk", w.Disk},
+		{"card/per_day", w.PerDay},
+		{"card/life", w.LifeDays},
+		{"card/emmc_used", int64(w.EMMCUsed)},
+		{"lost", int64(st.Lost)},
+	} {
+		if v.value < 0 {
+			s.say("store/"+v.name, "unknown")
+		} else {
+			s.say("store/"+v.name, strconv.FormatInt(v.value, 10))
+		}
+	}
+	for name, d := range map[string]time.Duration{"p50": st.CommitP50, "p99": st.CommitP99} {
+		s.say("store/commits/"+name, strconv.FormatFloat(float64(d)/1e6, 'f', 3, 64))
+	}
+	s.say("store/today/amplification", strconv.FormatFloat(w.Amplification, 'f', 1, 64))
+	var alarms []string
+	for _, a := range st.Alarms() {
+		alarms = append(alarms, a.Name)
+	}
+	s.say("store/alarms", cmp.Or(strings.Join(alarms, " "), "none"))
 }
 
 // average brings a load up to date and says it.

@@ -14,7 +14,7 @@ func sysTopics(t *testing.T, s *brokertest.Server) map[string]string {
 	c, _ := brokertest.Connect(t, s.Addr, packet.V311, "sys")
 	c.SubscribeTo("$SYS/#", 0)
 	got := make(map[string]string)
-	for len(got) < 45 {
+	for len(got) < 60 {
 		p := c.Receive()
 		got[string(p.Topic)] = string(p.Payload)
 	}
@@ -28,6 +28,8 @@ func TestTheBrokersFiguresStandUnderSYSWithMosquittosNames(t *testing.T) {
 		"messages/received", "messages/sent", "messages/stored", "publish/messages/received", "publish/messages/sent", "publish/messages/dropped",
 		"publish/bytes/received", "publish/bytes/sent", "bytes/received", "bytes/sent", "store/messages/count", "store/messages/bytes",
 		"retained messages/count", "subscriptions/count", "shared_subscriptions/count",
+		"store/disk/used", "store/disk/limit", "store/disk/free", "store/commits/p50", "store/commits/p99", "store/today/payload", "store/today/disk",
+		"store/card/life", "store/alarms",
 		"load/messages/received/1min", "load/publish/sent/5min", "load/bytes/received/15min"} {
 		if got["$SYS/broker/"+name] == "" {
 			t.Errorf("$SYS/broker/%s is missing", name)

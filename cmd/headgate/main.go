@@ -26,6 +26,7 @@ const (
 type commandLine struct {
 	Run     runCmd     `cmd:"" help:"Run the gateway until SIGTERM or SIGINT."`
 	Reload  reloadCmd  `cmd:"" help:"Have the running gateway read its configuration again: users, rights, limits and certificates."`
+	Status  statusCmd  `cmd:"" help:"Say how the gateway that runs here is: clients, store, writes to the disk, bridges, devices, alarms."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration: every fault with its file and line. Starts nothing."`
 	Demo    demoCmd    `cmd:"" help:"Show it all at work: simulated devices, a gateway, a broker as the cloud. Needs no hardware and no root."`
 	Pub     pubCmd     `cmd:"" passthrough:"" help:"Publish messages, with the flags of mosquitto_pub."`

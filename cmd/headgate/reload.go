@@ -62,6 +62,7 @@ type reloader struct {
 	log     *slog.Logger
 	started *config.File // what the gateway runs with
 	broker  *broker.Broker
+	status  func() statusReport
 
 	mu sync.Mutex // one reload at a time
 }
@@ -113,6 +114,7 @@ func (r *reloader) run(ctx context.Context) error {
 			res, err := r.reload()
 			control.Answer(w, res, err)
 		})
+		mux.HandleFunc("GET "+statusPath, func(w http.ResponseWriter, _ *http.Request) { control.Answer(w, r.status(), nil) })
 		r.log.Debug("control socket is there", "path", l.Addr().String())
 		wg.Go(func() {
 			if err := control.Serve(ctx, l, mux); err != nil {

@@ -44,7 +44,7 @@ func (c *runCmd) Run() error {
 		return err
 	}
 	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", absolute(file.Gateway.DataDir))
-	h.reloader = &reloader{path: c.path(), log: log, started: file, broker: h.broker}
+	h.reloader = &reloader{path: c.path(), log: log, started: file, broker: h.broker, status: h.status}
 	return h.run(ctx)
 }
 
@@ -53,6 +53,8 @@ func (c *runCmd) Run() error {
 // pump; run starts them so and stops them in reverse.
 type house struct {
 	log     *slog.Logger
+	config  *config.File
+	started time.Time // by run
 	store   *store.Store
 	broker  *broker.Broker
 	uplinks []*broker.Uplink
@@ -66,7 +68,7 @@ type house struct {
 // build makes the parts. It opens the store and reads what it kept; no port, no
 // device and no connection is opened yet.
 func build(file *config.File, log *slog.Logger) (*house, error) {
-	h := &house{log: log}
+	h := &house{log: log, config: file}
 	st, err := openStore(file.Gateway.DataDir, file.Store, log)
 	if err != nil {
 		return nil, err
@@ -139,6 +141,7 @@ type stage struct {
 // up; then it stops them in reverse and closes the store. What was acknowledged
 // is on disk at any time, so nothing is lost when it is not waited for.
 func (h *house) run(ctx context.Context) error {
+	h.started = time.Now()
 	stages := []stage{{"broker", h.broker.Run}}
 	for _, b := range h.bridges {
 		stages = append(stages, stage{"bridge", b.Run})

@@ -113,11 +113,20 @@ type Client struct{ paths []string }
 // nothing.
 func New(paths []string) *Client { return &Client{paths} }
 
+// Get asks for something and decodes the answer into v.
+func (c *Client) Get(ctx context.Context, path string, v any) error {
+	return c.do(ctx, http.MethodGet, path, v)
+}
+
 // Post sends a request without a body and decodes the answer into v.
 func (c *Client) Post(ctx context.Context, path string, v any) error {
+	return c.do(ctx, http.MethodPost, path, v)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, v any) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://headgate"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://headgate"+path, nil)
 	if err != nil {
 		return err
 	}
@@ -157,5 +166,5 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("no gateway runs here: nothing answers on %s", strings.Join(c.paths, " or "))
+	return nil, fmt.Errorf("no gateway runs here: nothing answers on %s: start it with headgate run, or systemctl start headgate", strings.Join(c.paths, " or "))
 }

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/alecthomas/kong"
+
+	"headgate/cmd/headgate/config"
+	"headgate/cmd/headgate/control"
+)
+
+// statusCmd asks the gateway that runs here how it is.
+type statusCmd struct {
+	configFile
+	JSON bool `name:"json" help:"As JSON: sizes in bytes, times in RFC 3339 or in seconds; null is what is not known."`
+}
+
+const statusPath = "/api/v1/status"
+
+// Run prints it on a page.
+func (c *statusCmd) Run(k *kong.Kong) error {
+	file, err := config.Load(c.path())
+	if err != nil {
+		return err
+	}
+	var r statusReport
+	if err := control.New(control.Paths(file.Gateway.DataDir)).Get(context.Background(), statusPath, &r); err != nil {
+		return fmt.Errorf("status: %w", err)
+	}
+	if c.JSON {
+		e := json.NewEncoder(k.Stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	}
+	_, err = fmt.Fprint(k.Stdout, r.page())
+	return err
+}

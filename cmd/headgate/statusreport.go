@@ -1,0 +1,160 @@
+package main
+
+import (
+	"time"
+
+	"headgate/broker/store"
+)
+
+// statusReport is how a running gateway is. Sizes are in bytes; what is not known
+// is null.
+type statusReport struct {
+	Version string    `json:"version"`
+	Gateway string    `json:"gateway"`
+	Time    time.Time `json:"time"`
+	Uptime  float64   `json:"uptime"` // seconds
+
+	Alarms  []alarmReport  `json:"alarms"`
+	Clients clientsReport  `json:"clients"`
+	Flow    messagesReport `json:"messages"`
+	Store   storeReport    `json:"store"`
+	Bridges []bridgeReport `json:"bridges"`
+	Devices []deviceReport `json:"devices"`
+}
+
+type alarmReport struct {
+	Name  string     `json:"name"`
+	Text  string     `json:"text"`
+	Since *time.Time `json:"since"`
+}
+
+type clientsReport struct {
+	Connected int64 `json:"connected"`
+	Maximum   int64 `json:"maximum"`
+	Away      int64 `json:"away"` // sessions whose client is not connected
+}
+
+type messagesReport struct {
+	In       int64 `json:"in"`
+	Out      int64 `json:"out"`
+	Dropped  int64 `json:"dropped"`
+	Retained int64 `json:"retained"`
+}
+
+type storeReport struct {
+	Messages int64 `json:"messages"` // that wait
+	Bytes    int64 `json:"bytes"`    // of them
+	Used     int64 `json:"used"`     // on disk
+	Limit    int64 `json:"limit"`
+	Free     int64 `json:"free"` // in the file system
+	Lost     int64 `json:"lost"` // messages, to damage, ever
+
+	Commits   int64   `json:"commits"`
+	CommitP50 float64 `json:"commit_p50"` // seconds; 0: there was none
+	CommitP99 float64 `json:"commit_p99"`
+
+	Today wearReport `json:"today"`
+}
+
+type wearReport struct {
+	Day           string   `json:"day"` // UTC
+	Payload       int64    `json:"payload"`
+	Files         *int64   `json:"files"`
+	Disk          *int64   `json:"disk"`
+	Device        string   `json:"device"`
+	Amplification *float64 `json:"amplification"`
+	PerDay        *int64   `json:"per_day"`
+	Endurance     *int64   `json:"endurance"`
+	LifeDays      *int64   `json:"life_days"`
+	EMMCUsed      *int64   `json:"emmc_used"` // percent
+	EMMCSpare     string   `json:"emmc_spare"`
+	Budget        *int64   `json:"budget"`
+}
+
+type bridgeReport struct {
+	Name        string     `json:"name"`
+	Remote      string     `json:"remote"`
+	State       string     `json:"state"`
+	Since       *time.Time `json:"since"`
+	Messages    int64      `json:"messages"` // that wait
+	Bytes       int64      `json:"bytes"`
+	Forwarded   uint64     `json:"forwarded"`
+	LastError   string     `json:"last_error"`
+	LastErrorAt *time.Time `json:"last_error_at"`
+}
+
+type deviceReport struct {
+	Name    string     `json:"name"`
+	Adapter string     `json:"adapter"`
+	Online  bool       `json:"online"`
+	Reason  string     `json:"reason"`
+	Since   *time.Time `json:"since"`
+	Updated *time.Time `json:"updated"`
+	Points  int        `json:"points"`
+	Samples uint64     `json:"samples"`
+	Bad     uint64     `json:"bad"`
+}
+
+// status gives it as it is now. It waits for no disk and for no device.
+func (h *house) status() statusReport {
+	now := time.Now()
+	b, s := h.broker.Stats(), h.store.Stats()
+	r := statusReport{
+		Version: version(), Gateway: h.config.Gateway.ID, Time: now.UTC().Truncate(time.Second), Uptime: now.Sub(h.started).Seconds(),
+		Alarms:  []alarmReport{},
+		Clients: clientsReport{Connected: b.Connections, Maximum: b.MaxConnections, Away: b.Offline},
+		Flow:    messagesReport{In: b.MessagesIn, Out: b.MessagesOut, Dropped: b.Dropped, Retained: b.Retained},
+		Store: storeReport{
+			Messages: b.Queued, Bytes: b.QueuedBytes, Used: s.SpoolBytes, Limit: s.MaxBytes, Free: s.FreeBytes, Lost: int64(s.Lost),
+			Commits: s.Commits, CommitP50: s.CommitP50.Seconds(), CommitP99: s.CommitP99.Seconds(),
+			Today: newWearReport(&s.Wear, &h.config.Store),
+		},
+		Bridges: []bridgeReport{}, Devices: []deviceReport{},
+	}
+	for _, a := range s.Alarms() {
+		r.Alarms = append(r.Alarms, alarmReport{a.Name, a.Text, timeOrNull(a.Since)})
+	}
+	for _, x := range h.bridges {
+		st := x.Stats()
+		r.Bridges = append(r.Bridges, bridgeReport{Name: st.Name, Remote: st.Remote, State: string(st.State), Since: timeOrNull(st.Since),
+			Messages: st.BacklogMessages, Bytes: st.BacklogBytes, Forwarded: st.Forwarded,
+			LastError: st.LastError, LastErrorAt: timeOrNull(st.LastErrorAt)})
+	}
+	for _, d := range h.gateway.Stats().Devices {
+		r.Devices = append(r.Devices, deviceReport{Name: d.Name, Adapter: d.Adapter, Online: d.Online, Reason: d.Reason,
+			Since: timeOrNull(d.Since), Updated: timeOrNull(d.Updated), Points: len(d.Points), Samples: d.Samples, Bad: d.Bad})
+	}
+	return r
+}
+
+func newWearReport(w *store.Wear, cfg *store.Config) wearReport {
+	r := wearReport{Day: w.Day.Format(time.DateOnly), Payload: w.Payload, Files: known(w.Files), Disk: known(w.Disk), Device: w.Device,
+		PerDay: known(w.PerDay), LifeDays: known(w.LifeDays), EMMCUsed: known(int64(w.EMMCUsed)), EMMCSpare: w.EMMCSpare}
+	if w.Amplification > 0 {
+		r.Amplification = &w.Amplification
+	}
+	if n := int64(cfg.CardEndurance); n > 0 {
+		r.Endurance = &n
+	}
+	if cfg.DailyWriteBudget != store.Unlimited {
+		r.Budget = known(int64(cfg.DailyWriteBudget))
+	}
+	return r
+}
+
+// known gives nil for what the store does not know.
+func known(n int64) *int64 {
+	if n < 0 {
+		return nil
+	}
+	return &n
+}
+
+// timeOrNull gives nil for a time that there was not.
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Second)
+	return &t
+}
