@@ -54,7 +54,8 @@ type Broker struct {
 // settings are what a reload replaces, as a whole.
 type settings struct {
 	Limits
-	policy *auth.Policy
+	policy  *auth.Policy
+	classes []Class
 }
 
 // New takes what the store kept: sessions, their subscriptions, retained
@@ -72,7 +73,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
 		sessions: make(map[string]*session),
 		offline:  make(map[*session]struct{}),
 	}
-	b.live.Store(&settings{Limits: cfg.Limits, policy: policy})
+	b.live.Store(&settings{Limits: cfg.Limits, policy: policy, classes: cfg.Classes})
 	if b.clock, err = openClock(cfg.Clock, st, log); err != nil {
 		return nil, fmt.Errorf("read the clock's record: %w", err)
 	}

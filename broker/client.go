@@ -94,14 +94,15 @@ const (
 // identifier.
 func (b *Broker) NewClient(name string) *Client {
 	c := &Client{b: b, s: newSession(localPrefix + "client/" + name)}
-	c.router.b = b
+	c.router.b, c.router.window = b, clientWindow
 	c.s.inside = c
 	return c
 }
 
-// Publish routes m. It never waits: what the disk cannot take yet waits in
-// memory, up to a limit in bytes at which the oldest is dropped and counted.
-// The error is for a message that cannot be published at all.
+// Publish routes m. It never waits: what is to be kept goes to the disk with
+// what follows within clientWindow, or the window of its class, and what the
+// disk cannot take yet waits in memory, up to a limit in bytes at which the
+// oldest is dropped and counted. The error is for a message that cannot be published at all.
 func (c *Client) Publish(m Message) error {
 	r, err := m.toMessage(c.b.clock, time.Now())
 	if err != nil {

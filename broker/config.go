@@ -17,6 +17,9 @@ type Config struct {
 	auth.Config
 	Limits
 
+	// Classes says how what is published is kept, by topic.
+	Classes []Class `toml:"-"`
+
 	// Version is headgate's own, for $SYS.
 	Version string `toml:"-"`
 

@@ -73,6 +73,7 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 		}
 	}
 	reason := packet.Success
+	var window time.Duration
 	switch {
 	case again:
 		// Sent again: it has been routed already. [MQTT-4.3.3-10]
@@ -93,9 +94,10 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 			reason = packet.QuotaExceeded
 			break
 		}
-		matched, denied := c.router.route(&m, now)
+		matched, dest := c.router.route(&m, now)
+		window = dest.window
 		switch {
-		case denied:
+		case dest.denied:
 			reason = packet.NotAuthorized
 			c.b.stats.denied.Add(1)
 			c.log.Debug("message dropped", "topic", string(m.topic), "reason", "not allowed")
@@ -114,7 +116,7 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 			c.forget(p.PacketID)
 		} else if c.session.persistent() {
 			// With the message: after a crash neither is there without the other.
-			c.router.keep(store.Record{Kind: store.Put, Key: receivedKey(c.session.id, p.PacketID), Data: []byte{stateFormat}})
+			c.router.keep(store.Record{Kind: store.Put, Key: receivedKey(c.session.id, p.PacketID), Data: []byte{stateFormat}, Window: window})
 		}
 		c.owe(packet.PUBREC, p.PacketID, reason, len(c.router.batch.recs) > 0)
 	}

@@ -11,7 +11,7 @@ import (
 
 var errUserGone = errors.New("the user is not configured any more")
 
-// Reload puts users, rights, limits and certificates of a new config into force
+// Reload puts users, rights, limits, classes and certificates of a new config into force
 // for all that follows, connections that are there included: what a session may
 // not do any more it does not get any more, and a client whose user is gone is
 // disconnected. What a connection was promised in its CONNACK stays as it is.
@@ -23,7 +23,7 @@ func (b *Broker) Reload(cfg Config) (restart []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b.live.Store(&settings{Limits: cfg.Limits, policy: policy})
+	b.live.Store(&settings{Limits: cfg.Limits, policy: policy, classes: cfg.Classes})
 	var errs []error
 	for _, l := range b.listeners {
 		errs = append(errs, l.Reload())

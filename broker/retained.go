@@ -136,7 +136,7 @@ func dirtyCost(name string) int64 { return int64(len(name)) + 32 }
 
 // retain keeps m, and if it goes to the log with its publish, adds it to what is
 // committed before its publisher is answered.
-func (r *router) retain(m *message) {
+func (r *router) retain(m *message, window time.Duration) {
 	c, log, ok := r.b.retained.set(m, &r.b.live.Load().Limits)
 	if !ok {
 		r.b.retainedFull()
@@ -144,7 +144,9 @@ func (r *router) retain(m *message) {
 	}
 	if log {
 		r.batch.retained = append(r.batch.retained, retainedAt{len(r.batch.recs), c})
-		r.keep(retainedRecord(m, r.batch.stored(m)))
+		rec := retainedRecord(m, r.batch.stored(m))
+		rec.Window = window
+		r.keep(rec)
 	}
 }
 
@@ -164,9 +166,9 @@ func (r *router) renew() {
 		switch {
 		case m == at.m:
 		case m == nil:
-			*rec = store.Record{Kind: store.Delete, Key: rec.Key}
+			*rec = store.Record{Kind: store.Delete, Key: rec.Key, Window: rec.Window}
 		default:
-			*rec = store.Record{Kind: store.Put, Key: rec.Key, Data: r.batch.stored(m)}
+			*rec = store.Record{Kind: store.Put, Key: rec.Key, Data: r.batch.stored(m), Window: rec.Window}
 		}
 	}
 }

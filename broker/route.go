@@ -16,6 +16,7 @@ type router struct {
 	cache  map[string]*destination // by topic name, while the index is at ver
 	cached int                     // targets in it
 	ver    uint64
+	window time.Duration // of topics in no class
 
 	batch batch
 	woken []*conn // connections with something new to write
@@ -60,7 +61,8 @@ type target struct {
 // destination is where a topic's messages go.
 type destination struct {
 	targets []target
-	denied  bool // the publisher may not publish to it
+	denied  bool          // the publisher may not publish to it
+	window  time.Duration // how long what is kept may wait for others
 }
 
 // What a router remembers is bounded: in topics, each of which is short, and in
@@ -105,6 +107,7 @@ func (r *router) find(name string) *destination {
 	if d.denied {
 		return d
 	}
+	d.window = windowOf(r.b.live.Load().classes, name, r.window)
 	at := make(map[*session]int)
 	r.b.index.Match(name, func(s *session, sub subscription) {
 		i, seen := at[s]
@@ -129,13 +132,13 @@ func (r *router) find(name string) *destination {
 
 // route sends m to every session that it matches: to those who are there at
 // once, and into r.batch for the log what must be kept. It says how many
-// sessions it went to. m may alias the caller's buffer. What the publisher may
-// not publish goes nowhere.
-func (r *router) route(m *message, now time.Time) (matched int, denied bool) {
+// sessions it went to, and where its topic leads. m may alias the caller's
+// buffer. What the publisher may not publish goes nowhere.
+func (r *router) route(m *message, now time.Time) (matched int, dest *destination) {
 	first := len(r.batch.refs)
-	dest := r.lookup(m.topic)
+	dest = r.lookup(m.topic)
 	if dest.denied {
-		return 0, true
+		return 0, dest
 	}
 	for _, t := range dest.targets {
 		if t.noLocal && t.session == m.from {
@@ -151,12 +154,12 @@ func (r *router) route(m *message, now time.Time) (matched int, denied bool) {
 		}
 	}
 	if m.retain {
-		r.retain(m)
+		r.retain(m, dest.window)
 	}
 	if refs := r.batch.refs[first:]; len(refs) > 0 {
-		r.keep(store.Record{Kind: store.Message, Refs: refs[:len(refs):len(refs)], Data: r.batch.stored(m)})
+		r.keep(store.Record{Kind: store.Message, Refs: refs[:len(refs):len(refs)], Data: r.batch.stored(m), Window: dest.window})
 	}
-	return matched, false
+	return matched, dest
 }
 
 // deliver gives m to one session. keep is true when it goes by way of the log.

@@ -231,9 +231,9 @@ func (u *Uplink) Publish(m Message, packetID uint16, done func(error)) {
 	u.routeMu.Lock()
 	defer u.routeMu.Unlock()
 	u.b.stats.messagesIn.Add(1)
-	u.router.route(r, now)
+	_, dest := u.router.route(r, now)
 	if m.QoS == 2 {
-		u.router.keep(store.Record{Kind: store.Put, Key: receivedKey(u.s.id, packetID), Data: []byte{stateFormat}})
+		u.router.keep(store.Record{Kind: store.Put, Key: receivedKey(u.s.id, packetID), Data: []byte{stateFormat}, Window: dest.window})
 	}
 	committed := func(err error) {
 		if err != nil && m.QoS == 2 && !errors.Is(err, store.ErrHeld) {

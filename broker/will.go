@@ -30,7 +30,7 @@ func (b *Broker) publishWill(s *session) {
 		m.expires = expiresAfter(w.lifetime, b.clock, now)
 	}
 	r := router{b: b, from: s}
-	if _, denied := r.route(m, now); denied {
+	if _, dest := r.route(m, now); dest.denied {
 		b.stats.denied.Add(1)
 		b.log.Warn("will is not allowed", "client", s.id, "topic", string(m.topic))
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -16,7 +17,10 @@ import (
 // the order of the calls: with nil after the sync, or with why there is none. It
 // must neither block nor wait for the store, but may call its methods. With no
 // records at all it runs when everything before is durable, however long the disk
-// takes for that.
+// takes for that, and hastens nothing of it.
+//
+// What has a Window waits for its end, but never beyond windowBytes that wait
+// with it, nor Close.
 //
 // What a limit refuses ends with ErrFull, and nothing of it is kept: messages
 // for queues beyond MaxBytes or MinFree, unless Config.AtLimit says otherwise, or
@@ -25,6 +29,19 @@ import (
 // then they end with ErrHeld, and until it does later ones with ErrUnavailable. After Close done runs at once,
 // with ErrClosed. The slices in recs may be used again when Commit has returned.
 func (s *Store) Commit(recs []Record, done func(error)) {
+	window := time.Duration(math.MaxInt64)
+	for i := range recs {
+		window = min(window, recs[i].Window)
+	}
+	s.commitWithin(window, recs, done)
+}
+
+// windowBytes is how much what has a Window may come to, in bytes, before it is
+// written at once: to so much a longer wait adds little.
+const windowBytes = 4 * maxSegmentBytes
+
+// commitWithin is Commit with a window for all of recs.
+func (s *Store) commitWithin(window time.Duration, recs []Record, done func(error)) {
 	bytes, limited, err := s.measure(recs)
 	now := time.Now()
 	if limited {
@@ -43,6 +60,16 @@ func (s *Store) Commit(recs []Record, done func(error)) {
 		err = s.admit(recs, bytes, limited)
 		report = s.refusal.note(err, limited, now, s.log)
 	}
+	hasten := window <= 0
+	if due := now.Add(window); !s.waits() {
+		s.due = due
+		if len(recs) == 0 {
+			s.due = now // there is nothing that it could wait for
+		}
+		hasten = true
+	} else if due.Before(s.due) {
+		s.due, hasten = due, true
+	}
 	if err == nil {
 		s.pending += bytes
 		for i := range recs {
@@ -51,14 +78,20 @@ func (s *Store) Commit(recs []Record, done func(error)) {
 	}
 	if done != nil {
 		s.waiters = append(s.waiters, waiter{done: done, err: err, patient: len(recs) == 0})
+		if window <= 0 {
+			s.prompt++
+		}
 	}
+	hasten = hasten || s.pending >= windowBytes
 	refusing := s.refusing != nil
 	var few [8]*Reader
 	wakes := append(few[:0], s.notify...)
 	clear(s.notify)
 	s.notify = s.notify[:0]
 	s.mu.Unlock()
-	s.nudge()
+	if hasten {
+		s.nudge()
+	}
 	if refusing {
 		select {
 		case s.refused <- struct{}{}:
@@ -74,6 +107,10 @@ func (s *Store) Commit(recs []Record, done func(error)) {
 		}
 	}
 }
+
+// waits says whether anything is there to be written, or anybody to be told. The
+// caller holds mu.
+func (s *Store) waits() bool { return len(s.waiters) > 0 || s.open != nil || len(s.sealed) > 0 }
 
 // measure checks records and bounds what they take in segments. limited says
 // whether there is one that goes to a queue, and none that moves.

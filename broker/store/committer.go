@@ -105,17 +105,21 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 	acksAt := s.ackedSince.Add(ackDelay)
 	due, ckptAt := s.checkpointAt(now)
 	last := s.closing && !s.ckpt.busy
+	waits := s.waits()
 	switch {
 	case len(s.moves) > 0 && s.err == nil:
-	case len(s.waiters) > 0 || s.open != nil || len(s.sealed) > 0:
+	case waits && (s.closing || s.pending >= windowBytes || !now.Before(s.due)):
 	case acks >= ackCount || acks > 0 && !now.Before(acksAt):
-	case due || last:
+	case !waits && (due || last): // else it goes with what waits
 	default:
 		wait := time.Hour
-		if acks > 0 {
-			wait = acksAt.Sub(now)
+		if waits {
+			wait = s.due.Sub(now)
 		}
-		if !ckptAt.IsZero() {
+		if acks > 0 {
+			wait = min(wait, acksAt.Sub(now))
+		}
+		if !ckptAt.IsZero() && !waits {
 			wait = min(wait, ckptAt.Sub(now))
 		}
 		return nil, max(wait, time.Millisecond)
@@ -125,8 +129,9 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 	b := &batch{segs: s.sealed, pending: s.pending, changes: s.changes,
 		last: s.next - 1, dead: s.spool.dead(), end: last}
 	b.moves, b.told = s.moves, told
-	s.writing, s.begun = s.waiters, now
+	s.writing, s.begun, s.awaited = s.waiters, now, s.prompt
 	s.sealed, s.waiters, s.changes, s.pending, s.moves = nil, nil, nil, 0, nil
+	s.prompt, s.due = 0, time.Time{}
 	if due || last && s.err == nil && s.next-1 > s.ckpt.applied {
 		b.ckpt = s.snapshot(now)
 	}

@@ -9,7 +9,8 @@ import (
 // Those who wait for their acknowledgements send again as soon as they have them:
 // a committer that went on with the first of them would write a half of them each
 // time, with twice the syncs. Waiting takes an eighth of what the last commit
-// took, and where nobody comes, the next commits do not wait.
+// took, and where nobody comes, the next commits do not wait. Those with a Window
+// do not count.
 type crowd struct {
 	expected int           // commits that wait, once they are back; 0: do not wait
 	limit    time.Duration // for them
@@ -26,7 +27,7 @@ const (
 // written notes what is known when a batch has been written and nobody told yet.
 func (c *crowd) written(s *Store, took time.Duration) {
 	s.mu.Lock()
-	waiting := len(s.waiters) + len(s.writing)
+	waiting := s.prompt + s.awaited
 	s.mu.Unlock()
 	c.expected, c.limit = 0, min(took/gatherShare, gatherMost)
 	if c.skip > 0 {
@@ -44,7 +45,7 @@ func (c *crowd) gather(s *Store, timer *time.Timer) {
 	begin := time.Now()
 	for try := 0; ; try++ {
 		s.mu.Lock()
-		waiting, closing := len(s.waiters), s.closing
+		waiting, closing := s.prompt, s.closing
 		s.mu.Unlock()
 		rest := c.limit - time.Since(begin)
 		switch {

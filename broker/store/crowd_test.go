@@ -26,7 +26,7 @@ func TestACommitWaitsForThoseWhoAreExpectedBackAndNotLong(t *testing.T) {
 				s := &Store{wake: make(chan struct{}, 1)}
 				timer := time.NewTimer(0)
 				var c crowd
-				s.writing = make([]waiter, test.expected)
+				s.awaited = test.expected
 				c.written(s, 8*time.Millisecond)
 				go func() {
 					for i := range test.come {
@@ -34,7 +34,7 @@ func TestACommitWaitsForThoseWhoAreExpectedBackAndNotLong(t *testing.T) {
 							time.Sleep(100 * time.Microsecond)
 						}
 						s.mu.Lock()
-						s.waiters = append(s.waiters, waiter{})
+						s.prompt++
 						s.mu.Unlock()
 						s.nudge()
 					}
@@ -42,7 +42,7 @@ func TestACommitWaitsForThoseWhoAreExpectedBackAndNotLong(t *testing.T) {
 				begin := time.Now()
 				c.gather(s, timer)
 				s.mu.Lock()
-				got := len(s.waiters)
+				got := s.prompt
 				s.mu.Unlock()
 				if waited := time.Since(begin); got < test.want || waited != test.waits || c.skip != test.skip {
 					t.Errorf("got %d after %v, then %d without waiting; want %d after %v, %d", got, waited, c.skip, test.want, test.waits, test.skip)
@@ -57,7 +57,7 @@ func TestAClosingStoreWaitsForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &Store{wake: make(chan struct{}, 1), closing: true}
 		var c crowd
-		s.writing = make([]waiter, 8)
+		s.awaited = 8
 		c.written(s, time.Second)
 		begin := time.Now()
 		c.gather(s, time.NewTimer(0))

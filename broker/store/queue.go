@@ -187,7 +187,7 @@ func (q *Queue) Received(number uint64, done func(error)) {
 		q.s.listUnlogged(q)
 	}
 	// A commit of nothing ends after all that was before it.
-	q.s.Commit(nil, done)
+	q.s.commitWithin(0, nil, done)
 }
 
 // enqueue notes a message that was just appended to seg, between off and end. It

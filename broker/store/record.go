@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Kind says what a record is.
@@ -47,6 +48,11 @@ type Record struct {
 	Data []byte // Message and Put
 
 	Number uint64 // Acknowledge: of the message's record
+
+	// Window is how long the record may wait for others before it is written,
+	// so that they share a write. A commit waits as long as its record with the
+	// shortest one; what comes with a shorter one takes it along.
+	Window time.Duration
 }
 
 // MaxKeyBytes is the longest a key or a queue's name may be.

@@ -73,6 +73,9 @@ type Store struct {
 	waiters  []waiter
 	writing  []waiter      // of the batch that is being written
 	begun    time.Time     // when its writing began; zero: none is
+	prompt   int           // of waiters, those without a Window
+	awaited  int           // of writing, those
+	due      time.Time     // when what waits is written; in the past: at once
 	pending  int64         // bytes that commits wait with
 	changes  []stateChange // of the records in open and sealed
 	notify   []*Reader

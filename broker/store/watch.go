@@ -50,6 +50,7 @@ func (s *Store) refuseLate(now time.Time) {
 	var late []waiter
 	late, s.writing = splitWaiters(late, s.writing)
 	late, s.waiters = splitWaiters(late, s.waiters)
+	s.prompt, s.awaited = 0, 0
 	s.mu.Unlock()
 	if first {
 		s.log.Error("the disk has not taken anything for too long: commits end with an error until it does", "path", s.dir, "err", cause)

@@ -55,7 +55,7 @@ func TestARunningGatewayReloadsItsConfiguration(t *testing.T) {
 		return status, out.String()
 	}
 
-	write(strings.ReplaceAll(text, "{USER}", "bob"))
+	write(strings.ReplaceAll(text, "{USER}", "bob") + "[[store.class]]\nfilter = \"slow/#\"\nwindow = \"20ms\"\n")
 	if status, said := reload(); status != 0 || !strings.HasPrefix(said, "Reloaded") || strings.Contains(said, "restart") {
 		t.Fatalf("reload ends with %d: %s", status, said)
 	}

@@ -25,7 +25,7 @@ const (
 // commandLine is what headgate understands. Each command's Run method does it.
 type commandLine struct {
 	Run     runCmd     `cmd:"" help:"Run the gateway until SIGTERM or SIGINT."`
-	Reload  reloadCmd  `cmd:"" help:"Have the running gateway read its configuration again: users, rights, limits and certificates."`
+	Reload  reloadCmd  `cmd:"" help:"Have the running gateway read its configuration again: users, rights, limits, classes and certificates."`
 	Status  statusCmd  `cmd:"" help:"Say how the gateway that runs here is: clients, store, writes to the disk, bridges, devices, alarms."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration: every fault with its file and line. Starts nothing."`
 	Demo    demoCmd    `cmd:"" help:"Show it all at work: simulated devices, a gateway, a broker as the cloud. Needs no hardware and no root."`

@@ -45,8 +45,8 @@ func readme(t *testing.T) (text string, configs []string) {
 
 func TestTheConfigurationsInTheREADMEAreGood(t *testing.T) {
 	_, configs := readme(t)
-	if len(configs) != 4 {
-		t.Fatalf("got %d blocks of TOML, want 4", len(configs))
+	if len(configs) != 5 {
+		t.Fatalf("got %d blocks of TOML, want 5", len(configs))
 	}
 	t.Chdir(t.TempDir())
 	writeKeyPair(t, "cert.pem", "key.pem")
@@ -59,7 +59,7 @@ func TestTheConfigurationsInTheREADMEAreGood(t *testing.T) {
 		file, err := config.Load(writeConfig(t, text+"\n"))
 		if err != nil {
 			t.Errorf("block %d: %v", i+1, err)
-		} else if len(file.Modbus)+len(file.Serial)+len(file.Bridge)+len(file.Broker.Listener) == 0 {
+		} else if len(file.Modbus)+len(file.Serial)+len(file.Bridge)+len(file.Broker.Listener)+len(file.Store.Class) == 0 {
 			t.Errorf("block %d holds nothing: %s", i+1, file.Summary())
 		}
 	}

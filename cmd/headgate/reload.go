@@ -48,7 +48,7 @@ type reloadResult struct {
 
 // String says it.
 func (r reloadResult) String() string {
-	const said = "Reloaded: users, rights, limits and certificates are in force."
+	const said = "Reloaded: users, rights, limits, classes and certificates are in force."
 	if len(r.Restart) == 0 {
 		return said
 	}
@@ -91,7 +91,11 @@ func (r *reloader) reload() (res reloadResult, err error) {
 		if name == "broker" || name == "-" {
 			continue
 		}
-		if !reflect.DeepEqual(old.Field(i).Interface(), reflect.ValueOf(file).Elem().Field(i).Interface()) {
+		before, after := old.Field(i).Interface(), reflect.ValueOf(file).Elem().Field(i).Interface()
+		if name == "store" { // its classes are the broker's
+			before, after = r.started.Store.Config, file.Store.Config
+		}
+		if !reflect.DeepEqual(before, after) {
 			res.Restart = append(res.Restart, name)
 		}
 	}

@@ -69,7 +69,7 @@ type house struct {
 // device and no connection is opened yet.
 func build(file *config.File, log *slog.Logger) (*house, error) {
 	h := &house{log: log, config: file}
-	st, err := openStore(file.Gateway.DataDir, file.Store, log)
+	st, err := openStore(file.Gateway.DataDir, file.Store.Config, log)
 	if err != nil {
 		return nil, err
 	}

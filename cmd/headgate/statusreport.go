@@ -107,7 +107,7 @@ func (h *house) status() statusReport {
 		Store: storeReport{
 			Messages: b.Queued, Bytes: b.QueuedBytes, Used: s.SpoolBytes, Limit: s.MaxBytes, Free: s.FreeBytes, Lost: int64(s.Lost),
 			Commits: s.Commits, CommitP50: s.CommitP50.Seconds(), CommitP99: s.CommitP99.Seconds(),
-			Today: newWearReport(&s.Wear, &h.config.Store),
+			Today: newWearReport(&s.Wear, &h.config.Store.Config),
 		},
 		Bridges: []bridgeReport{}, Devices: []deviceReport{},
 	}

@@ -24,7 +24,7 @@ import (
 type File struct {
 	Gateway gateway.Config  `toml:"gateway"`
 	Broker  broker.Config   `toml:"broker"`
-	Store   store.Config    `toml:"store"`
+	Store   Store           `toml:"store"`
 	Modbus  []modbus.Config `toml:"modbus"`
 	Serial  []serial.Config `toml:"serial"`
 	Bridge  []bridge.Config `toml:"bridge"`
@@ -32,6 +32,22 @@ type File struct {
 	// Paths are the files that were read: the one that was asked for, then
 	// those in conf.d.
 	Paths []string `toml:"-"`
+}
+
+// Store is the [store] table: the store itself knows no topics.
+type Store struct {
+	store.Config
+	Class []broker.Class `toml:"class"`
+}
+
+// Check reports each fault by its key, relative to the [store] table.
+func (s *Store) Check(fault func(key, format string, args ...any)) {
+	s.Config.Check(fault)
+	for i := range s.Class {
+		s.Class[i].Check(func(key, format string, args ...any) {
+			fault(joinKey(joinIndex("class", i), key), format, args...)
+		})
+	}
 }
 
 // Load reads the file at path and conf.d/*.toml beside it, in the order of
@@ -178,6 +194,7 @@ func (l *loader) check() {
 		f.Bridge[i].GatewayID = f.Gateway.ID
 		l.checkPart(&f.Bridge[i], joinIndex("bridge", i))
 	}
+	f.Broker.Classes = f.Store.Class
 	l.checkBetween()
 	if l.wantFiles {
 		l.checkFiles()

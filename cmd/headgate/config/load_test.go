@@ -193,6 +193,17 @@ func TestAnUnknownKeyIsSaidWithTheKeyThatWasMeant(t *testing.T) {
 	}
 }
 
+func TestAFaultyClassIsSaidWithItsLine(t *testing.T) {
+	_, faults := loadText(t, "[store]\nmax_bytes = \"1GB\"\n[[store.class]]\nfilter = \"a/#\"\nwindow = \"11s\"\n[[store.class]]\nwindow = \"0s\"\n")
+	want := []string{
+		"main.toml:5: store.class.window: 11s is not within 0s to 10s",
+		"main.toml:6: store.class.filter: a class needs a topic filter, like \"plant7/#\"",
+	}
+	if !cmp.Equal(faults, want) {
+		t.Errorf("got %q, want %q", faults, want)
+	}
+}
+
 func TestConfDContinuesTheFile(t *testing.T) {
 	file, faults := loadFiles(t, map[string]string{
 		"main.toml":           plant,
