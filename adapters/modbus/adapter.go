@@ -31,14 +31,14 @@ type Adapter struct {
 	transport *transport
 	units     []*unit
 	devices   []*device
-	reads     []*read
 	counts    counts
 
 	writes chan *write
 
 	// Of Run alone.
 	emit     func(point.Update)
-	pending  []*write      // in the order in which they came
+	pending  []*write // in the order in which they came
+	queue    queue
 	reopened bool          // since the last answer
 	down     string        // why the devices have been told to be offline; "" since the last answer
 	trouble  uint64        // failures of the link since then
@@ -72,7 +72,11 @@ func (a *Adapter) add(c Device) error {
 	if c.Unit == nil {
 		return errors.New("it has no unit id")
 	}
-	d := &device{name: c.Name, unit: a.unit(*c.Unit), stats: DeviceStats{Name: c.Name, Unit: *c.Unit}}
+	limits, err := c.limits()
+	if err != nil {
+		return err
+	}
+	d := &device{name: c.Name, unit: a.unit(*c.Unit), limits: limits, stats: DeviceStats{Name: c.Name, Unit: *c.Unit}}
 	for _, p := range c.Point {
 		f, err := newField(c, p)
 		if err != nil {
@@ -82,11 +86,11 @@ func (a *Adapter) add(c Device) error {
 			return fmt.Errorf("point %q: its interval is %v", p.Name, f.interval)
 		}
 		d.fields = append(d.fields, &f)
+		g := d.group(f.interval)
+		g.fields = append(g.fields, &f)
 	}
-	d.reads = plan(d)
 	d.unit.devices = append(d.unit.devices, d)
 	a.devices = append(a.devices, d)
-	a.reads = append(a.reads, d.reads...)
 	return nil
 }
 
@@ -124,8 +128,8 @@ func (a *Adapter) Run(ctx context.Context, emit func(point.Update)) error {
 	a.emit = emit
 	a.reopened, a.down, a.trouble, a.backoff = false, "", 0, 0
 	now := time.Now()
-	for _, r := range a.reads {
-		r.due, r.failing = now, false
+	for _, d := range a.devices {
+		d.forget(now)
 	}
 	for _, u := range a.units {
 		u.forget()
@@ -152,25 +156,33 @@ func (a *Adapter) Run(ctx context.Context, emit func(point.Update)) error {
 // serve makes the requests that are due, one after the other, until the link
 // fails or ctx ends.
 func (a *Adapter) serve(ctx context.Context) error {
+	a.queue = queue{}
+	for _, d := range a.devices {
+		d.start(time.Now())
+	}
 	row := 0
 	for ctx.Err() == nil {
 		a.takeWrites()
 		now := time.Now()
-		r, at := next(a.reads)
-		due := r != nil && !at.After(now)
-		w, ready := a.nextWrite(now)
+		due := a.release(now)
+		at, free := a.queue.first(now)
+		var w *write
+		var ready time.Time
+		if row < writesInARow || at < 0 {
+			w, ready = a.nextWrite(now)
+		}
 		var err error
 		switch {
-		case w != nil && (row < writesInARow || !due):
+		case w != nil:
 			row++
 			err = a.doWrite(ctx, w)
-		case due:
+		case at >= 0:
 			row = 0
-			err = a.doRead(ctx, r, now)
+			err = a.doRead(ctx, a.queue.take(at))
 		default:
-			wait := idleCheck
-			if r != nil {
-				wait = min(wait, at.Sub(now))
+			wait := min(idleCheck, due.Sub(now))
+			if !free.IsZero() {
+				wait = min(wait, free.Sub(now))
 			}
 			if len(a.pending) > 0 {
 				wait = min(wait, ready.Sub(now))
@@ -182,6 +194,23 @@ func (a *Adapter) serve(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// release puts into the queue what is due now, and gives when more will be.
+func (a *Adapter) release(now time.Time) (next time.Time) {
+	for _, d := range a.devices {
+		reads, merged := d.release(now, a.transport.cost(d.unit.turnaround))
+		a.queue.add(reads...)
+		if merged > 0 {
+			a.count(func() { d.stats.Merged += merged })
+		}
+		for _, g := range d.groups {
+			if next.IsZero() || g.due.Before(next) {
+				next = g.due
+			}
+		}
+	}
+	return next
 }
 
 // idle waits for a write, and looks after the link if none comes.

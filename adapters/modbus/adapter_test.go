@@ -40,7 +40,8 @@ func TestValuesOfAllTablesArriveAndFollow(t *testing.T) {
 		x.value(from, "meter1", "voltage", "229.9")
 		x.stop()
 		st := x.Stats()
-		if d := st.Devices[0]; !d.Online || d.Reads < 5 || d.Failed != 0 || d.RoundTrip <= 0 || st.Timeouts != 0 || st.Requests-st.Answers > 1 {
+		// One read may have been refused for a hole that the unit does not have.
+		if d := st.Devices[0]; !d.Online || d.Reads < 5 || d.Failed > 1 || d.RoundTrip <= 0 || st.Timeouts != 0 || st.Requests-st.Answers > 1 {
 			t.Errorf("stats are %+v", st)
 		}
 		for _, s := range x.all("meter1", "voltage") {
@@ -104,8 +105,8 @@ func TestALateReplyIsNotTakenForTheNextAnswer(t *testing.T) {
 func TestADeadUnitDoesNotStallItsNeighbour(t *testing.T) {
 	overBoth(t, func(t *testing.T, s *modbussim.Server, url string) {
 		s.Unit(1).SetHolding(0, 5)
-		x := run(t, url, 200*time.Millisecond, deviceOf("dead", 9, holding("x", 0), holding("y", 50)), deviceOf("alive", 1, holding("x", 0)))
-		from := x.bad(0, "dead", "x", "read holding register 0 of unit 9 on rs485: no answer within 200ms")
+		x := run(t, url, 60*time.Millisecond, deviceOf("dead", 9, holding("x", 0), holding("y", 50)), deviceOf("alive", 1, holding("x", 0)))
+		from := x.bad(0, "dead", "x", "of unit 9 on rs485: no answer within 60ms")
 		x.status(from, "dead", false, "unit 9 on rs485 does not answer")
 		x.bad(0, "dead", "y", "does not answer")
 		// From here on the dead one costs a timeout now and then.

@@ -31,6 +31,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	}
 	checkDuration(fault, "timeout", c.Timeout, minTimeout, maxTimeout)
 	checkDuration(fault, "delay", c.Delay, 0, maxDelay)
+	checkDuration(fault, "connect_delay", c.ConnectDelay, 0, maxDelay)
 	if len(c.Device) == 0 {
 		fault("device", "is missing: want a [[modbus.device]] for each device on the link")
 	}
@@ -78,18 +79,27 @@ func (d *Device) check(fault faultFunc, onSerialLine bool) {
 			fault("order", "%v", err)
 		}
 	}
+	d.checkLimits(fault)
 	if len(d.Point) == 0 {
 		fault("point", "is missing: want a [[modbus.device.point]] for each value of the device")
 	}
 	for i := range d.Point {
 		p := &d.Point[i]
+		sound := true
 		inPoint := func(key, format string, args ...any) {
+			sound = false
 			fault(fmt.Sprintf("point[%d].%s", i, key), format, args...)
 		}
 		if p.Interval != d.Interval { // the device's own is checked above
 			checkDuration(inPoint, "interval", p.Interval, minInterval, maxInterval)
 		}
 		d.checkPoint(p, inPoint)
+		if !sound {
+			continue
+		}
+		if f, err := newField(*d, *p); err == nil {
+			d.checkReadable(inPoint, &f)
+		}
 	}
 }
 

@@ -61,6 +61,10 @@ type Config struct {
 	// devices that need more than the protocol's 3.5 characters. Default 0.
 	Delay time.Duration `toml:"delay"`
 
+	// ConnectDelay is the pause between opening the link and the first request,
+	// for devices that start when they are connected to. Default 0.
+	ConnectDelay time.Duration `toml:"connect_delay"`
+
 	// Device lists the devices on the link.
 	Device []Device `toml:"device"`
 }
@@ -109,6 +113,22 @@ type Device struct {
 	// Order is the default order of bytes for the points of this device: see
 	// the order of a point.
 	Order string `toml:"order"`
+
+	// MaxRegisters and MaxBits are how many registers, and how many coils or
+	// discrete inputs, the device lets one request read. Defaults 125 and 2000,
+	// which is what the protocol allows.
+	MaxRegisters int `toml:"max_registers"`
+	MaxBits      int `toml:"max_bits"`
+
+	// MaxGap is how many registers, or bits, that no point is in may be read
+	// between two points to save a request: 0 for none, "unlimited" for as many
+	// as pay. A hole that the device refuses to read is found out and left alone
+	// anyway. Default "unlimited".
+	MaxGap Gap `toml:"max_gap"`
+
+	// NoRead lists what must never be read, not even in a hole between two
+	// points, because reading does something: "holding:100-110", "coil:7".
+	NoRead []string `toml:"no_read"`
 
 	// Point lists what is read and written.
 	Point []Point `toml:"point"`
@@ -238,6 +258,12 @@ func (c *Config) SetDefaults() {
 		}
 		if d.Interval == 0 {
 			d.Interval = defaultInterval
+		}
+		if d.MaxRegisters == 0 {
+			d.MaxRegisters = holdingRegisters.maxRead()
+		}
+		if d.MaxBits == 0 {
+			d.MaxBits = coils.maxRead()
 		}
 		for j := range d.Point {
 			d.Point[j].setDefaults(d)

@@ -22,6 +22,13 @@ var exceptionNames = map[exception]string{
 	gatewayNoPath: "gateway path unavailable", gatewayNoAnswer: "gateway target device did not respond",
 }
 
+// Exceptions of a device that does not have what is asked for, all of it or now.
+const (
+	illegalAddress exception = 2
+	illegalValue   exception = 3
+	deviceFailure  exception = 4
+)
+
 // Exceptions of a gateway that speaks for a unit which is not there.
 const (
 	gatewayNoPath   exception = 10

@@ -46,13 +46,14 @@ func TestLibmodbusAndItsFaults(t *testing.T) {
 	start(t, libmodbusServer(t, server), "rtu")
 	slow := func(p *Point) { p.Interval = 100 * time.Millisecond }
 	slower := func(p *Point) { p.Interval = 130 * time.Millisecond }
-	x := run(t, "rtu://"+client+"?baud=115200", 300*time.Millisecond, deviceOf("m", 17,
+	m := deviceOf("m", 17,
 		holding("first", 0x160, rw),
 		holding("wide", 0x163, rw, func(p *Point) { p.Type = "u64" }),
-		holding("wrong_unit", 0x171, slow),
-		holding("late", 0x172, slower),
 		Point{Name: "bit", Register: "coil:0x130", Access: "rw"},
-	))
+	)
+	// Only a read that begins at one of those goes wrong.
+	wrongUnit, late := deviceOf("wrong_unit", 17, holding("x", 0x171, slow)), deviceOf("late", 17, holding("x", 0x172, slower))
+	x := run(t, "rtu://"+client+"?baud=115200", 300*time.Millisecond, m, wrongUnit, late)
 	x.status(0, "m", true, "")
 	for name, v := range map[string]point.Value{"first": point.OfUint(555), "wide": point.OfUint(1<<64 - 3), "bit": point.OfBool(true)} {
 		got, err := x.Write(t.Context(), point.Command{Device: "m", Point: name, Value: v})
@@ -63,18 +64,23 @@ func TestLibmodbusAndItsFaults(t *testing.T) {
 	from := x.now()
 	x.value(from, "m", "bit", "true")
 	x.value(from, "m", "wide", "18446744073709551613")
-	x.bad(from, "m", "wrong_unit", "unit 17 on rs485")
-	x.bad(from, "m", "late", "unit 17 on rs485")
+	x.bad(from, "wrong_unit", "x", "unit 17 on rs485")
+	x.bad(from, "late", "x", "unit 17 on rs485")
 	next := from
 	for range 3 {
 		next = x.value(next, "m", "first", "555")
 	}
 	x.stop()
 	// Whatever came late, or from another unit, none became a point's value.
-	for name, want := range map[string]string{"first": "555", "wide": "18446744073709551613", "wrong_unit": "-", "late": "-"} {
-		for _, u := range x.updates[from:] {
-			if s, ok := sampleOf(u, "m", name); ok && s.Quality == point.Good && s.Value.String() != want {
-				t.Errorf("%s is %v, want %s", name, s.Value, want)
+	for _, u := range x.updates[from:] {
+		if s, ok := sampleOf(u, "m", "first"); ok && s.Quality == point.Good && s.Value.String() != "555" {
+			t.Errorf("first is %v, want 555", s.Value)
+		}
+	}
+	for _, device := range []string{"wrong_unit", "late"} {
+		for _, s := range x.all(device, "x") {
+			if s.Quality == point.Good {
+				t.Errorf("%s is %v, want none", device, s.Value)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"headgate/gateway/point"
@@ -11,8 +12,7 @@ import (
 
 // doRead makes one read and emits what came of it. The error is that of the link
 // or of ctx.
-func (a *Adapter) doRead(ctx context.Context, r *read, now time.Time) error {
-	merged := r.advance(now)
+func (a *Adapter) doRead(ctx context.Context, r *read) error {
 	d, u := r.device, r.device.unit
 	var data []byte
 	var sent time.Time
@@ -21,12 +21,12 @@ func (a *Adapter) doRead(ctx context.Context, r *read, now time.Time) error {
 		data, err = u.client.read(ctx, a.timeout, r.table, r.address, r.count)
 		return err
 	})
-	now = time.Now()
+	now := time.Now()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	r.done()
 	a.count(func() {
-		d.stats.Merged += merged
 		if err != nil {
 			d.stats.Failed++
 		} else {
@@ -36,16 +36,14 @@ func (a *Adapter) doRead(ctx context.Context, r *read, now time.Time) error {
 	if isLink(err) {
 		return err
 	}
+	u.asked = now
 	a.outcome(u, d, now, now.Sub(sent), err)
 	if err != nil {
-		err = fmt.Errorf("read %s of unit %d on %s: %w", r.span(), u.id, a.name, err)
-		a.failing(r, err)
-		// A unit that is offline has had all its points made bad already, once.
-		if u.presence != offline || !isSilence(err) {
-			a.emit(point.Update{Device: d.name, Samples: bad(r.fields, now, err.Error())})
-		}
+		a.readFailed(r, now, err)
 		return nil
 	}
+	u.turnaround = average(u.turnaround, a.transport.turnaround)
+	d.gave(r, now)
 	a.failing(r, nil)
 	samples := make([]point.Sample, 0, len(r.fields))
 	for _, f := range r.fields {
@@ -53,6 +51,26 @@ func (a *Adapter) doRead(ctx context.Context, r *read, now time.Time) error {
 	}
 	a.emit(point.Update{Device: d.name, Samples: samples})
 	return nil
+}
+
+// readFailed says that the points of a read are bad, unless it can be found out
+// which of them are.
+func (a *Adapter) readFailed(r *read, now time.Time, err error) {
+	d := r.device
+	if halves := d.refused(r, err, now); halves != nil {
+		for _, h := range halves {
+			h.deadline = r.deadline
+		}
+		a.log.Debug("a read is cut in two", "device", d.name, "register", r.String(), "err", err)
+		a.queue.add(halves...)
+		return
+	}
+	err = fmt.Errorf("read %s of unit %d on %s: %w", r, d.unit.id, a.name, err)
+	a.failing(r, err)
+	// A unit that is offline has had all its points made bad already, once.
+	if d.unit.presence != offline || !isSilence(err) {
+		a.emit(point.Update{Device: d.name, Samples: bad(r.fields, now, err.Error())})
+	}
 }
 
 // sample is what the point says, of data that was read from address start of
@@ -104,7 +122,11 @@ func (a *Adapter) outcome(u *unit, d *device, now time.Time, took time.Duration,
 		if a.transport.lateAnswers() {
 			late = max(a.timeout, leastQuarantine)
 		}
-		if u.missed(now, late) {
+		changed := u.missed(now, late)
+		if u.presence == offline && a.someAnswer() {
+			a.queue.probed(now, took)
+		}
+		if changed {
 			reason := fmt.Sprintf("unit %d on %s does not answer: %v", u.id, a.name, err)
 			a.log.Debug("unit is offline", "device", d.name, "unit", u.id, "reason", reason)
 			for _, d := range u.devices {
@@ -122,9 +144,16 @@ func (a *Adapter) outcome(u *unit, d *device, now time.Time, took time.Duration,
 		a.log.Debug("unit is online again", "device", d.name, "unit", u.id)
 	}
 	for _, d := range u.devices {
+		d.known.wake(now)
+		d.replan(now)
 		a.count(func() { d.stats.Online, d.stats.Reason = true, "" })
 		a.emit(point.Update{Device: d.name, Status: &point.Status{Online: true, Time: now}})
 	}
+}
+
+// someAnswer says whether there is a unit on the link that is not offline.
+func (a *Adapter) someAnswer() bool {
+	return slices.ContainsFunc(a.units, func(u *unit) bool { return u.presence != offline })
 }
 
 // offline tells that the device is, and that all its points are bad.
@@ -140,14 +169,13 @@ func (a *Adapter) offline(d *device, now time.Time, reason string) {
 // failing logs when a device begins to answer a read with an error, and when it
 // ends. Silence is logged with the unit.
 func (a *Adapter) failing(r *read, err error) {
-	is := err != nil && !isSilence(err)
-	if is == r.failing || err != nil && !is {
-		return
-	}
-	r.failing = is
-	if is {
-		a.log.Warn("registers cannot be read", "device", r.device.name, "register", r.span(), "err", err)
-	} else {
-		a.log.Info("registers can be read again", "device", r.device.name, "register", r.span())
+	is, was := err != nil && !isSilence(err), r.device.failing[r.span()]
+	switch {
+	case is && !was:
+		r.device.failing[r.span()] = true
+		a.log.Warn("registers cannot be read", "device", r.device.name, "register", r.String(), "err", err)
+	case err == nil && was:
+		delete(r.device.failing, r.span())
+		a.log.Info("registers can be read again", "device", r.device.name, "register", r.String())
 	}
 }

@@ -1,90 +1,212 @@
 package modbus
 
 import (
-	"cmp"
+	"math/bits"
 	"slices"
 	"time"
 )
 
 // device is one [[modbus.device]].
 type device struct {
-	name   string
-	unit   *unit
-	fields []*field
-	reads  []*read
-	stats  DeviceStats // guarded by Adapter.mu
+	name    string
+	unit    *unit
+	limits  limits
+	fields  []*field
+	groups  []*group
+	known   learned
+	failing map[span]bool // reads that the device answers with an error, which has been logged
+
+	// plans are the reads for each set of groups that has been due at once, by
+	// the set's bits. They hold until that time, zero: for ever, and for that
+	// break-even.
+	plans      map[uint64][]*read
+	plansUntil time.Time
+	hole       int
+
+	stats DeviceStats // guarded by Adapter.mu
 }
 
-// read is one request that is made again and again, and the points that its
-// answer holds.
-type read struct {
-	device   *device
-	table    table
-	address  uint16
-	count    int
-	fields   []*field
+// group is what one device has to read at one interval.
+type group struct {
 	interval time.Duration
-
-	due     time.Time
-	failing bool // the device answers it with an error, and that has been logged
+	fields   []*field
+	due      time.Time
+	waiting  int // reads that have to be made before it is done
 }
 
-// span names what is read: "holding registers 100-119".
-func (r *read) span() string { return r.table.span(r.address, r.count) }
+// maxGroups of one device can be read together; more intervals than that are
+// read each for itself.
+const maxGroups = 64
 
-// plan makes the device's reads: points of one interval and one table whose
-// registers touch or overlap are read together, as far as one request goes. What
-// nobody asked for is never read, for devices refuse a request that touches a
-// register which they do not have; and no value is cut, for its halves would be
-// of two times.
-func plan(d *device) []*read {
-	fields := slices.Clone(d.fields)
-	slices.SortStableFunc(fields, func(a, b *field) int {
-		return cmp.Or(cmp.Compare(a.interval, b.interval), cmp.Compare(a.register.table, b.register.table), cmp.Compare(a.register.address, b.register.address))
-	})
-	var reads []*read
-	for _, f := range fields {
-		at := f.register
-		end := int(at.address) + f.size()
-		if n := len(reads); n > 0 {
-			r := reads[n-1]
-			last := int(r.address) + r.count
-			whole := max(last, end) - int(r.address)
-			if r.interval == f.interval && r.table == at.table && int(at.address) <= last && whole <= r.table.maxRead() {
-				r.count = whole
-				r.fields = append(r.fields, f)
-				continue
-			}
+// group gives the group of that interval, which is made the first time.
+func (d *device) group(interval time.Duration) *group {
+	for _, g := range d.groups {
+		if g.interval == interval {
+			return g
 		}
-		reads = append(reads, &read{
-			device: d, table: at.table, address: at.address, count: f.size(), fields: []*field{f}, interval: f.interval,
-		})
 	}
-	return reads
+	g := &group{interval: interval}
+	d.groups = append(d.groups, g)
+	return g
 }
 
-// advance sets when the read is due after it has been begun at the time now: at
-// the next whole interval since the start, so that it does not drift. It gives
-// how many times it had become due meanwhile; those are left out.
-func (r *read) advance(now time.Time) (merged uint64) {
-	if late := now.Sub(r.due); late >= r.interval {
-		merged = uint64(late / r.interval)
+// advance sets when the group is due next after the time now: at the next whole
+// interval since the start, so that it does not drift. It gives how many times it
+// had become due before the last one; those are left out.
+func (g *group) advance(now time.Time) (merged uint64) {
+	if late := now.Sub(g.due); late >= g.interval {
+		merged = uint64(late / g.interval)
 	}
-	r.due = r.due.Add(time.Duration(merged+1) * r.interval)
+	g.due = g.due.Add(time.Duration(merged+1) * g.interval)
 	return merged
 }
 
-// next gives the read that is to be made first, and when. A unit that must not
-// be asked before some time keeps no other waiting.
-func next(reads []*read) (first *read, at time.Time) {
-	for _, r := range reads {
-		due := r.due
-		if due.Before(r.device.unit.notBefore) {
-			due = r.device.unit.notBefore
+// release gives the reads for what is due now. What is due again before it is
+// done is left out, and counted.
+func (d *device) release(now time.Time, c cost) (reads []*read, merged uint64) {
+	var set uint64
+	for i, g := range d.groups {
+		if g.due.After(now) {
+			continue
 		}
-		if first == nil || due.Before(at) {
-			first, at = r, due
+		merged += g.advance(now)
+		switch {
+		case g.waiting > 0:
+			merged++
+		case i < maxGroups:
+			set |= 1 << i
+		default:
+			reads = append(reads, d.plan(d.awake(g.fields, now), c)...)
 		}
 	}
-	return first, at
+	if set != 0 {
+		reads = append(reads, d.planned(set, now, c)...)
+	}
+	for _, r := range reads {
+		r.deadline = r.groups[0].due
+		for _, g := range r.groups {
+			if g.due.Before(r.deadline) {
+				r.deadline = g.due
+			}
+		}
+	}
+	return reads, merged
+}
+
+// planned gives the reads for a set of groups: made before, as long as nothing
+// that they depend on has changed much.
+func (d *device) planned(set uint64, now time.Time, c cost) []*read {
+	hole := min(c.hole(), d.limits.registers)
+	changed := max(hole-d.hole, d.hole-hole) > max(2, d.hole/4)
+	if changed || !d.plansUntil.IsZero() && !now.Before(d.plansUntil) {
+		d.hole = hole
+		d.replan(now)
+	}
+	if reads, ok := d.plans[set]; ok {
+		return reads
+	}
+	var fields []*field
+	for rest := set; rest != 0; rest &= rest - 1 {
+		fields = append(fields, d.groups[bits.TrailingZeros64(rest)].fields...)
+	}
+	reads := d.plan(d.awake(fields, now), c)
+	d.plans[set] = reads
+	return reads
+}
+
+// awake leaves out what the device has refused and is not to be asked for yet.
+func (d *device) awake(fields []*field, now time.Time) []*field {
+	return slices.DeleteFunc(slices.Clone(fields), func(f *field) bool { return d.known.rests(f, now) })
+}
+
+// replan has the plans made again when they are needed next.
+func (d *device) replan(now time.Time) {
+	d.plans = map[uint64][]*read{}
+	d.plansUntil = d.known.expire(now)
+}
+
+// forget is for when the adapter begins: nothing is known then.
+func (d *device) forget(now time.Time) {
+	d.known, d.failing = learned{silent: map[span]int{}}, map[span]bool{}
+	d.replan(now)
+}
+
+// start has everything due at that time.
+func (d *device) start(now time.Time) {
+	for _, g := range d.groups {
+		g.due, g.waiting = now, 0
+	}
+}
+
+// queue holds the reads that are due, on all of a link: as many as one plan of
+// each device has at most.
+type queue struct {
+	waiting []*read
+	probeAt time.Time // no unit that is offline is asked before
+}
+
+// first gives the read that is to be made at the time now: of those whose unit may
+// be asked, the one whose deadline is first; of equal ones that whose unit was
+// asked longest ago. at is -1 if there is none; ready is when there may be one,
+// the zero Time for when more is due.
+func (q *queue) first(now time.Time) (at int, ready time.Time) {
+	at = -1
+	for i, r := range q.waiting {
+		free := q.free(r.device.unit)
+		switch {
+		case !free.After(now):
+			if at < 0 || r.before(q.waiting[at]) {
+				at = i
+			}
+		case ready.IsZero() || free.Before(ready):
+			ready = free
+		}
+	}
+	return at, ready
+}
+
+// add puts reads into the queue.
+func (q *queue) add(reads ...*read) {
+	for _, r := range reads {
+		for _, g := range r.groups {
+			g.waiting++
+		}
+	}
+	q.waiting = append(q.waiting, reads...)
+}
+
+// take takes one out; its groups wait for it until done.
+func (q *queue) take(at int) *read {
+	r := q.waiting[at]
+	q.waiting = slices.Delete(q.waiting, at, at+1)
+	return r
+}
+
+// done notes that the read has been made.
+func (r *read) done() {
+	for _, g := range r.groups {
+		g.waiting--
+	}
+}
+
+// free is when a unit may be asked.
+func (q *queue) free(u *unit) time.Time {
+	if u.presence == offline && u.notBefore.Before(q.probeAt) {
+		return q.probeAt
+	}
+	return u.notBefore
+}
+
+func (r *read) before(other *read) bool {
+	if c := r.deadline.Compare(other.deadline); c != 0 {
+		return c < 0
+	}
+	return r.device.unit.asked.Before(other.device.unit.asked)
+}
+
+// probed notes that asking a unit which is offline took so long for nothing: of
+// the link's time such units get one part in probeShare together, however many
+// they are.
+func (q *queue) probed(now time.Time, took time.Duration) {
+	q.probeAt = now.Add((probeShare - 1) * took)
 }

@@ -1,101 +1,90 @@
 package modbus
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// planned gives the reads of points at these registers, each "holding:0 u16" or
-// with its own interval, "holding:0 u16 5s".
-func planned(t *testing.T, points ...string) []string {
-	t.Helper()
-	d := &device{}
-	for i, text := range points {
-		w := strings.Fields(text)
-		p := Point{Name: fmt.Sprint(i), Register: w[0], Type: w[1], Interval: time.Second, Scale: 1}
-		if len(w) > 2 {
-			p.Interval, _ = time.ParseDuration(w[2])
-		}
-		f, err := newField(Device{}, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.fields = append(d.fields, &f)
-	}
-	var got []string
-	seen := 0
-	for _, r := range plan(d) {
-		got = append(got, fmt.Sprintf("%s of %d", r.span(), len(r.fields)))
-		seen += len(r.fields)
-		for _, f := range r.fields {
-			if a := int(f.register.address); a < int(r.address) || a+f.size() > int(r.address)+r.count {
-				t.Errorf("%s does not hold all of %s", r.span(), f.name)
-			}
-		}
-		if r.count > r.table.maxRead() {
-			t.Errorf("%s is more than a request may read", r.span())
-		}
-	}
-	if seen != len(points) {
-		t.Errorf("%d of %d points are read", seen, len(points))
-	}
-	return got
-}
-
-func TestPointsThatTouchAreReadTogether(t *testing.T) {
-	for _, c := range []struct{ points, want []string }{
-		{[]string{"holding:2 u16", "holding:0 f32"}, []string{"holding registers 0-2 of 2"}},
-		{[]string{"holding:0 u32", "holding:1 u16", "holding:1 i16"}, []string{"holding registers 0-1 of 3"}},
-		{[]string{"holding:0 u16", "holding:2 u16"}, []string{"holding register 0 of 1", "holding register 2 of 1"}},
-		{[]string{"holding:0 u16", "input:1 u16"}, []string{"input register 1 of 1", "holding register 0 of 1"}},
-		{[]string{"holding:0 u16", "holding:1 u16 5s"}, []string{"holding register 0 of 1", "holding register 1 of 1"}},
-		{[]string{"coil:7 bool", "coil:8 bool", "coil:10 bool"}, []string{"coils 7-8 of 2", "coil 10 of 1"}},
-		{[]string{"holding:65532 u64"}, []string{"holding registers 65532-65535 of 1"}},
-	} {
-		if got := planned(t, c.points...); !slices.Equal(got, c.want) {
-			t.Errorf("%q: got %q, want %q", c.points, got, c.want)
-		}
-	}
-}
-
-func TestNoReadIsLongerThanARequestAndNoValueIsCut(t *testing.T) {
-	var registers, bits []string
-	for i := range 40 {
-		registers = append(registers, fmt.Sprintf("holding:%d u64", 4*i))
-	}
-	for i := range 2001 {
-		bits = append(bits, fmt.Sprintf("discrete:%d bool", i))
-	}
-	if got := planned(t, registers...); !slices.Equal(got, []string{"holding registers 0-123 of 31", "holding registers 124-159 of 9"}) {
-		t.Errorf("got %q", got)
-	}
-	if got := planned(t, bits...); !slices.Equal(got, []string{"discrete inputs 0-1999 of 2000", "discrete input 2000 of 1"}) {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestALatePollIsLeftOutAndTheScheduleDoesNotDrift(t *testing.T) {
 	begin := time.Now()
-	r := &read{device: &device{unit: &unit{}}, interval: time.Second, due: begin}
+	g := &group{interval: time.Second, due: begin}
 	for _, c := range []struct {
 		at, due time.Duration
 		merged  uint64
 	}{{0, time.Second, 0}, {1300 * time.Millisecond, 2 * time.Second, 0}, {2 * time.Second, 3 * time.Second, 0}, {5500 * time.Millisecond, 6 * time.Second, 2}, {7 * time.Second, 8 * time.Second, 1}} {
-		if merged := r.advance(begin.Add(c.at)); merged != c.merged || r.due.Sub(begin) != c.due {
-			t.Errorf("at %v: due at %v and %d left out, want %v and %d", c.at, r.due.Sub(begin), merged, c.due, c.merged)
+		if merged := g.advance(begin.Add(c.at)); merged != c.merged || g.due.Sub(begin) != c.due {
+			t.Errorf("at %v: due at %v and %d left out, want %v and %d", c.at, g.due.Sub(begin), merged, c.due, c.merged)
 		}
 	}
 }
 
-func TestAUnitThatMustNotBeAskedKeepsNoOtherWaiting(t *testing.T) {
+func TestWhatIsDueAtOnceIsReadTogetherWhateverItsInterval(t *testing.T) {
+	begin := time.Now()
+	d := deviceWith(t, noLimits(), "holding:0 u16 1s", "holding:1 u16 2s", "holding:2 u16 5s")
+	d.start(begin)
+	for second, want := range []string{"0-2", "0", "0-1", "0", "0-1", "0-2"} {
+		reads, merged := d.release(begin.Add(time.Duration(second)*time.Second), payingHole(10))
+		if len(reads) != 1 || merged != 0 || strings.Fields(reads[0].String())[2] != want {
+			t.Errorf("second %d: got %v and %d left out, want %s", second, reads, merged, want)
+		}
+	}
+}
+
+func TestWhatIsNotDoneInTimeIsNotQueuedAgain(t *testing.T) {
+	begin := time.Now()
+	d := deviceWith(t, noLimits(), "holding:0 u16 1s", "holding:500 u16 1s")
+	d.start(begin)
+	var q queue
+	total := uint64(0)
+	for second := range 5 {
+		reads, merged := d.release(begin.Add(time.Duration(second)*time.Second), payingHole(10))
+		q.add(reads...)
+		total += merged
+	}
+	if len(q.waiting) != 2 || total != 4 {
+		t.Errorf("%d reads wait and %d were left out, want 2 and 4", len(q.waiting), total)
+	}
+	for range 2 {
+		q.take(0).done()
+	}
+	if reads, _ := d.release(begin.Add(5*time.Second), payingHole(10)); len(reads) != 2 {
+		t.Errorf("%d reads are due after that, want 2", len(reads))
+	}
+}
+
+func TestTheEarliestDeadlineGoesFirstAndAmongEqualOnesTheUnitThatWaitedLongest(t *testing.T) {
 	now := time.Now()
-	dead := &read{device: &device{unit: &unit{notBefore: now.Add(time.Minute)}}, due: now.Add(-time.Hour)}
-	alive := &read{device: &device{unit: &unit{}}, due: now.Add(time.Second)}
-	if r, at := next([]*read{dead, alive}); r != alive || !at.Equal(alive.due) {
-		t.Errorf("got the dead one at %v", at)
+	made := func(deadline, asked, notBefore time.Duration) *read {
+		return &read{device: &device{unit: &unit{asked: now.Add(asked), notBefore: now.Add(notBefore)}}, deadline: now.Add(deadline)}
+	}
+	q := queue{waiting: []*read{
+		made(-time.Hour, -time.Hour, time.Minute), // must not be asked now, and keeps nobody waiting
+		made(3*time.Second, -9*time.Second, 0), made(2*time.Second, -time.Second, 0), made(2*time.Second, -3*time.Second, 0), made(2*time.Second, -2*time.Second, 0),
+	}}
+	want := []*read{q.waiting[3], q.waiting[4], q.waiting[2], q.waiting[1]}
+	for i, r := range want {
+		at, _ := q.first(now)
+		if at < 0 || q.take(at) != r {
+			t.Fatalf("number %d is not the one", i)
+		}
+	}
+	if at, ready := q.first(now); at >= 0 || !ready.Equal(now.Add(time.Minute)) {
+		t.Errorf("got %d, ready in %v; want none for a minute", at, ready.Sub(now))
+	}
+}
+
+func TestUnitsThatAreOfflineShareATwentiethOfTheLink(t *testing.T) {
+	now := time.Now()
+	r := &read{device: &device{unit: &unit{presence: offline, notBefore: now.Add(time.Second)}}}
+	q := queue{waiting: []*read{r}}
+	q.probed(now, 300*time.Millisecond)
+	if _, ready := q.first(now); ready.Sub(now) != 5700*time.Millisecond {
+		t.Errorf("the next is asked after %v, want 5.7s", ready.Sub(now))
+	}
+	r.device.unit.presence = online
+	if _, ready := q.first(now); ready.Sub(now) != time.Second {
+		t.Errorf("one that is online is asked after %v, want 1s", ready.Sub(now))
 	}
 }
 

@@ -29,6 +29,7 @@ const unansweredToReopen = 3
 type transport struct {
 	link   link
 	gap    time.Duration // least silence before a request
+	settle time.Duration // least silence after opening
 	echo   bool          // what is sent comes back before the answer
 	counts *counts
 	dial   func(ctx context.Context) (stream, error)
@@ -38,13 +39,18 @@ type transport struct {
 	wire       *wire
 	last       time.Time // when the link last was busy, as far as we know
 	unanswered int       // requests in a row without a byte of answer
+	sent       time.Time // when the last request was
+
+	// turnaround is how long the last answer took beyond what both need on the
+	// wire. The silence that ends a request is part of it.
+	turnaround time.Duration
 
 	ctx     context.Context // of the Sends since begin
 	timeout time.Duration
 }
 
 func newTransport(l link, cfg Config, c *counts) *transport {
-	t := &transport{link: l, gap: max(l.frameGap(), cfg.Delay), echo: cfg.LocalEcho, counts: c, framer: newFramer(l), pause: wait}
+	t := &transport{link: l, gap: max(l.frameGap(), cfg.Delay), settle: cfg.ConnectDelay, echo: cfg.LocalEcho, counts: c, framer: newFramer(l), pause: wait}
 	t.dial = func(ctx context.Context) (stream, error) { return l.dial(ctx, cfg.TLS) }
 	if l.carrier == serialLine {
 		t.pause = port.Pause
@@ -70,7 +76,9 @@ func (t *transport) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.wire, t.framer, t.last, t.unanswered = newWire(s), newFramer(t.link), time.Now(), 0
+	// As if something had been heard then.
+	t.last = time.Now().Add(max(0, t.settle-t.gap))
+	t.wire, t.framer, t.unanswered = newWire(s), newFramer(t.link), 0
 	return nil
 }
 
@@ -146,22 +154,22 @@ func (t *transport) Send(request []byte) ([]byte, error) {
 	onWire := t.link.mode.WireTime(len(request))
 	ctx, cancel := context.WithTimeout(t.ctx, onWire+t.timeout+t.link.mode.WireTime(length))
 	defer cancel()
-	sent := time.Now()
+	t.sent = time.Now()
 	if _, err := t.wire.stream.Write(ctx, request); err != nil {
 		return nil, t.failed(err, true)
 	}
 	t.counts.requests.Add(1)
 	t.counts.bytesOut.Add(uint64(len(request)))
-	t.last = sent.Add(onWire)
+	t.last = t.sent.Add(onWire)
 	var echo []byte
 	if t.echo {
 		echo = request
 	}
-	return t.await(ctx, echo)
+	return t.await(ctx, len(request), echo)
 }
 
-// await reads until the answer has come.
-func (t *transport) await(ctx context.Context, echo []byte) ([]byte, error) {
+// await reads until the answer has come to a request of that length.
+func (t *transport) await(ctx context.Context, length int, echo []byte) ([]byte, error) {
 	heard := 0
 	for {
 		chunk, err := t.next(ctx)
@@ -187,6 +195,7 @@ func (t *transport) await(ctx context.Context, echo []byte) ([]byte, error) {
 			return nil, t.failed(err, true)
 		case frame != nil || err != nil:
 			t.unanswered = 0
+			t.turnaround = max(0, time.Since(t.sent)-t.link.mode.WireTime(length+len(frame)))
 			t.counts.answers.Add(1)
 			t.counts.discarded.Add(uint64(heard - len(frame)))
 			return frame, err
@@ -225,7 +234,10 @@ func (t *transport) quiet() error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	giveUp := time.Now().Add(t.gap + t.timeout)
+	giveUp := t.last.Add(t.gap + t.timeout)
+	if now := time.Now(); giveUp.Before(now.Add(t.timeout)) {
+		giveUp = now.Add(t.timeout)
+	}
 	unasked := 0
 	for {
 		if err := t.pause(t.ctx, time.Until(t.last.Add(t.gap))); err != nil {

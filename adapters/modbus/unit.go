@@ -11,6 +11,10 @@ const (
 	firstProbe = time.Second
 	maxProbe   = 30 * time.Second
 
+	// probeShare: of the time of a link on which others answer, the units that are
+	// offline get one part in that many together, however many they are.
+	probeShare = 20
+
 	// leastQuarantine: on a serial line nothing tells a late answer from that to
 	// a later request. So a unit that has missed one is left alone for as long
 	// as the timeout, but this long at least; what it says meanwhile is discarded.
@@ -36,6 +40,9 @@ type unit struct {
 	misses    int       // requests in a row without an answer
 	notBefore time.Time // no request before
 	probe     time.Duration
+
+	asked      time.Time     // when it was last
+	turnaround time.Duration // of its answers, averaged: see transport; 0: not known yet
 }
 
 // answered notes an answer; changed is true when the unit has come online.

@@ -1,0 +1,113 @@
+package modbus
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Gap is a number of registers or bits, or "unlimited", which is the zero Gap.
+type Gap struct {
+	limited bool
+	most    int
+}
+
+// GapOf is a Gap of that many.
+func GapOf(most int) Gap { return Gap{limited: true, most: most} }
+
+// UnmarshalText reads a number, or "unlimited".
+func (g *Gap) UnmarshalText(text []byte) error {
+	if string(text) == "unlimited" {
+		*g = Gap{}
+		return nil
+	}
+	n, err := strconv.ParseUint(string(text), 10, 16)
+	if err != nil {
+		return fmt.Errorf("%q: want a number of registers like \"8\", or \"unlimited\"", text)
+	}
+	*g = GapOf(int(n))
+	return nil
+}
+
+// limits is how a device may be read.
+type limits struct {
+	registers, bits int // that one request may read
+	gap             Gap // that nobody asked for, between two points
+	noRead          []span
+}
+
+// span is some of a table.
+type span struct {
+	table      table
+	start, end int // end is the first that does not belong to it
+}
+
+func (s span) touches(t table, start, end int) bool {
+	return s.table == t && start < s.end && s.start < end
+}
+
+func (l limits) most(t table) int {
+	if t.isBits() {
+		return l.bits
+	}
+	return l.registers
+}
+
+// limits makes those of a device ready.
+func (d *Device) limits() (limits, error) {
+	l := limits{registers: d.MaxRegisters, bits: d.MaxBits, gap: d.MaxGap}
+	for _, text := range d.NoRead {
+		s, err := parseSpan(text)
+		if err != nil {
+			return limits{}, fmt.Errorf("no_read: %w", err)
+		}
+		l.noRead = append(l.noRead, s)
+	}
+	return l, nil
+}
+
+// parseSpan reads "holding:100-110" or "coil:7".
+func parseSpan(text string) (span, error) {
+	first, last, ranged := strings.Cut(text, "-")
+	r, err := parseRegister(first)
+	if err != nil {
+		return span{}, err
+	}
+	s := span{table: r.table, start: int(r.address), end: int(r.address) + 1}
+	if ranged {
+		n, err := strconv.ParseUint(strings.TrimSpace(last), 0, 16)
+		if err != nil || int(n) < s.start {
+			return span{}, fmt.Errorf("%q: want the first and the last address, like \"holding:100-110\"", text)
+		}
+		s.end = int(n) + 1
+	}
+	return s, nil
+}
+
+// checkLimits checks how a device may be read.
+func (d *Device) checkLimits(fault faultFunc) {
+	if n, most := d.MaxRegisters, holdingRegisters.maxRead(); n < 1 || n > most {
+		fault("max_registers", "%d: want 1 to %d", n, most)
+	}
+	if n, most := d.MaxBits, coils.maxRead(); n < 1 || n > most {
+		fault("max_bits", "%d: want 1 to %d", n, most)
+	}
+	for i, text := range d.NoRead {
+		if _, err := parseSpan(text); err != nil {
+			fault(fmt.Sprintf("no_read[%d]", i), "%v", err)
+		}
+	}
+}
+
+// checkReadable checks that a point may be read at all.
+func (d *Device) checkReadable(fault faultFunc, f *field) {
+	s, l := spanOf(f), limits{registers: d.MaxRegisters, bits: d.MaxBits}
+	if n := s.end - s.start; n > l.most(s.table) {
+		fault("type", "%d registers are more than the device lets one request read, which is %d: see max_registers", n, l.most(s.table))
+	}
+	for _, text := range d.NoRead {
+		if no, err := parseSpan(text); err == nil && no.touches(s.table, s.start, s.end) {
+			fault("register", "it is among those that no_read forbids: %q", text)
+		}
+	}
+}

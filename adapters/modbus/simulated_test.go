@@ -1,0 +1,185 @@
+package modbus
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"headgate/adapters/modbus/modbussim"
+	"headgate/gateway/point"
+)
+
+// bus is an adapter on a simulated serial line, with simulated time.
+type bus struct {
+	*Adapter
+	*modbussim.Server
+	samples func(device string, s point.Sample) // called with each sample
+	t       *testing.T
+}
+
+// simulate has f drive a bus at that baud, with so much turnaround, in simulated
+// time. The adapter runs from begin on until f returns.
+func simulate(t *testing.T, url string, turnaround, timeout time.Duration, f func(b *bus), devices ...Device) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{Name: "rs485", URL: url, Timeout: timeout, Device: devices}
+		cfg.SetDefaults()
+		cfg.Check(func(key, format string, args ...any) { t.Fatalf("%s: %s", key, fmt.Sprintf(format, args...)) })
+		a, err := New(cfg, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &bus{Adapter: a, Server: modbussim.New(), t: t, samples: func(string, point.Sample) {}}
+		var serving sync.WaitGroup
+		a.transport.pause = wait
+		a.transport.dial = func(context.Context) (stream, error) {
+			near, far := net.Pipe()
+			w := &modbussim.Wire{Far: far, Mode: a.transport.link.mode, Turnaround: turnaround}
+			serving.Go(func() {
+				if err := b.ServeRTU(context.Background(), w); err != nil {
+					t.Error(err)
+				}
+			})
+			return connection{near, "the line"}, nil
+		}
+		defer func() { b.Close(); serving.Wait() }()
+		f(b)
+	})
+}
+
+// runs runs the adapter for so long.
+func (b *bus) runs(d time.Duration) {
+	ctx, cancel := context.WithCancel(b.t.Context())
+	defer cancel()
+	time.AfterFunc(d, cancel)
+	b.Run(ctx, func(u point.Update) {
+		for _, s := range u.Samples {
+			b.samples(u.Device, s)
+		}
+	})
+}
+
+// counted runs the adapter for so long, and gives how many good samples each
+// point had.
+func (b *bus) counted(d time.Duration) map[string]int {
+	n := map[string]int{}
+	b.samples = func(device string, s point.Sample) {
+		if s.Quality == point.Good {
+			n[device+"/"+s.Point]++
+		}
+	}
+	b.runs(d)
+	return n
+}
+
+const line9600 = "rtu:///dev/simulated?baud=9600"
+
+// every has a device polled at that interval.
+func every(interval time.Duration, d Device) Device {
+	d.Interval = interval
+	return d
+}
+
+func TestARefusedBatchIsBisectedAndOnlyItsOwnPointsGoBad(t *testing.T) {
+	var points []Point
+	for i := range 40 {
+		points = append(points, holding(fmt.Sprint("p", i), i))
+	}
+	simulate(t, line9600, 5*time.Millisecond, time.Second, func(b *bus) {
+		for i := range 40 {
+			if i != 17 && i != 30 {
+				b.Unit(1).SetHolding(uint16(i), uint16(i))
+			}
+		}
+		good := b.counted(10 * time.Minute)
+		for i := range 40 {
+			name := fmt.Sprint("m/p", i)
+			// It takes a second or two to find out which they are.
+			if n := good[name]; (i == 17 || i == 30) && n != 0 || i != 17 && i != 30 && n < 597 {
+				t.Errorf("%s had %d good samples in 600 s", name, n)
+			}
+		}
+		// Three reads a second for what there is, and the two that are not there
+		// asked for again after 1, 2, 4 ... s.
+		if n := b.Unit(1).Counts().Requests; n < 1790 || n > 1850 {
+			t.Errorf("%d requests were made in 600 s, want about 1800", n)
+		}
+		b.Unit(1).SetHolding(17, 17)
+		if good := b.counted(time.Minute); good["m/p17"] < 58 {
+			t.Errorf("a register that is there now had %d good samples in 60 s", good["m/p17"])
+		}
+	}, every(time.Second, deviceOf("m", 1, points...)))
+}
+
+func TestAHoleThatTheDeviceRefusesIsLearnt(t *testing.T) {
+	simulate(t, line9600, 5*time.Millisecond, time.Second, func(b *bus) {
+		b.Unit(1).SetHolding(0, 1, 2, 3)
+		b.Unit(1).SetHolding(10, 1, 2, 3)
+		good := b.counted(time.Minute)
+		for _, name := range []string{"m/a", "m/b", "m/c", "m/d"} {
+			if good[name] < 60 {
+				t.Errorf("%s had %d good samples in 60 s", name, good[name])
+			}
+		}
+		if n := b.Unit(1).Counts().Requests; n > 121 {
+			t.Errorf("%d requests were made in 60 s, want two each second and one that was refused", n)
+		}
+	}, every(time.Second, deviceOf("m", 1, holding("a", 0), holding("b", 2), holding("c", 10), holding("d", 12))))
+}
+
+func TestAReadThatIsNeverAnsweredIsCutLikeOneThatIsRefused(t *testing.T) {
+	simulate(t, line9600, 5*time.Millisecond, 200*time.Millisecond, func(b *bus) {
+		b.Unit(1).SetHolding(0, 1, 2, 3, 4)
+		b.Unit(1).SetInput(0, 1)
+		b.Unit(1).Inject(modbussim.Fault{Table: modbussim.HoldingRegisters, Address: 2, Count: 1, Silent: true})
+		good := b.counted(10 * time.Minute)
+		for _, name := range []string{"m/p0", "m/p1", "m/p3", "m/i"} {
+			if good[name] < 570 {
+				t.Errorf("%s had %d good samples in 600 s", name, good[name])
+			}
+		}
+	}, every(time.Second, deviceOf("m", 1, holding("p0", 0), holding("p1", 1), holding("p2", 2), holding("p3", 3), Point{Name: "i", Register: "input:0"})))
+}
+
+// TestOneDeadUnitOfEightCostsTheOthersLittle: the seven keep 94 % of what they
+// have when the dead one is not there, on a line that is asked for more than it
+// can carry.
+func TestOneDeadUnitOfEightCostsTheOthersLittle(t *testing.T) {
+	polls := func(dead bool) (total int) {
+		var devices []Device
+		for unit := range byte(8) {
+			if !dead && unit == 3 {
+				continue
+			}
+			devices = append(devices, every(100*time.Millisecond, deviceOf(fmt.Sprint("m", unit), unit+1, holding("x", 0))))
+		}
+		simulate(t, line9600, 5*time.Millisecond, 300*time.Millisecond, func(b *bus) {
+			for unit := range byte(8) {
+				if unit != 3 {
+					b.Unit(unit+1).SetHolding(0, 1)
+				}
+			}
+			least, most := 1<<30, 0
+			for name, n := range b.counted(5 * time.Minute) {
+				if !strings.HasPrefix(name, "m3") {
+					total += n
+					least, most = min(least, n), max(most, n)
+				}
+			}
+			if most-least > most/50 {
+				t.Errorf("of units that want the same one had %d polls and another %d", least, most)
+			}
+		}, devices...)
+		return total
+	}
+	alone, beside := polls(false), polls(true)
+	if share := float64(beside) / float64(alone); share < 0.94 {
+		t.Errorf("the others make %d polls beside a dead unit and %d without it: %.1f %%", beside, alone, 100*share)
+	}
+}
