@@ -1,0 +1,162 @@
+package modbus
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"headgate/adapters/modbus/modbussim"
+	"headgate/adapters/port"
+	"headgate/gateway/point"
+)
+
+// turnaround is that of the simulated units, which the adapter is not told.
+const turnaround = 5 * time.Millisecond
+
+// onPacedLine has an adapter poll a simulator over a pseudo-terminal with the
+// time of a line, until enough says so of an update.
+func onPacedLine(b *testing.B, mode port.Mode, s *modbussim.Server, devices []Device, enough func(point.Update) bool) *Adapter {
+	b.Helper()
+	path, far, err := port.Pair(port.Mode{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return untilEnough(b, Config{Name: "line", URL: fmt.Sprintf("rtu://%s?baud=%d", path, mode.Baud), Timeout: time.Second, Device: devices}, func() error {
+		return s.ServeRTU(context.Background(), &modbussim.Wire{Far: far, Mode: mode, Turnaround: turnaround})
+	}, s, enough)
+}
+
+func untilEnough(b *testing.B, cfg Config, serve func() error, server io.Closer, enough func(point.Update) bool) *Adapter {
+	b.Helper()
+	cfg.SetDefaults()
+	cfg.Check(func(key, format string, args ...any) { b.Fatalf("%s: %s", key, fmt.Sprintf(format, args...)) })
+	a, err := New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- serve() }()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	a.Run(ctx, func(u point.Update) {
+		if enough(u) {
+			cancel()
+		}
+	})
+	server.Close()
+	if err := <-served; err != nil {
+		b.Error(err)
+	}
+	return a
+}
+
+// registersAt is a device of n registers next to each other.
+func registersAt(unit uint8, n int, interval time.Duration) Device {
+	d := every(interval, deviceOf(fmt.Sprint("m", unit), unit))
+	for i := range n {
+		d.Point = append(d.Point, holding(fmt.Sprint("p", i), i))
+	}
+	return d
+}
+
+// limit is the least time that a poll of n registers takes on the line: request,
+// t3.5, turnaround, answer, t3.5.
+func limit(mode port.Mode, n int) time.Duration {
+	gap := fastGap
+	if mode.Baud <= fastBaud {
+		gap = mode.WireTime(7) / 2
+	}
+	return mode.WireTime(13+2*n) + 2*gap + turnaround
+}
+
+// BenchmarkBus gives how much of what a line can carry at most is used, in
+// percent, by polls of so many registers.
+func BenchmarkBus(b *testing.B) {
+	for _, baud := range []int{9600, 19200, 115200} {
+		for _, n := range []int{1, 10, 125} {
+			b.Run(fmt.Sprintf("baud=%d/registers=%d", baud, n), func(b *testing.B) {
+				mode := port.DefaultMode()
+				mode.Baud = baud
+				s := modbussim.New()
+				s.Unit(1).SetHolding(0, make([]uint16, n)...)
+				polls := -1 // the first one begins the count
+				var begin, end time.Time
+				onPacedLine(b, mode, s, []Device{registersAt(1, n, minInterval)}, func(u point.Update) bool {
+					if len(u.Samples) == 0 {
+						return false
+					}
+					if polls++; polls == 0 {
+						begin = u.Samples[0].Time
+					}
+					end = u.Samples[0].Time
+					return polls == b.N
+				})
+				b.ReportMetric(100*float64(limit(mode, n))*float64(b.N)/float64(end.Sub(begin)), "%utilisation")
+			})
+		}
+	}
+}
+
+// BenchmarkCPU gives the part of one core, in percent, that 1,000 points a second
+// take: ten units of 100 registers at a second each over TCP. The simulator's own
+// part is in it.
+func BenchmarkCPU(b *testing.B) {
+	s := modbussim.New()
+	var devices []Device
+	for unit := uint8(1); unit <= 10; unit++ {
+		s.Unit(unit).SetHolding(0, make([]uint16, 100)...)
+		devices = append(devices, registersAt(unit, 100, time.Second))
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	points := 0
+	begin, used := time.Now(), cpu(b)
+	untilEnough(b, Config{Name: "plant", URL: "tcp://" + ln.Addr().String(), Timeout: time.Second, Device: devices},
+		func() error { return s.ServeTCP(context.Background(), ln) }, s,
+		func(u point.Update) bool { points += len(u.Samples); return points >= 1000*b.N })
+	b.ReportMetric(100*float64(cpu(b)-used)/float64(time.Since(begin)), "%core")
+}
+
+// cpu is what the process has used.
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// BenchmarkJitter gives by how much a poll of every 100 ms is late on a line that
+// is otherwise free, in milliseconds: the 99th percentile.
+func BenchmarkJitter(b *testing.B) {
+	mode := port.DefaultMode()
+	mode.Baud = 19200
+	s := modbussim.New()
+	s.Unit(1).SetHolding(0, 1)
+	var at []time.Time
+	const interval = 100 * time.Millisecond
+	onPacedLine(b, mode, s, []Device{registersAt(1, 1, interval)}, func(u point.Update) bool {
+		if len(u.Samples) > 0 {
+			at = append(at, u.Samples[0].Time)
+		}
+		return len(at) > b.N
+	})
+	// Against the schedule that fits best: the earliest of all.
+	late := make([]time.Duration, len(at))
+	for i := range at {
+		late[i] = at[i].Sub(at[0]) - time.Duration(i)*interval
+	}
+	least := slices.Min(late)
+	slices.Sort(late)
+	b.ReportMetric(float64(late[(len(late)-1)*99/100]-least)/1e6, "ms-p99")
+	b.ReportMetric(float64(late[len(late)/2]-least)/1e6, "ms-p50")
+}
