@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"headgate/broker/packet"
@@ -41,17 +42,44 @@ func (c *conn) owe(t packet.Type, id uint16, reason packet.ReasonCode, durable b
 }
 
 func (c *conn) oweAck(a ack, durable bool) {
+	if durable {
+		a.after = 1 // more than are submitted: see settle
+	}
+	c.owed = append(c.owed, a)
+}
+
+// settle takes the answers that the reader has gathered to those that wait, and
+// gives those that need not wait.
+func (c *conn) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a.after = c.acks.submitted
-	if durable {
-		a.after++
+	c.unanswered += c.expected
+	c.expected = 0
+	for _, a := range c.owed {
+		a.after += c.acks.submitted
+		if len(c.acks.queue) == 0 && a.after <= c.acks.completed {
+			c.answer(a)
+			continue
+		}
+		c.acks.queue = append(c.acks.queue, a)
 	}
-	if len(c.acks.queue) == 0 && a.after <= c.acks.completed {
-		c.answer(a)
-		return
+	c.owed = c.owed[:0]
+}
+
+// expectAnswer counts a QoS 1 or 2 message that the client has on its way.
+func (c *conn) expectAnswer() error {
+	c.expected++
+	if c.receiveMaximum == 0 || c.expected <= c.allowed {
+		return nil
 	}
-	c.acks.queue = append(c.acks.queue, a)
+	c.settle()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.allowed = c.receiveMaximum - c.unanswered
+	if c.allowed < 0 {
+		return &packet.Error{Reason: packet.ReceiveMaximumExceeded, Clause: "MQTT-3.3.4-7", Text: fmt.Sprintf("PUBLISH: more than %d messages are unanswered", c.receiveMaximum)}
+	}
+	return nil
 }
 
 // answer writes one out. The caller holds c.mu.
@@ -70,6 +98,10 @@ func (c *conn) answer(a ack) {
 // endBatch commits what the packets since the last one left to be kept, and
 // wakes whom they were sent to.
 func (c *conn) endBatch() {
+	if len(c.owed) > 0 || c.expected > 0 {
+		c.settle()
+	}
+	c.allowed = 0
 	bytes := c.router.batch.bytes
 	if len(c.router.batch.recs) > 0 {
 		c.mu.Lock()

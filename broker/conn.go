@@ -33,7 +33,8 @@ type conn struct {
 	tracing   bool
 	session   *session
 	keepAlive time.Duration
-	maxPacket int // the largest packet that the client takes; 0: any
+	plain     bool // what goes to it may look as it does for others: see stage
+	maxPacket int  // the largest packet that the client takes; 0: any
 	limits    *Limits
 
 	receiveMaximum int // QoS 1 and 2 messages that the client may have unanswered; 0: any number
@@ -43,7 +44,11 @@ type conn struct {
 	publish  packet.Publish
 	enhanced enhanced
 	got      tally
-	props    []byte // room for the properties that are passed on
+	acksIn   []packet.Ack // for what was sent at QoS 1 and 2, until the batch ends
+	owed     []ack        // answers, until the batch ends
+	expected int          // messages of QoS 1 and 2 since the last settle
+	allowed  int          // how many it may be until the next
+	props    []byte       // room for the properties that are passed on
 
 	wakeup   chan struct{} // tells the writer that there is something to do
 	room     chan struct{} // tells the reader that something was written or committed
@@ -391,14 +396,18 @@ func (c *conn) read(r *reader) error {
 				}
 				err = c.handle(h, body, now)
 			}
+			if err == nil && (!ok || len(c.acksIn) >= maxAcksIn) {
+				err = c.takeAcks(now)
+			}
 			if err != nil {
+				c.takeAcks(now) // what came before the fault counts
 				c.endBatch()
 				return err
 			}
 			if !ok {
 				break
 			}
-			if c.router.batch.bytes > maxBatchBytes {
+			if c.router.full() {
 				c.endBatch()
 			}
 		}
@@ -429,5 +438,4 @@ func (c *conn) readMore(r *reader) error {
 	return err
 }
 
-// maxBatchBytes is how much of one read is committed at a time.
-const maxBatchBytes = 256 << 10
+const maxAcksIn = 1024

@@ -63,7 +63,8 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 		c.aliases.outMax = int(min(p.Properties.TopicAliasMaximum, maxOutAliases)) // [MQTT-3.1.2-26]
 		c.aliases.out = make(map[string]uint16)
 	}
-	c.volatile.window, c.volatile.flight = window, make(map[uint16]inflight)
+	c.volatile.window = window
+	c.plain = c.aliases.outMax == 0 && c.entry.mount == ""
 
 	var expiry uint32
 	switch {

@@ -26,7 +26,15 @@ func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
 		if err := a.Decode(c.version, h.Type, body); err != nil {
 			return err
 		}
-		return c.handleAck(&a, now)
+		switch {
+		case h.Type == packet.PUBREL:
+			c.handlePubrel(&a)
+			return nil
+		case c.session.persistent():
+			return c.ackDurable(&a)
+		}
+		c.acksIn = append(c.acksIn, a)
+		return nil
 	case packet.SUBSCRIBE:
 		return c.handleSubscribe(body, now)
 	case packet.UNSUBSCRIBE:
@@ -125,17 +133,6 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 
 var slash = []byte{'/'}
 
-// expectAnswer counts a QoS 1 or 2 message that the client has on its way.
-func (c *conn) expectAnswer() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.unanswered++
-	if c.receiveMaximum > 0 && c.unanswered > c.receiveMaximum {
-		return &packet.Error{Reason: packet.ReceiveMaximumExceeded, Clause: "MQTT-3.3.4-7", Text: fmt.Sprintf("PUBLISH: more than %d messages are unanswered", c.receiveMaximum)}
-	}
-	return nil
-}
-
 // first remembers the packet identifier of an inbound QoS 2 message. It is
 // false when the message came before and was not released yet.
 func (c *conn) first(id uint16) bool {
@@ -158,46 +155,20 @@ func (c *conn) forget(id uint16) (had bool) {
 	return had
 }
 
-// handleAck takes the four acknowledgements.
-func (c *conn) handleAck(a *packet.Ack, now time.Time) error {
-	if a.Type == packet.PUBREL {
-		reason := packet.Success
-		if had := c.forget(a.PacketID); !had && c.version == packet.V5 {
-			reason = packet.PacketIdentifierNotFound
-		} else if had && c.session.persistent() {
-			c.router.keep(store.Record{Kind: store.Delete, Key: receivedKey(c.session.id, a.PacketID)})
-		}
-		c.owe(packet.PUBCOMP, a.PacketID, reason, len(c.router.batch.recs) > 0) // [MQTT-4.3.3-11]
-		return nil
+// handlePubrel lets a QoS 2 message's identifier go.
+func (c *conn) handlePubrel(a *packet.Ack) {
+	reason := packet.Success
+	if had := c.forget(a.PacketID); !had && c.version == packet.V5 {
+		reason = packet.PacketIdentifierNotFound
+	} else if had && c.session.persistent() {
+		c.router.keep(store.Record{Kind: store.Delete, Key: receivedKey(c.session.id, a.PacketID)})
 	}
-	if c.session.persistent() {
-		return c.ackDurable(a)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f, known := c.volatile.flight[a.PacketID]
-	if known && !fits(a, f.qos, f.received) {
-		return unfitting(a, f.qos)
-	}
-	if a.Type == packet.PUBREC && !a.Reason.Failed() {
-		answer := ack{typ: packet.PUBREL, id: a.PacketID}
-		switch {
-		case known:
-			f.received = true
-			c.volatile.flight[a.PacketID] = f
-		case c.version == packet.V5:
-			answer.reason = packet.PacketIdentifierNotFound
-		}
-		c.answer(answer)
-		return nil
-	}
-	c.acked(a.PacketID, now)
-	return nil
+	c.owe(packet.PUBCOMP, a.PacketID, reason, len(c.router.batch.recs) > 0) // [MQTT-4.3.3-11]
 }
 
 // fits says whether an acknowledgement is the one that is due for a message of
 // this QoS; received: its PUBREC has come. [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-5]
-func fits(a *packet.Ack, qos byte, received bool) bool {
+func fits(a packet.Ack, qos byte, received bool) bool {
 	switch a.Type {
 	case packet.PUBACK:
 		return qos == 1
@@ -207,7 +178,7 @@ func fits(a *packet.Ack, qos byte, received bool) bool {
 	return qos == 2 && received
 }
 
-func unfitting(a *packet.Ack, qos byte) error {
+func unfitting(a packet.Ack, qos byte) error {
 	return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-4.13.1-1", Text: fmt.Sprintf("%v for packet identifier %d, of a QoS %d message that waits for another", a.Type, a.PacketID, qos)}
 }
 
@@ -217,8 +188,8 @@ func (c *conn) ackDurable(a *packet.Ack) error {
 	s := c.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f, known := s.out.flight[a.PacketID]; known && !fits(a, f.qos, f.received) {
-		return unfitting(a, f.qos)
+	if f, known := s.out.flight[a.PacketID]; known && !fits(*a, f.qos, f.received) {
+		return unfitting(*a, f.qos)
 	}
 	if a.Type != packet.PUBREC || a.Reason.Failed() {
 		s.out.ack(a.PacketID)
@@ -383,12 +354,14 @@ func (c *conn) sendRetained(filter string, sub subscription, now time.Time) erro
 	if sub.id != 0 {
 		ids = []uint32{sub.id}
 	}
+	to := c.router.stage.outlet(c.session)
 	for _, m := range found {
 		d := delivery{qos: min(m.qos, sub.qos), retain: true, subIDs: ids} // [MQTT-3.3.1-8]
-		if ref, keep := c.router.deliver(c.session, m, d, now); keep {
+		c.router.stage.number++
+		if ref, keep := c.router.deliver(to, m, d, now); keep {
 			c.router.keep(store.Record{Kind: store.Message, Refs: []store.Ref{ref}, Data: c.router.batch.stored(m)})
 		}
-		if c.router.batch.bytes > maxBatchBytes || c.waiting() > outPause {
+		if c.router.full() || c.waiting() > outPause {
 			c.endBatch()
 			if err := c.waitRoom(); err != nil {
 				return err

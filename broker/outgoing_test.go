@@ -65,6 +65,7 @@ func TestAClientThatIsOwedManyAnswersIsReadNoMore(t *testing.T) {
 	for i := range maxOwed {
 		c.owe(packet.PUBACK, uint16(i), packet.Success, false)
 	}
+	c.settle()
 	waiting := make(chan error)
 	go func() { waiting <- c.waitRoom() }()
 	<-c.wakeup // it waits

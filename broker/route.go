@@ -17,8 +17,10 @@ type router struct {
 	cached int                     // targets in it
 	ver    uint64
 	window time.Duration // of topics in no class
+	finds  uint64
 
 	batch batch
+	stage stage
 	woken []*conn // connections with something new to write
 }
 
@@ -53,7 +55,7 @@ func (b *batch) reset() {
 // target is one session that a topic goes to, its overlapping subscriptions
 // merged into one. [MQTT-3.3.4-2] [MQTT3-3.3.5-1]
 type target struct {
-	session *session
+	*outlet
 	subscription
 	ids []uint32
 }
@@ -99,6 +101,7 @@ func (r *router) forget() {
 		r.cache = make(map[string]*destination)
 	}
 	clear(r.cache)
+	clear(r.stage.outlets)
 	r.cached = 0
 }
 
@@ -108,39 +111,41 @@ func (r *router) find(name string) *destination {
 		return d
 	}
 	d.window = windowOf(r.b.live.Load().classes, name, r.window)
-	at := make(map[*session]int)
+	r.finds++
 	r.b.index.Match(name, func(s *session, sub subscription) {
-		i, seen := at[s]
-		if !seen {
-			at[s] = len(d.targets)
-			d.targets = append(d.targets, target{session: s, subscription: sub})
-			i = len(d.targets) - 1
+		o := r.stage.outlet(s)
+		if o.found != r.finds {
+			o.found, o.at = r.finds, len(d.targets)
+			d.targets = append(d.targets, target{outlet: o, subscription: sub})
 		} else {
-			t := &d.targets[i]
+			t := &d.targets[o.at]
 			t.qos = max(t.qos, sub.qos)
 			t.noLocal = t.noLocal && sub.noLocal
 			t.retainAsPublished = t.retainAsPublished || sub.retainAsPublished
 			t.raise = t.raise || sub.raise
 		}
 		if sub.id != 0 {
-			d.targets[i].ids = append(d.targets[i].ids, sub.id)
+			d.targets[o.at].ids = append(d.targets[o.at].ids, sub.id)
 		}
 	})
 	d.targets = slices.DeleteFunc(d.targets, func(t target) bool { return !t.session.rights.Load().MayReceive(name) })
 	return d
 }
 
-// route sends m to every session that it matches: to those who are there at
-// once, and into r.batch for the log what must be kept. It says how many
-// sessions it went to, and where its topic leads. m may alias the caller's
-// buffer. What the publisher may not publish goes nowhere.
+// route sends m to every session that it matches: what goes to those who are
+// there is staged until flush, and what must be kept is in r.batch for the log.
+// It says how many sessions it went to, and where its topic leads. m may alias
+// the caller's buffer until flush, but for its properties. What the publisher may
+// not publish goes nowhere.
 func (r *router) route(m *message, now time.Time) (matched int, dest *destination) {
 	first := len(r.batch.refs)
 	dest = r.lookup(m.topic)
 	if dest.denied {
 		return 0, dest
 	}
-	for _, t := range dest.targets {
+	r.stage.number++
+	for i := range dest.targets {
+		t := &dest.targets[i]
 		if t.noLocal && t.session == m.from {
 			continue // [MQTT-3.8.3-3]
 		}
@@ -149,7 +154,7 @@ func (r *router) route(m *message, now time.Time) (matched int, dest *destinatio
 		if t.raise {
 			d.qos = t.qos
 		}
-		if ref, keep := r.deliver(t.session, m, d, now); keep {
+		if ref, keep := r.deliver(t.outlet, m, d, now); keep {
 			r.batch.refs = append(r.batch.refs, ref)
 		}
 	}
@@ -163,23 +168,57 @@ func (r *router) route(m *message, now time.Time) (matched int, dest *destinatio
 }
 
 // deliver gives m to one session. keep is true when it goes by way of the log.
-func (r *router) deliver(s *session, m *message, d delivery, now time.Time) (ref store.Ref, keep bool) {
+func (r *router) deliver(o *outlet, m *message, d delivery, now time.Time) (ref store.Ref, keep bool) {
+	s := o.session
 	if s.persistent() && d.qos > 0 {
 		return store.Ref{Queue: s.queue.ID(), Meta: metaOf(d)}, true
 	}
 	if c := s.conn.Load(); c != nil {
-		sent, wake := c.send(m, d, now)
-		if wake {
-			r.woken = append(r.woken, c)
-		}
-		if !sent {
-			r.b.stats.dropped.Add(1)
-		}
+		r.send(o, c, m, d, now)
 	} else if s.inside != nil {
 		s.inside.receive(m.clone(), d)
 	}
 	return store.Ref{}, false
 }
+
+// send stages m for c's client. What no other client gets in the same form goes
+// at once, and what is staged for this one goes before it.
+func (r *router) send(o *outlet, c *conn, m *message, d delivery, now time.Time) {
+	own := !c.plain || len(d.subIDs) > 0 || m.expires != nil
+	if len(o.spans) > 0 && (own || o.conn != c) {
+		r.hand(o)
+	}
+	sent, wake := false, false
+	if own {
+		sent, wake = c.send(m, d, now)
+	} else {
+		sent = r.stage.add(o, c, m, d, now)
+	}
+	if wake {
+		r.woken = append(r.woken, c)
+	}
+	if !sent {
+		r.b.stats.dropped.Add(1)
+	}
+}
+
+// hand gives a client what is staged for it.
+func (r *router) hand(o *outlet) {
+	dropped, wake := o.conn.accept(&r.stage, o.spans)
+	if wake {
+		r.woken = append(r.woken, o.conn)
+	}
+	if dropped > 0 {
+		r.b.stats.dropped.Add(dropped)
+	}
+	o.conn, o.spans = nil, o.spans[:0]
+}
+
+// maxBatchBytes is how much of one read is committed at a time.
+const maxBatchBytes = 256 << 10
+
+// full says that the batch is to end.
+func (r *router) full() bool { return r.batch.bytes > maxBatchBytes || r.stage.bytes > maxStaged }
 
 // keep adds a record to what is committed with this batch.
 func (r *router) keep(rec store.Record) {
@@ -187,8 +226,17 @@ func (r *router) keep(rec store.Record) {
 	r.batch.bytes += int64(len(rec.Data) + len(rec.Key))
 }
 
-// flush wakes every connection that was given something since the last flush.
+// flush hands over what is staged, and wakes every connection that was given
+// something since the last flush.
 func (r *router) flush() {
+	if len(r.stage.lent) > 0 {
+		for _, o := range r.stage.lent {
+			if len(o.spans) > 0 {
+				r.hand(o)
+			}
+		}
+		r.stage.reset()
+	}
 	for i, c := range r.woken {
 		c.wake()
 		r.woken[i] = nil

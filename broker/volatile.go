@@ -2,6 +2,8 @@ package broker
 
 import (
 	"time"
+
+	"headgate/broker/packet"
 )
 
 // volatile is the sending side of a session that ends with its connection: its
@@ -10,31 +12,39 @@ import (
 // conn.mu guards it.
 type volatile struct {
 	window  int
-	flight  map[uint16]inflight // by packet identifier
-	leases  map[uint16]*lease   // of those in flight, a group's
-	lastID  uint16
-	pending []pending // what the window has no room for, oldest first
-	bytes   int64     // of pending
+	flight  flight
+	leases  map[uint16]*lease // of those in flight, a group's
+	pending []pending         // what the window has no room for, oldest first
+	bytes   int64             // of pending
 }
 
+// pending is a message that waits. Other clients may have it too.
 type pending struct {
 	m *message
 	d delivery
 }
 
-// id takes a free packet identifier. The window is smaller than their number,
-// so there is one.
+// full says that the next message has to wait.
+func (v *volatile) full() bool { return len(v.pending) > 0 || v.flight.n >= v.window }
+
+// id takes a free packet identifier.
 func (v *volatile) id(qos byte) uint16 {
-	for {
-		v.lastID++
-		if v.lastID == 0 {
-			continue // [MQTT-2.2.1-3]
-		}
-		if _, taken := v.flight[v.lastID]; !taken {
-			v.flight[v.lastID] = inflight{qos: qos}
-			return v.lastID
-		}
+	if qos == 1 {
+		return v.flight.take(v.window, awaitPuback)
 	}
+	return v.flight.take(v.window, awaitPubrec)
+}
+
+// postpone keeps m, which is nobody's to change any more, until acknowledgements
+// open the window. The caller holds c.mu.
+func (c *conn) postpone(m *message, d delivery) bool {
+	v := &c.volatile
+	if v.bytes+m.bytes() > int64(c.b.live.Load().MaxQueuedBytes) || !c.charge(m.bytes()) {
+		return false
+	}
+	v.pending = append(v.pending, pending{m, d})
+	v.bytes += m.bytes()
+	return true
 }
 
 // send gives m to the client of a session that is not persistent, or at QoS 0
@@ -45,21 +55,14 @@ func (c *conn) send(m *message, d delivery, now time.Time) (sent, wake bool) {
 	defer c.mu.Unlock()
 	m = c.entry.unmount(m)
 	size := m.publishSize(c.version, d)
-	limit := int64(c.b.live.Load().MaxQueuedBytes)
-	v := &c.volatile
 	switch {
 	case c.last:
 		return false, false
 	case c.maxPacket > 0 && size > c.maxPacket: // [MQTT-3.1.2-24]
 		return false, false
-	case d.qos > 0 && (len(v.pending) > 0 || len(v.flight) >= v.window):
-		if v.bytes+m.bytes() > limit || !c.charge(m.bytes()) {
-			return false, false
-		}
-		v.pending = append(v.pending, pending{m.clone(), d})
-		v.bytes += m.bytes()
-		return true, false // an acknowledgement opens the window
-	case c.outBytes()+int64(size) > limit || !c.charge(int64(size)):
+	case d.qos > 0 && c.volatile.full():
+		return c.postpone(m.clone(), d), false
+	case !c.roomFor(size):
 		return false, false
 	}
 	c.appendPublish(m, d, now)
@@ -86,15 +89,15 @@ func (c *conn) appendPublish(m *message, d delivery, now time.Time) {
 // for the window. It is false when id is not in flight. The caller holds c.mu.
 func (c *conn) acked(id uint16, now time.Time) bool {
 	v := &c.volatile
-	if _, ok := v.flight[id]; !ok {
+	if v.flight.of(id) == notInFlight {
 		return false
 	}
-	delete(v.flight, id)
+	v.flight.end(id)
 	if l := v.leases[id]; l != nil {
 		delete(v.leases, id)
 		l.end()
 	}
-	for len(v.pending) > 0 && len(v.flight) < v.window {
+	for len(v.pending) > 0 && v.flight.n < v.window {
 		p := v.pending[0]
 		v.pending[0] = pending{}
 		v.pending = v.pending[1:]
@@ -140,4 +143,42 @@ func (c *conn) discharge() {
 		c.charged -= chargeStep
 		c.b.queued.Add(-chargeStep)
 	}
+}
+
+// takeAcks takes the acknowledgements that came for what was sent. One that does
+// not fit closes the connection, after those before it.
+func (c *conn) takeAcks(now time.Time) error {
+	if len(c.acksIn) == 0 {
+		return nil
+	}
+	defer func() { c.acksIn = c.acksIn[:0] }()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.acksIn {
+		if err := c.takeAck(a, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *conn) takeAck(a packet.Ack, now time.Time) error {
+	state := c.volatile.flight.of(a.PacketID)
+	known := state != notInFlight
+	if known && !fits(a, state.qos(), state == awaitPubcomp) {
+		return unfitting(a, state.qos())
+	}
+	if a.Type != packet.PUBREC || a.Reason.Failed() {
+		c.acked(a.PacketID, now)
+		return nil
+	}
+	answer := ack{typ: packet.PUBREL, id: a.PacketID}
+	switch {
+	case known:
+		c.volatile.flight.set(a.PacketID, awaitPubcomp)
+	case c.version == packet.V5:
+		answer.reason = packet.PacketIdentifierNotFound
+	}
+	c.answer(answer)
+	return nil
 }

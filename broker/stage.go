@@ -1,0 +1,236 @@
+package broker
+
+import (
+	"time"
+
+	"headgate/broker/packet"
+)
+
+// stage gathers what a batch of one publisher sends to clients that are there:
+// each message is encoded once for all who get it in the same form, and each
+// client is handed its part of the whole batch at once, in the order in which it
+// was published.
+type stage struct {
+	forms    []form
+	outlets  map[*session]*outlet // of those that topics were found to go to
+	lent     []*outlet            // with something that is not handed over yet
+	messages []message            // of forms with QoS 1 or 2, for clients without room in flight
+	clones   map[int]*message     // of messages
+	bytes    int                  // in forms
+	number   uint64               // of the message that is being routed
+}
+
+// form is how messages look to all clients of a kind: packets, one after another.
+type form struct {
+	v5      bool
+	qos     byte
+	retain  bool
+	buf     []byte
+	packets []stagedPacket
+	newest  uint64 // number of the message of the last packet
+}
+
+// stagedPacket is a packet in a form's buf, from the end of the one before.
+type stagedPacket struct {
+	end     int
+	id      int // where its packet identifier goes; 0: it has none
+	payload int // bytes
+	message int // of stage.messages
+}
+
+// outlet is a session that gets messages of this publisher.
+type outlet struct {
+	session *session
+	conn    *conn // that spans are for
+	spans   []span
+
+	found uint64 // the search that found it last, and where it is in what that found
+	at    int
+}
+
+// span is packets first to end-1 of a form.
+type span struct{ form, first, end int }
+
+// maxStaged is the most that is staged before it is handed over, in bytes.
+const maxStaged = 128 << 10
+
+// outlet gives the session's, to be remembered until forget.
+func (st *stage) outlet(s *session) *outlet {
+	o := st.outlets[s]
+	if o == nil {
+		if st.outlets == nil {
+			st.outlets = make(map[*session]*outlet)
+		}
+		o = &outlet{session: s}
+		st.outlets[s] = o
+	}
+	return o
+}
+
+// add puts m's packet into o for c. A client that has forms of its own is not
+// for it. It is false for a packet that is too large for the client.
+func (st *stage) add(o *outlet, c *conn, m *message, d delivery, now time.Time) bool {
+	at := st.form(c.version == packet.V5, d)
+	f := &st.forms[at]
+	if f.newest != st.number {
+		st.encode(f, m, d, now)
+	}
+	n := len(f.packets)
+	if c.maxPacket > 0 && f.packets[n-1].end-f.start(n-1) > c.maxPacket { // [MQTT-3.1.2-24]
+		return false
+	}
+	if len(o.spans) == 0 {
+		o.conn = c
+		st.lent = append(st.lent, o)
+	} else if s := &o.spans[len(o.spans)-1]; s.form == at && s.end == n-1 {
+		s.end = n
+		return true
+	}
+	o.spans = append(o.spans, span{at, n - 1, n})
+	return true
+}
+
+// form finds the one for d, or makes it.
+func (st *stage) form(v5 bool, d delivery) int {
+	for i := range st.forms {
+		if f := &st.forms[i]; f.v5 == v5 && f.qos == d.qos && f.retain == d.retain {
+			return i
+		}
+	}
+	st.forms = append(st.forms, form{v5: v5, qos: d.qos, retain: d.retain})
+	return len(st.forms) - 1
+}
+
+func (st *stage) encode(f *form, m *message, d delivery, now time.Time) {
+	version := packet.V311
+	if f.v5 {
+		version = packet.V5
+	}
+	start := len(f.buf)
+	f.buf = m.appendPublish(f.buf, version, d, now)
+	p := stagedPacket{end: len(f.buf), payload: len(m.payload)}
+	if f.qos > 0 {
+		p.id = idPlace(f.buf[start:], len(m.topic)) + start
+		p.message = st.keep(m)
+	}
+	f.packets = append(f.packets, p)
+	f.newest = st.number
+	st.bytes += p.end - start
+}
+
+// idPlace is where in a PUBLISH its packet identifier is. [MQTT 3.3.2.2]
+func idPlace(b []byte, topic int) int {
+	at := 1
+	for b[at] >= 0x80 { // the Remaining Length
+		at++
+	}
+	return at + 1 + 2 + topic
+}
+
+// keep gives m's place in messages; forms of two kinds share it.
+func (st *stage) keep(m *message) int {
+	if n := len(st.messages); n > 0 && len(m.topic) > 0 && &st.messages[n-1].topic[0] == &m.topic[0] && len(m.props) == 0 {
+		return n - 1
+	}
+	k := *m
+	k.props = append([]byte(nil), m.props...) // their room is used again for the next message
+	st.messages = append(st.messages, k)
+	return len(st.messages) - 1
+}
+
+// clone gives a message that all who have to wait for it share.
+func (st *stage) clone(i int) *message {
+	if st.clones == nil {
+		st.clones = make(map[int]*message)
+	}
+	m := st.clones[i]
+	if m == nil {
+		m = st.messages[i].clone()
+		st.clones[i] = m
+	}
+	return m
+}
+
+// start is where packet i begins.
+func (f *form) start(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return f.packets[i-1].end
+}
+
+// reset empties it after all has been handed over. Much room is let go.
+func (st *stage) reset() {
+	for i := range st.forms {
+		f := &st.forms[i]
+		f.buf, f.packets, f.newest = f.buf[:0], f.packets[:0], 0
+		if cap(f.buf) > 2*maxStaged {
+			f.buf = nil
+		}
+	}
+	clear(st.messages)
+	clear(st.clones)
+	clear(st.lent)
+	st.lent, st.messages, st.bytes = st.lent[:0], st.messages[:0], 0
+}
+
+// accept takes what is staged for c, as far as there is room for it, and says
+// how many messages were dropped. wake: the caller must wake the writer.
+func (c *conn) accept(st *stage, spans []span) (dropped int64, wake bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := len(c.out)
+	for _, s := range spans {
+		f := &st.forms[s.form]
+		if f.qos == 0 && c.acceptBytes(f, s.first, s.end) {
+			continue
+		}
+		for i := s.first; i < s.end; i++ {
+			if f.qos == 0 && !c.acceptBytes(f, i, i+1) || f.qos > 0 && !c.acceptOne(st, f, i) {
+				dropped++
+			}
+		}
+	}
+	if len(c.out) > before {
+		wake, c.signaled = !c.signaled, true
+	}
+	return dropped, wake
+}
+
+// acceptBytes takes packets of QoS 0, all or none. The caller holds c.mu.
+func (c *conn) acceptBytes(f *form, first, end int) bool {
+	b := f.buf[f.start(first):f.packets[end-1].end]
+	if !c.roomFor(len(b)) {
+		return false
+	}
+	c.out = append(c.out, b...)
+	for _, p := range f.packets[first:end] {
+		c.sent.message(p.payload)
+	}
+	return true
+}
+
+// roomFor says whether a packet may be added to what waits for the client, and
+// charges for it. The caller holds c.mu.
+func (c *conn) roomFor(size int) bool {
+	return !c.last && c.outBytes()+int64(size) <= int64(c.b.live.Load().MaxQueuedBytes) && c.charge(int64(size))
+}
+
+// acceptOne takes a packet of QoS 1 or 2, or keeps its message while too many are
+// in flight. The caller holds c.mu.
+func (c *conn) acceptOne(st *stage, f *form, i int) bool {
+	p := f.packets[i]
+	if c.volatile.full() {
+		return !c.last && c.postpone(st.clone(p.message), delivery{qos: f.qos, retain: f.retain})
+	}
+	b := f.buf[f.start(i):p.end]
+	if !c.roomFor(len(b)) {
+		return false
+	}
+	at := len(c.out) + p.id - f.start(i)
+	c.out = append(c.out, b...)
+	id := c.volatile.id(f.qos)
+	c.out[at], c.out[at+1] = byte(id>>8), byte(id)
+	c.sent.message(p.payload)
+	return true
+}
