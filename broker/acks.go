@@ -82,6 +82,9 @@ func (c *conn) expectAnswer() error {
 	return nil
 }
 
+// ackRoom is the size of an acknowledgement with a reason code.
+const ackRoom = 5
+
 // answer writes one out. The caller holds c.mu.
 func (c *conn) answer(a ack) {
 	if c.last {
@@ -91,7 +94,7 @@ func (c *conn) answer(a ack) {
 		c.unanswered--
 	}
 	p := packet.Ack{Type: a.typ, PacketID: a.id, Reason: a.reason}
-	c.out = p.Append(c.out, c.version)
+	c.out.buf = p.Append(c.out.room(ackRoom), c.version)
 	c.sent.packets++
 }
 
@@ -115,6 +118,9 @@ func (c *conn) endBatch() {
 	s := &c.b.stats
 	c.got.addTo(&s.packetsIn, &s.messagesIn, &s.payloadIn)
 	c.wake()
+	if len(c.router.behind) > 0 {
+		c.waitFor(c.router.behind)
+	}
 }
 
 // committed sends the answers that waited for a commit. It runs on the log's

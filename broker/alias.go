@@ -69,7 +69,7 @@ func (c *conn) appendPacket(m *message, d delivery, now time.Time) {
 			a.out[string(m.topic)] = d.alias
 		}
 	}
-	c.out = m.appendPublish(c.out, c.version, d, now)
+	c.out.buf = m.appendPublish(c.out.room(m.publishSize(c.version, d)), c.version, d, now)
 	c.sent.message(len(m.payload))
 }
 

@@ -192,7 +192,7 @@ func reAuthError(err error) error {
 // put adds a packet to what is to be written.
 func (c *conn) put(b []byte) {
 	c.mu.Lock()
-	c.out = append(c.out, b...)
+	c.out.write(b)
 	c.sent.packets++
 	c.mu.Unlock()
 }

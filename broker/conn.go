@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,8 @@ type conn struct {
 	allowed  int          // how many it may be until the next
 	props    []byte       // room for the properties that are passed on
 
+	part net.Buffers // the writer's own: what it writes in one call
+
 	wakeup   chan struct{} // tells the writer that there is something to do
 	room     chan struct{} // tells the reader that something was written or committed
 	done     chan struct{} // closed when the connection is to end
@@ -57,13 +60,14 @@ type conn struct {
 	once     sync.Once
 
 	mu         sync.Mutex
-	out        []byte            // packets to be written
-	spare      []byte            // the buffer written last, to be filled again
+	out        outbox            // packets to be written
 	writing    int               // bytes that the writer has taken and not written yet
 	signaled   bool              // the writer has been, or is about to be, woken
 	connected  bool              // the CONNACK is in out: all that it depends on is set
+	ebbing     chan struct{}     // closed when out is taken; nil: nobody waits for that
+	slow       bool              // nobody waits for its client: see ebb
 	last       bool              // the connection ends: write final, then close
-	final      []byte            // what goes before the end, a DISCONNECT with it
+	final      [][]byte          // what goes before the end, a DISCONNECT with it
 	reason     error             // why the connection ends
 	goodbye    packet.ReasonCode // of the DISCONNECT, if it ends before its CONNACK is out
 	charged    int64             // of the broker's memory for slow clients: see charge
@@ -82,8 +86,6 @@ type conn struct {
 const (
 	outBatch = 64 << 10
 	outPause = 1 << 20
-	keepRoom = 512 << 10 // a larger buffer is let go when it is empty,
-	idleRoom = 2 << 10   // and one larger than this when nothing more waits
 )
 
 // writeTimeout is how long the writing of one part may take: a client that takes
@@ -100,6 +102,7 @@ func newConn(b *Broker, nc net.Conn, e entry) *conn {
 	c.log = b.log.With("remote", c.remote)
 	c.tracing = c.log.Enabled(context.Background(), slog.LevelDebug)
 	c.router.b = b
+	c.out.rooms = &b.rooms
 	return c
 }
 
@@ -186,6 +189,7 @@ func (c *conn) write() {
 		}
 		c.nc.Close()
 	}()
+	var list [][]byte // room
 	for {
 		select {
 		case <-c.wakeup:
@@ -198,18 +202,19 @@ func (c *conn) write() {
 					c.shut(err)
 				}
 			}
-			buf, last := c.take()
-			if len(buf) > 0 {
+			pieces, last := c.take(list)
+			if len(pieces) > 0 {
 				if c.tracing {
-					c.traceSent(buf)
+					c.traceSent(slices.Concat(pieces...))
 				}
-				if err := c.writeAll(buf, last); err != nil {
+				if err := c.writeAll(pieces, last); err != nil {
 					c.shut(err)
 					return
 				}
-				c.giveBack(buf)
+				list = c.giveBack(pieces)
 				continue
 			}
+			list = pieces // the other one is out's now
 			if last {
 				return
 			}
@@ -218,13 +223,14 @@ func (c *conn) write() {
 	}
 }
 
-// writeAll writes buf in parts, so that a slow client that takes bytes all the
+// writeAll writes pieces in parts, so that a slow client that takes bytes all the
 // time is not taken for a dead one.
-func (c *conn) writeAll(buf []byte, last bool) error {
+func (c *conn) writeAll(pieces [][]byte, last bool) error {
 	if last { // the deadline of the write before may have passed
 		c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
 	}
-	for len(buf) > 0 {
+	var rest []byte // of a piece that is larger than a part
+	for len(pieces) > 0 || len(rest) > 0 {
 		if !last {
 			c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
 			select {
@@ -234,53 +240,73 @@ func (c *conn) writeAll(buf []byte, last bool) error {
 			default:
 			}
 		}
-		n, err := c.nc.Write(buf[:min(len(buf), writePart)])
-		c.b.stats.bytesOut.Add(int64(n))
+		c.part = c.part[:0]
+		for size := 0; size < writePart; {
+			if len(rest) == 0 {
+				if len(pieces) == 0 {
+					break
+				}
+				rest, pieces = pieces[0], pieces[1:]
+			}
+			p := rest[:min(len(rest), writePart-size)]
+			c.part, rest, size = append(c.part, p), rest[len(p):], size+len(p)
+		}
+		n, err := c.writeOnce(c.part)
+		c.b.stats.bytesOut.Add(n)
 		if err != nil {
 			return err
 		}
-		buf = buf[n:]
 	}
 	return nil
 }
 
+// writeOnce writes all pieces in one call, where the connection is one of the
+// kernel's.
+func (c *conn) writeOnce(part net.Buffers) (int64, error) {
+	if len(part) == 1 {
+		n, err := c.nc.Write(part[0])
+		return int64(n), err
+	}
+	return part.WriteTo(c.nc)
+}
+
 const writePart = 256 << 10
 
-// take gives what is to be written now.
-func (c *conn) take() (buf []byte, last bool) {
+// take gives what is to be written now; list is room.
+func (c *conn) take(list [][]byte) (pieces [][]byte, last bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.signaled = false
+	c.ebbed()
 	s := &c.b.stats
 	c.sent.addTo(&s.packetsOut, &s.messagesOut, &s.payloadOut)
 	if c.last {
-		buf, c.final = c.final, nil
-		return buf, true
+		pieces, c.final = c.final, nil
+		return pieces, true
 	}
-	buf, c.out, c.spare = c.out, c.spare[:0], nil
-	c.writing = len(buf)
-	return buf, false
+	c.writing = c.out.len()
+	return c.out.take(list), false
 }
 
-// giveBack takes a written buffer for the next packets.
-func (c *conn) giveBack(buf []byte) {
+// giveBack takes written pieces for the next packets, and the room of their list.
+func (c *conn) giveBack(pieces [][]byte) (list [][]byte) {
 	c.mu.Lock()
-	room := idleRoom
-	if len(c.out) > 0 {
-		room = keepRoom
-	} else if cap(c.out) > idleRoom {
-		c.out = nil
-	}
-	if c.spare == nil && cap(buf) <= room {
-		c.spare = buf[:0]
+	for _, p := range pieces {
+		c.out.giveBack(p)
 	}
 	c.writing = 0
+	c.slow = c.slow && c.out.len() > 0
 	c.discharge()
 	c.mu.Unlock()
 	select {
 	case c.room <- struct{}{}:
 	default:
 	}
+	clear(pieces)
+	if cap(pieces) > 64 {
+		return nil
+	}
+	return pieces
 }
 
 // fill takes from the queue of a persistent session as much as the client may
@@ -349,7 +375,7 @@ func (c *conn) dropped(m *outgoingMessage, reason string) {
 func (c *conn) waiting() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.out)
+	return c.out.len()
 }
 
 // append adds an acknowledgement to what is to be written.
@@ -360,7 +386,7 @@ func (c *conn) append(t packet.Type, id uint16, reason packet.ReasonCode) {
 	if c.last {
 		return
 	}
-	c.out = a.Append(c.out, c.version)
+	c.out.buf = a.Append(c.out.room(ackRoom), c.version)
 	c.sent.packets++
 }
 
@@ -369,7 +395,7 @@ func (c *conn) append(t packet.Type, id uint16, reason packet.ReasonCode) {
 func (c *conn) waitRoom() error {
 	for {
 		c.mu.Lock()
-		free := len(c.out) < outPause && c.acks.outstanding < maxOutstanding && len(c.acks.queue) < maxOwed
+		free := c.out.len() < outPause && c.acks.outstanding < maxOutstanding && len(c.acks.queue) < maxOwed
 		c.mu.Unlock()
 		if free {
 			return nil

@@ -115,13 +115,13 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	}
 	// Nothing goes before the CONNACK. [MQTT-3.2.0-1]
 	c.mu.Lock()
-	c.out = append(b, c.out...)
+	c.out.prepend(b)
 	c.sent.packets++
 	c.got.packets++ // the CONNECT
 	c.connected = true
 	if c.last { // already: the deadline for that stands
 		c.sayGoodbye(c.goodbye, c.reason)
-		c.final, c.out = c.out, nil
+		c.final = c.out.take(nil)
 	} else {
 		c.nc.SetDeadline(time.Time{})
 	}

@@ -54,7 +54,7 @@ func (c *conn) sayGoodbye(reason packet.ReasonCode, why error) {
 	if c.version == packet.V5 {
 		d := packet.Disconnect{Reason: reason}
 		c.explain(&d.Properties, why.Error(), func() int { return len(d.Append(nil, c.version)) })
-		c.out = d.Append(c.out, c.version)
+		c.out.write(d.Append(nil, c.version))
 		c.sent.packets++
 	}
 }
@@ -83,7 +83,7 @@ func (c *conn) finish(err error) {
 	}
 	c.last, c.reason = true, err
 	if c.connected {
-		c.final, c.out = c.out, nil
+		c.final = c.out.take(nil)
 	}
 }
 
@@ -121,7 +121,7 @@ func (c *conn) refused(err error) {
 func (c *conn) leave() {
 	taken := c.endShared()
 	c.mu.Lock()
-	c.out, c.final, c.volatile.pending, c.volatile.bytes, c.writing = nil, nil, nil, 0, 0
+	c.out, c.final, c.volatile.pending, c.volatile.bytes, c.writing = outbox{rooms: c.out.rooms}, nil, nil, 0, 0
 	c.discharge()
 	c.mu.Unlock()
 	c.b.detach(c)

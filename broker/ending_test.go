@@ -39,7 +39,7 @@ func TestAConnectionThatIsToEndHasNoMoreTimeForEachPart(t *testing.T) {
 	nc := &slowConn{}
 	c := &conn{b: inMemory(t), nc: nc, done: make(chan struct{})}
 	close(c.done)
-	if err := c.writeAll(make([]byte, 10*writePart), false); err != nil {
+	if err := c.writeAll([][]byte{make([]byte, 10*writePart)}, false); err != nil {
 		t.Fatal(err)
 	}
 	end := time.Now().Add(closeTimeout)
@@ -61,7 +61,7 @@ func TestWhatGoesLastHasTimeOfItsOwn(t *testing.T) {
 		here.Read(b)
 		got <- b[0]
 	}()
-	if err := c.writeAll([]byte{7}, true); err != nil {
+	if err := c.writeAll([][]byte{{7}}, true); err != nil {
 		t.Fatal(err)
 	}
 	if b := <-got; b != 7 {

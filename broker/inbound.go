@@ -44,7 +44,7 @@ func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
 			return err
 		}
 		c.mu.Lock()
-		c.out = packet.AppendPingresp(c.out) // [MQTT-3.12.4-1]
+		c.out.buf = packet.AppendPingresp(c.out.room(2)) // [MQTT-3.12.4-1]
 		c.sent.packets++
 		c.mu.Unlock()
 		return nil
@@ -328,7 +328,7 @@ func (c *conn) answerDurably(recs []store.Record, appendTo func([]byte) []byte) 
 		}
 		c.mu.Lock()
 		if !c.last {
-			c.out = appendTo(c.out)
+			c.out.write(appendTo(nil))
 			c.sent.packets++
 		}
 		c.mu.Unlock()

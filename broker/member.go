@@ -155,5 +155,5 @@ func (c *conn) crowded() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v := &c.volatile
-	return c.last || len(c.out) >= outPause || len(v.pending) > 0 || v.flight.n+int(c.moving.Load()) >= v.window
+	return c.last || c.out.len() >= outPause || len(v.pending) > 0 || v.flight.n+int(c.moving.Load()) >= v.window
 }

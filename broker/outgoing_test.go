@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"net"
 	"testing"
 	"time"
 
@@ -60,7 +61,9 @@ func TestWhatAQueueHoldsBackForTheDiskIsAskedForOnce(t *testing.T) {
 
 func TestAClientThatIsOwedManyAnswersIsReadNoMore(t *testing.T) {
 	b := inMemory(t)
-	c := &conn{b: b, version: packet.V311, wakeup: make(chan struct{}, 1), room: make(chan struct{}, 1), done: make(chan struct{})}
+	_, nc := net.Pipe()
+	c := newConn(b, nc, entry{})
+	c.version = packet.V311
 	c.acks.submitted = 1 // a commit that the disk has not done
 	for i := range maxOwed {
 		c.owe(packet.PUBACK, uint16(i), packet.Success, false)

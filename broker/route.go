@@ -22,6 +22,8 @@ type router struct {
 	batch batch
 	stage stage
 	woken []*conn // connections with something new to write
+
+	behind []*conn // those of the last flush to be waited for
 }
 
 // batch is what one publisher commits together. Its room is used again for the
@@ -188,12 +190,13 @@ func (r *router) send(o *outlet, c *conn, m *message, d delivery, now time.Time)
 	if len(o.spans) > 0 && (own || o.conn != c) {
 		r.hand(o)
 	}
-	sent, wake := false, false
-	if own {
-		sent, wake = c.send(m, d, now)
-	} else {
-		sent = r.stage.add(o, c, m, d, now)
+	if !own {
+		if !r.stage.add(o, c, m, d, now) {
+			r.b.stats.dropped.Add(1)
+		}
+		return
 	}
+	sent, wake := c.send(m, d, now)
 	if wake {
 		r.woken = append(r.woken, c)
 	}
@@ -204,12 +207,15 @@ func (r *router) send(o *outlet, c *conn, m *message, d delivery, now time.Time)
 
 // hand gives a client what is staged for it.
 func (r *router) hand(o *outlet) {
-	dropped, wake := o.conn.accept(&r.stage, o.spans)
-	if wake {
+	got := o.conn.accept(&r.stage, o.spans)
+	if got.wake {
 		r.woken = append(r.woken, o.conn)
 	}
-	if dropped > 0 {
-		r.b.stats.dropped.Add(dropped)
+	if got.behind {
+		r.behind = append(r.behind, o.conn)
+	}
+	if got.dropped > 0 {
+		r.b.stats.dropped.Add(got.dropped)
 	}
 	o.conn, o.spans = nil, o.spans[:0]
 }
@@ -229,6 +235,8 @@ func (r *router) keep(rec store.Record) {
 // flush hands over what is staged, and wakes every connection that was given
 // something since the last flush.
 func (r *router) flush() {
+	clear(r.behind)
+	r.behind = r.behind[:0]
 	if len(r.stage.lent) > 0 {
 		for _, o := range r.stage.lent {
 			if len(o.spans) > 0 {

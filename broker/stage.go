@@ -52,7 +52,7 @@ type outlet struct {
 type span struct{ form, first, end int }
 
 // maxStaged is the most that is staged before it is handed over, in bytes.
-const maxStaged = 128 << 10
+const maxStaged = 64 << 10
 
 // outlet gives the session's, to be remembered until forget.
 func (st *stage) outlet(s *session) *outlet {
@@ -174,12 +174,11 @@ func (st *stage) reset() {
 	st.lent, st.messages, st.bytes = st.lent[:0], st.messages[:0], 0
 }
 
-// accept takes what is staged for c, as far as there is room for it, and says
-// how many messages were dropped. wake: the caller must wake the writer.
-func (c *conn) accept(st *stage, spans []span) (dropped int64, wake bool) {
+// accept takes what is staged for c, as far as there is room for it.
+func (c *conn) accept(st *stage, spans []span) (r received) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before := len(c.out)
+	before := c.out.len()
 	for _, s := range spans {
 		f := &st.forms[s.form]
 		if f.qos == 0 && c.acceptBytes(f, s.first, s.end) {
@@ -187,14 +186,22 @@ func (c *conn) accept(st *stage, spans []span) (dropped int64, wake bool) {
 		}
 		for i := s.first; i < s.end; i++ {
 			if f.qos == 0 && !c.acceptBytes(f, i, i+1) || f.qos > 0 && !c.acceptOne(st, f, i) {
-				dropped++
+				r.dropped++
 			}
 		}
 	}
-	if len(c.out) > before {
-		wake, c.signaled = !c.signaled, true
+	if c.out.len() > before {
+		r.wake, c.signaled = !c.signaled, true
+		r.behind = c.behind()
 	}
-	return dropped, wake
+	return r
+}
+
+// received is what has become of what a client was handed.
+type received struct {
+	dropped int64
+	wake    bool // the caller must wake the writer
+	behind  bool // the publisher is to wait a moment: see ebb
 }
 
 // acceptBytes takes packets of QoS 0, all or none. The caller holds c.mu.
@@ -203,7 +210,7 @@ func (c *conn) acceptBytes(f *form, first, end int) bool {
 	if !c.roomFor(len(b)) {
 		return false
 	}
-	c.out = append(c.out, b...)
+	c.out.write(b)
 	for _, p := range f.packets[first:end] {
 		c.sent.message(p.payload)
 	}
@@ -227,10 +234,12 @@ func (c *conn) acceptOne(st *stage, f *form, i int) bool {
 	if !c.roomFor(len(b)) {
 		return false
 	}
-	at := len(c.out) + p.id - f.start(i)
-	c.out = append(c.out, b...)
+	out := c.out.room(len(b))
+	at := len(out) + p.id - f.start(i)
+	out = append(out, b...)
 	id := c.volatile.id(f.qos)
-	c.out[at], c.out[at+1] = byte(id>>8), byte(id)
+	out[at], out[at+1] = byte(id>>8), byte(id)
+	c.out.buf = out
 	c.sent.message(p.payload)
 	return true
 }

@@ -120,7 +120,7 @@ const chargeStep = 64 << 10
 
 // outBytes is what waits to be written, and of what is being written all that a
 // client that takes its messages does not have. The caller holds c.mu.
-func (c *conn) outBytes() int64 { return int64(len(c.out) + max(0, c.writing-chargeStep)) }
+func (c *conn) outBytes() int64 { return int64(c.out.len() + max(0, c.writing-chargeStep)) }
 
 // charge takes from the memory that all slow clients share, if what waits for
 // this one and more bytes need it. It is false when that is used up. The caller

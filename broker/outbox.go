@@ -1,0 +1,96 @@
+package broker
+
+import "sync"
+
+// outbox is the bytes that wait to be written to a client, in pieces that go out
+// in one call. Those of readRoom bytes come from a pool and go back to it; what
+// an idle client has is small.
+type outbox struct {
+	rooms *sync.Pool // of *[readRoom]byte
+	full  [][]byte   // pieces that nothing is added to any more
+	buf   []byte     // what follows them
+	size  int        // bytes in full
+}
+
+// idleRoom is the largest piece that is not one of the pool's, but for single
+// packets that are larger than those.
+const idleRoom = 1 << 10
+
+func (o *outbox) len() int { return o.size + len(o.buf) }
+
+// room gives buf with room for n bytes more. What is appended to it is to become
+// buf.
+func (o *outbox) room(n int) []byte {
+	need := len(o.buf) + n
+	switch {
+	case need <= cap(o.buf) || need <= idleRoom:
+		return o.buf
+	case need <= readRoom:
+		o.buf = append(o.pooled(), o.buf...)
+		return o.buf
+	}
+	o.seal()
+	if n > readRoom {
+		return make([]byte, 0, n)
+	}
+	return o.pooled()
+}
+
+// write adds b.
+func (o *outbox) write(b []byte) {
+	for len(b) > 0 {
+		if len(o.buf) == cap(o.buf) || cap(o.buf) < readRoom {
+			o.buf = o.room(min(len(b), readRoom-len(o.buf)))
+		}
+		n := len(b)
+		if cap(o.buf) >= readRoom {
+			n = min(n, cap(o.buf)-len(o.buf))
+		}
+		o.buf = append(o.buf, b[:n]...)
+		b = b[n:]
+		if len(b) > 0 {
+			o.seal()
+		}
+	}
+}
+
+// prepend puts b before all else.
+func (o *outbox) prepend(b []byte) {
+	o.full = append([][]byte{b}, o.full...)
+	o.size += len(b)
+}
+
+// seal ends the piece that is being filled.
+func (o *outbox) seal() {
+	if len(o.buf) > 0 {
+		o.full = append(o.full, o.buf)
+		o.size += len(o.buf)
+	}
+	o.buf = nil
+}
+
+func (o *outbox) pooled() []byte {
+	p, _ := o.rooms.Get().(*[readRoom]byte)
+	if p == nil {
+		p = new([readRoom]byte)
+	}
+	return p[:0]
+}
+
+// take gives all pieces and leaves it empty; list is room for the next ones.
+func (o *outbox) take(list [][]byte) [][]byte {
+	o.seal()
+	pieces := o.full
+	o.full, o.size = list[:0], 0
+	return pieces
+}
+
+// giveBack takes a written piece for what comes next.
+func (o *outbox) giveBack(piece []byte) {
+	switch {
+	case cap(piece) == readRoom:
+		o.rooms.Put((*[readRoom]byte)(piece[:readRoom]))
+	case o.buf == nil && cap(piece) <= idleRoom:
+		o.buf = piece[:0]
+	}
+}
