@@ -2,11 +2,14 @@ package store
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Advice for madvise(2).
@@ -22,15 +25,28 @@ type mapping struct {
 	begin, end uint64
 }
 
+// populate has the kernel give n bytes from offset off on for writing. The error is
+// for a disk that gives no page: to write there would end the process. A disk that
+// hangs is waited for here in a system call, where it holds up nobody else; in the
+// write itself it would be all goroutines at the next garbage collection.
+func (m mapping) populate(off, n int64) error {
+	switch errno := m.advise(off, n, madvPopulateWrite); errno {
+	case syscall.EFAULT, syscall.EIO, unix.EHWPOISON:
+		return fmt.Errorf("the disk gives no page to write to: %w", errno)
+	}
+	return nil // an old kernel, and what cannot be looked up, goes on without
+}
+
 // advise tells the kernel about n bytes from offset off on. What it does not know
 // or cannot do changes nothing.
-func (m mapping) advise(off, n int64, advice uintptr) {
+func (m mapping) advise(off, n int64, advice uintptr) (errno syscall.Errno) {
 	page := uint64(os.Getpagesize())
 	begin := (m.begin + uint64(off)) / page * page
 	end := min((m.begin+uint64(off+n)+page-1)/page*page, m.end)
 	if m.begin < m.end && begin < end {
-		syscall.Syscall(syscall.SYS_MADVISE, uintptr(begin), uintptr(end-begin), advice)
+		_, _, errno = syscall.Syscall(syscall.SYS_MADVISE, uintptr(begin), uintptr(end-begin), advice)
 	}
+	return errno
 }
 
 // mapped gives the mappings of the logs that Badger has in a directory, by path.

@@ -23,8 +23,15 @@ func TestTheStoreKnowsWhereBadgerWritesTheNextValue(t *testing.T) {
 			t.Fatal(err)
 		}
 		tail := &s.spool.tail.tail
-		if tail.values.begin == tail.values.end {
-			t.Fatalf("the mapping of %s was not found", tail.vlog.Name())
+		if tail.values.begin == tail.values.end || tail.wal.begin == tail.wal.end {
+			t.Fatalf("the mapping of %s or %s was not found", tail.vlog.Name(), tail.mem.Name())
+		}
+		m, err := os.ReadFile(tail.mem.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end := int64(len(bytes.TrimRight(m, "\x00"))); tail.wal.at < end || tail.wal.at > end+3 { // a checksum may end with zeros
+			t.Errorf("after %d bytes: at %d of the write-ahead log, want %d", size, tail.wal.at, end)
 		}
 		b, err := os.ReadFile(tail.vlog.Name())
 		if err != nil {
@@ -38,8 +45,8 @@ func TestTheStoreKnowsWhereBadgerWritesTheNextValue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := int64(i + len(v.whole) + 4); tail.valueAt != want {
-			t.Errorf("after %d bytes: at %d, want %d", size, tail.valueAt, want)
+		if want := int64(i + len(v.whole) + 4); tail.values.at != want {
+			t.Errorf("after %d bytes: at %d, want %d", size, tail.values.at, want)
 		}
 	}
 }

@@ -242,6 +242,10 @@ func (s *Store) write(b *batch) error {
 		records += int64(g.count)
 	}
 	if !s.memory {
+		// One that has become read-only ends the process that writes to a mapped file.
+		if err := takesWrites(s.dir); err != nil {
+			return err
+		}
 		if t := s.spool.tail; t == nil || t.failed || t.full(b.segs) {
 			if err := s.rotate(b.segs); err != nil {
 				return err
@@ -249,7 +253,12 @@ func (s *Store) write(b *batch) error {
 			begin = time.Now()
 		}
 		tail := s.spool.tail
-		if err := tail.append(b.segs, s.cfg.unsynced); err != nil {
+		err := tail.append(b.segs, s.cfg.unsynced)
+		if err == nil {
+			// One that became read-only meanwhile may have said that it synced.
+			err = takesWrites(s.dir)
+		}
+		if err != nil {
 			s.setFailed(tail)
 			return err
 		}

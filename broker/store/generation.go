@@ -4,11 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"log/slog"
 	"math"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -48,19 +45,6 @@ type generation struct {
 	bad sync.Map // keys of segments that are known to be damaged
 
 	tail tailFiles // of the tail: only the committer uses it
-}
-
-// tailFiles is what the committer knows of the tail's files.
-type tailFiles struct {
-	mem, vlog *os.File
-	memUsed   int64
-	vlogUsed  int64
-	memRoom   int64
-	vlogRoom  int64
-	allocated bool // the file system has given the blocks
-
-	values  mapping // of the value log
-	valueAt int64   // where the next value goes in it; 0: not known
 }
 
 const (
@@ -103,8 +87,9 @@ func (g *generation) openTail(room int64) error {
 		return fmt.Errorf("open generation %s: %w", g.dir, err)
 	}
 	t := tailFiles{memRoom: memRoom, vlogRoom: room - g.bytes.Load()}
+	t.wal.at = logHeader // Badger begins a new one whenever it opens
 	if g.bytes.Load() == 0 {
-		t.valueAt = vlogHeader
+		t.values.at = logHeader
 	}
 	if err := t.open(g.dir); err != nil {
 		t.close()
@@ -120,56 +105,6 @@ func (g *generation) openTail(room int64) error {
 	g.db, g.keys, g.blog = db, g.cutEnd(keys), blog
 	g.mu.Unlock()
 	return nil
-}
-
-// open finds the files that Badger writes to, and takes their disk blocks.
-func (t *tailFiles) open(dir string) error {
-	v, err := takeInventory(dir)
-	if err != nil {
-		return err
-	}
-	if len(v.mems) == 0 || len(v.vlogs) == 0 {
-		return errors.New("it has no write-ahead log or no value log")
-	}
-	if t.mem, err = os.OpenFile(v.mems[len(v.mems)-1], os.O_RDWR, 0); err != nil {
-		return err
-	}
-	if t.vlog, err = os.OpenFile(v.vlogs[len(v.vlogs)-1], os.O_RDWR, 0); err != nil {
-		return err
-	}
-	maps := adviseRandom(dir)
-	if path, err := filepath.Abs(t.vlog.Name()); err == nil {
-		t.values = maps[path]
-	}
-	t.allocated = true
-	for f, n := range map[*os.File]int64{t.mem: memAlloc, t.vlog: t.vlogRoom + 64<<10} {
-		ok, err := allocate(f, n)
-		if err != nil {
-			return err
-		}
-		t.allocated = t.allocated && ok
-	}
-	if err := errors.Join(t.mem.Sync(), t.vlog.Sync()); err != nil {
-		return err
-	}
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
-}
-
-func (t *tailFiles) close() {
-	for _, f := range []*os.File{t.mem, t.vlog} {
-		if f != nil {
-			f.Close() // it was only synced by this handle
-		}
-	}
-	t.mem, t.vlog = nil, nil
-}
-
-// unused is the disk space that the tail has already and that is still empty.
-func (t *tailFiles) unused() int64 {
-	if !t.allocated {
-		return 0
-	}
-	return t.vlogRoom - t.vlogUsed + t.memRoom - t.memUsed
 }
 
 // cost is what segments take in the tail's two files.
@@ -205,13 +140,18 @@ func (g *generation) append(segs []*segment, unsynced bool) error {
 		}
 	}
 	last := segs[len(segs)-1].last()
-	values := g.tail.prepare(segs)
+	wal, values := written(segs)
+	if err := errors.Join(g.tail.wal.prepare(wal), g.tail.values.prepare(values)); err != nil {
+		return fmt.Errorf("write records up to %d to %s: %w", last, g.dir, err)
+	}
 	if err := txn.CommitAt(last, nil); err != nil {
 		return fmt.Errorf("commit records up to %d to %s: %w", last, g.dir, err)
 	}
 	g.tail.memUsed += mem
 	g.tail.vlogUsed += vlog
-	g.tail.release(values)
+	g.tail.wal.pass(wal)
+	g.tail.values.release(values)
+	g.tail.values.pass(values)
 	if !unsynced {
 		if err := g.tail.sync(vlog > 0); err != nil {
 			return fmt.Errorf("sync records up to %d: %w", last, err)
@@ -229,62 +169,6 @@ func (g *generation) append(segs []*segment, unsynced bool) error {
 	}
 	g.mu.Unlock()
 	return nil
-}
-
-// What Badger writes before the first value, and around one of n bytes: its
-// header, the key with its version, a checksum.
-const vlogHeader = 20
-
-func vlogEntry(n int) int64 {
-	return int64(2+1+len(binary.AppendUvarint(nil, uint64(n)))+1+8+8+n) + crc32.Size
-}
-
-// prepare has the kernel map the pages of the value log that segments will be
-// written to, all at once, and says how many bytes those take.
-func (t *tailFiles) prepare(segs []*segment) (n int64) {
-	for _, g := range segs {
-		if len(g.buf) >= inlineBytes {
-			n += vlogEntry(len(g.buf))
-		}
-	}
-	if t.valueAt > 0 && n > 0 {
-		t.values.advise(t.valueAt, n, madvPopulateWrite)
-	}
-	return n
-}
-
-// release takes n bytes that were written out of this process's memory, all at
-// once: the sync that follows would do it page by page, and stop the other
-// processors for each.
-func (t *tailFiles) release(n int64) {
-	if t.valueAt > 0 && n > 0 {
-		t.values.advise(t.valueAt, n, madvDontNeed)
-		t.valueAt += n
-	}
-}
-
-// sync makes what was written durable. The two flushes run at the same time.
-func (t *tailFiles) sync(withValues bool) error {
-	values := make(chan error, 1)
-	if withValues {
-		go func() { values <- fdatasync(t.vlog) }()
-	} else {
-		values <- nil
-	}
-	err := fdatasync(t.mem)
-	return errors.Join(err, <-values)
-}
-
-func fdatasync(f *os.File) error {
-	for {
-		err := syscall.Fdatasync(int(f.Fd()))
-		if err == nil {
-			return nil
-		}
-		if err != syscall.EINTR {
-			return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
-		}
-	}
 }
 
 func segmentKey(first uint64) []byte { return binary.BigEndian.AppendUint64(nil, first) }

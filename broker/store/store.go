@@ -226,10 +226,16 @@ func (s *Store) Close() error {
 	return errors.Join(s.Err(), s.release())
 }
 
-// release closes the databases and gives the directory up.
+// release closes the databases and gives the directory up. Where the disk was given
+// up they are left to the end of the process: Badger would try for ever to write
+// what it has, or die of it.
 func (s *Store) release() error {
-	errs := []error{s.spool.close()}
-	if s.state != nil {
+	var errs []error
+	lost := s.gaveUp() != nil
+	if !lost {
+		errs = append(errs, s.spool.close())
+	}
+	if s.state != nil && !lost {
 		errs = append(errs, s.state.close())
 	}
 	if s.lock != nil {

@@ -154,6 +154,16 @@ func (s *Store) setFailed(g *generation) {
 	s.failed = append(s.failed, g)
 }
 
+// takesWrites says whether the file system still lets files be written; it writes
+// nothing. Where the kernel has found an error, it does not.
+func takesWrites(dir string) error {
+	f, err := os.OpenFile(filepath.Join(dir, formatFile), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 const probeFile = "PROBE"
 
 // probe says whether the disk takes writes: a small file is written, synced and

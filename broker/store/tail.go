@@ -1,0 +1,154 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// tailFiles is what the committer knows of the tail's files.
+type tailFiles struct {
+	mem, vlog *os.File
+	memUsed   int64
+	vlogUsed  int64
+	memRoom   int64
+	vlogRoom  int64
+	allocated bool // the file system has given the blocks
+
+	wal, values position // in mem and in vlog
+}
+
+// position is where Badger writes next in a file that it has mapped.
+type position struct {
+	mapping
+	at int64 // 0: not known
+}
+
+// open finds the files that Badger writes to, and takes their disk blocks.
+func (t *tailFiles) open(dir string) error {
+	v, err := takeInventory(dir)
+	if err != nil {
+		return err
+	}
+	if len(v.mems) == 0 || len(v.vlogs) == 0 {
+		return errors.New("it has no write-ahead log or no value log")
+	}
+	if t.mem, err = os.OpenFile(v.mems[len(v.mems)-1], os.O_RDWR, 0); err != nil {
+		return err
+	}
+	if t.vlog, err = os.OpenFile(v.vlogs[len(v.vlogs)-1], os.O_RDWR, 0); err != nil {
+		return err
+	}
+	maps := adviseRandom(dir)
+	for f, p := range map[*os.File]*position{t.mem: &t.wal, t.vlog: &t.values} {
+		if path, err := filepath.Abs(f.Name()); err == nil {
+			p.mapping = maps[path]
+		}
+	}
+	t.allocated = true
+	for f, n := range map[*os.File]int64{t.mem: memAlloc, t.vlog: t.vlogRoom + 64<<10} {
+		ok, err := allocate(f, n)
+		if err != nil {
+			return err
+		}
+		t.allocated = t.allocated && ok
+	}
+	if err := errors.Join(t.mem.Sync(), t.vlog.Sync()); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+}
+
+func (t *tailFiles) close() {
+	for _, f := range []*os.File{t.mem, t.vlog} {
+		if f != nil {
+			f.Close() // it was only synced by this handle
+		}
+	}
+	t.mem, t.vlog = nil, nil
+}
+
+// unused is the disk space that the tail has already and that is still empty.
+func (t *tailFiles) unused() int64 {
+	if !t.allocated {
+		return 0
+	}
+	return t.vlogRoom - t.vlogUsed + t.memRoom - t.memUsed
+}
+
+// What Badger writes at the beginning of a log, and for an entry with a key of
+// keyBytes and a value of n: a header, the key with its version, a checksum.
+const logHeader = 20
+
+func logEntry(keyBytes, n int) int64 {
+	return int64(2+1+len(binary.AppendUvarint(nil, uint64(n)))+1+keyBytes+8+n) + crc32.Size
+}
+
+// written is how many bytes Badger writes to its two logs for one transaction: to
+// the write-ahead log what is short, where the values of the others are, and at the
+// end a marker with the version.
+func written(segs []*segment) (wal, values int64) {
+	const pointer = 12
+	for _, g := range segs {
+		n := len(g.buf)
+		if n >= inlineBytes {
+			values += logEntry(8, n)
+			n = pointer
+		}
+		wal += logEntry(8, n)
+	}
+	version := strconv.FormatUint(segs[len(segs)-1].last(), 10)
+	return wal + logEntry(len("!badger!txn"), len(version)), values
+}
+
+// prepare has the kernel map the pages that n bytes will be written to, all at
+// once, and with them what Badger clears after an entry.
+func (p *position) prepare(n int64) error {
+	if p.at == 0 || n == 0 {
+		return nil
+	}
+	return p.populate(p.at, n+32)
+}
+
+func (p *position) pass(n int64) {
+	if p.at > 0 {
+		p.at += n
+	}
+}
+
+// release takes n bytes that were written out of this process's memory, all at
+// once: the sync that follows would do it page by page, and stop the other
+// processors for each.
+func (p *position) release(n int64) {
+	if p.at > 0 && n > 0 {
+		p.advise(p.at, n, madvDontNeed)
+	}
+}
+
+// sync makes what was written durable. The two flushes run at the same time.
+func (t *tailFiles) sync(withValues bool) error {
+	values := make(chan error, 1)
+	if withValues {
+		go func() { values <- fdatasync(t.vlog) }()
+	} else {
+		values <- nil
+	}
+	err := fdatasync(t.mem)
+	return errors.Join(err, <-values)
+}
+
+func fdatasync(f *os.File) error {
+	for {
+		err := syscall.Fdatasync(int(f.Fd()))
+		if err == nil {
+			return nil
+		}
+		if err != syscall.EINTR {
+			return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
+		}
+	}
+}
