@@ -49,6 +49,8 @@ type Adapter struct {
 	isOpen bool
 	reason string
 	opened uint64
+
+	strangers map[uint8]*device // units that only tools have asked for
 }
 
 // New makes the adapter of one [[modbus]] table, to which SetDefaults has been

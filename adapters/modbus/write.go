@@ -11,20 +11,22 @@ import (
 
 // write is one command on its way.
 type write struct {
-	ctx    context.Context // of the caller
-	device *device
-	field  *field
-	change change
-	result chan written // takes one without waiting
+	ctx     context.Context // of the caller
+	device  *device
+	field   *field
+	change  change
+	request *checkedRequest // a tool's, in place of field and change
+	result  chan written    // takes one without waiting
 }
 
 // written is what a write has come to.
 type written struct {
-	value point.Value
-	err   error
+	value  point.Value
+	answer Answer // of a tool's request
+	err    error
 }
 
-func (w *write) finish(v point.Value, err error) { w.result <- written{v, err} }
+func (w *write) finish(v point.Value, err error) { w.result <- written{value: v, err: err} }
 
 // Write writes a point, and gives what the device says stands there then; the
 // zero Value if it has acknowledged the write but refuses to be asked. It goes
@@ -37,6 +39,12 @@ func (a *Adapter) Write(ctx context.Context, cmd point.Command) (point.Value, er
 	if err != nil {
 		return point.Value{}, err
 	}
+	done := a.hand(ctx, w)
+	return done.value, done.err
+}
+
+// hand hands a write to Run and waits for what comes of it.
+func (a *Adapter) hand(ctx context.Context, w *write) written {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		// One request under way, a quarantine, the write and its read-back, and
@@ -49,20 +57,20 @@ func (a *Adapter) Write(ctx context.Context, cmd point.Command) (point.Value, er
 	done := a.done
 	a.mu.Unlock()
 	if done == nil {
-		return point.Value{}, a.offlineError(w, "the link is not running")
+		return written{err: a.offlineError(w, "the link is not running")}
 	}
 	select {
 	case a.writes <- w:
 	case <-done:
-		return point.Value{}, a.offlineError(w, "the gateway is stopping")
+		return written{err: a.offlineError(w, "the gateway is stopping")}
 	case <-ctx.Done():
-		return point.Value{}, fmt.Errorf("%s: %w: nothing was sent: %w", a.what(w), point.ErrTimeout, ctx.Err())
+		return written{err: fmt.Errorf("%s: %w: nothing was sent: %w", a.what(w), point.ErrTimeout, ctx.Err())}
 	}
 	select {
 	case r := <-w.result:
-		return r.value, r.err
+		return r
 	case <-ctx.Done():
-		return point.Value{}, fmt.Errorf("%s: %w: %w", a.what(w), point.ErrTimeout, ctx.Err())
+		return written{err: fmt.Errorf("%s: %w: %w", a.what(w), point.ErrTimeout, ctx.Err())}
 	}
 }
 
@@ -92,6 +100,9 @@ func (a *Adapter) prepare(cmd point.Command) (*write, error) {
 
 // what names a write for its errors.
 func (a *Adapter) what(w *write) string {
+	if w.request != nil {
+		return w.request.what() + " on " + a.name
+	}
 	return fmt.Sprintf("write %s of unit %d on %s", w.field.register.table.span(w.field.register.address, w.field.size()), w.device.unit.id, a.name)
 }
 
@@ -146,6 +157,9 @@ func (a *Adapter) doWrite(ctx context.Context, w *write) error {
 	if w.ctx.Err() != nil {
 		w.finish(point.Value{}, fmt.Errorf("%s: %w: nothing was sent: %w", a.what(w), point.ErrTimeout, w.ctx.Err()))
 		return nil
+	}
+	if w.request != nil {
+		return a.doRequest(ctx, w)
 	}
 	d, f, u := w.device, w.field, w.device.unit
 	sent := time.Now()
