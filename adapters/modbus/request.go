@@ -75,6 +75,29 @@ func (r Request) prepare(l link) (checkedRequest, error) {
 // [MB-APP 6.12, 6.17]
 const maxWrite = 121
 
+// WireTime is what a request and its answer take on the link's serial line, with
+// the silence that the protocol wants around them, a unit that answers at once
+// taken for granted; 0 where there is no RTU line that is known.
+func (c *Config) WireTime(r Request) time.Duration {
+	l, err := parseURL(c.URL)
+	if err != nil || l.framing != rtu || l.mode.Baud <= 0 {
+		return 0
+	}
+	q, err := r.prepare(l)
+	if err != nil {
+		return 0
+	}
+	data := 2 * q.Count
+	if q.register.table.isBits() {
+		data = (q.Count + 7) / 8
+	}
+	request, answer := writeFrame, 5+data
+	if r.Write != nil && len(r.Write.Data) > 2 {
+		request, answer = 9+data, writeFrame
+	}
+	return l.mode.WireTime(request+answer) + 2*l.frameGap()
+}
+
 // what names the request for its errors.
 func (r *checkedRequest) what() string {
 	verb := "read"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"headgate/gateway/point"
@@ -130,10 +131,11 @@ func (a *Adapter) takeWrites() {
 	}
 }
 
-// nextWrite takes the first write that may be sent now, to whose unit no other
-// waits before it; nil if there is none, then ready is when there will be.
+// nextWrite gives the first write that may be sent now, to whose unit no other
+// waits before it; nil if there is none, then ready is when there will be. It
+// waits on until doWrite takes it.
 func (a *Adapter) nextWrite(now time.Time) (w *write, ready time.Time) {
-	for i, w := range a.pending {
+	for _, w := range a.pending {
 		at := w.device.unit.notBefore
 		// A unit that is offline is only waited for until no late answer can
 		// come any more: a command is worth a try.
@@ -141,7 +143,6 @@ func (a *Adapter) nextWrite(now time.Time) (w *write, ready time.Time) {
 			at = at.Add(-u.probe).Add(min(u.probe, max(a.timeout, leastQuarantine)))
 		}
 		if !at.After(now) || w.ctx.Err() != nil {
-			a.pending = append(a.pending[:i:i], a.pending[i+1:]...)
 			return w, now
 		}
 		if ready.IsZero() || at.Before(ready) {
@@ -154,6 +155,7 @@ func (a *Adapter) nextWrite(now time.Time) (w *write, ready time.Time) {
 // doWrite writes, reads back and answers. The error is that of the link or of
 // ctx.
 func (a *Adapter) doWrite(ctx context.Context, w *write) error {
+	a.pending = slices.DeleteFunc(a.pending, func(other *write) bool { return other == w })
 	if w.ctx.Err() != nil {
 		w.finish(point.Value{}, fmt.Errorf("%s: %w: nothing was sent: %w", a.what(w), point.ErrTimeout, w.ctx.Err()))
 		return nil

@@ -223,6 +223,27 @@ func TestAWriteGoesBeforeThePolls(t *testing.T) {
 	}
 }
 
+func TestManyWritesInARowAreAllDone(t *testing.T) {
+	s, url := overTCP(t)
+	s.Unit(3).SetHolding(0, 0)
+	x := run(t, url, time.Second, deviceOf("m", 3, holding("x", 0, rw)))
+	x.status(0, "m", true, "")
+	s.Unit(3).Inject(modbussim.Fault{Delay: 2 * time.Millisecond}) // so that a poll is due in between
+	errs := make(chan error)
+	const all = 5 * writesInARow
+	for i := range all {
+		go func() {
+			_, err := x.Write(t.Context(), point.Command{Device: "m", Point: "x", Value: point.OfInt(int64(i))})
+			errs <- err
+		}()
+	}
+	for range all {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAWriteEndsWithItsContext(t *testing.T) {
 	s, url := overTCP(t)
 	s.Unit(3).SetHolding(0, 0)

@@ -33,7 +33,7 @@ func (c *reloadCmd) Run(k *kong.Kong) error {
 		return err
 	}
 	var r reloadResult
-	if err := control.New(control.Paths(file.Gateway.DataDir)).Post(context.Background(), reloadPath, &r); err != nil {
+	if err := control.New(control.Paths(file.Gateway.DataDir)).Post(context.Background(), reloadPath, nil, &r); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
 	fmt.Fprintln(k.Stdout, r)
@@ -63,6 +63,7 @@ type reloader struct {
 	started *config.File // what the gateway runs with
 	broker  *broker.Broker
 	status  func() statusReport
+	routes  func(*http.ServeMux) // of the other parts, on the control socket
 
 	mu sync.Mutex // one reload at a time
 }
@@ -119,6 +120,7 @@ func (r *reloader) run(ctx context.Context) error {
 			control.Answer(w, res, err)
 		})
 		mux.HandleFunc("GET "+statusPath, func(w http.ResponseWriter, _ *http.Request) { control.Answer(w, r.status(), nil) })
+		r.routes(mux)
 		r.log.Debug("control socket is there", "path", l.Addr().String())
 		wg.Go(func() {
 			if err := control.Serve(ctx, l, mux); err != nil {

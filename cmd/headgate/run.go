@@ -44,7 +44,7 @@ func (c *runCmd) Run() error {
 		return err
 	}
 	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", absolute(file.Gateway.DataDir))
-	h.reloader = &reloader{path: c.path(), log: log, started: file, broker: h.broker, status: h.status}
+	h.reloader = &reloader{path: c.path(), log: log, started: file, broker: h.broker, status: h.status, routes: h.modbusRoutes}
 	return h.run(ctx)
 }
 
@@ -61,6 +61,7 @@ type house struct {
 	bridges []*bridge.Bridge
 	client  *broker.Client
 	gateway *gateway.Gateway
+	modbus  []modbusPart
 
 	reloader *reloader // nil: nobody can reach it from outside
 }
@@ -93,6 +94,7 @@ func (h *house) buildOn(file *config.File) (err error) {
 			return err
 		}
 		adapters = append(adapters, a)
+		h.modbus = append(h.modbus, modbusPart{c, a})
 	}
 	for _, c := range file.Serial {
 		a, err := serial.New(c, h.log)

@@ -106,6 +106,22 @@ func Answer(w http.ResponseWriter, v any, err error) {
 	json.NewEncoder(w).Encode(v)
 }
 
+// maxRequest bounds the body of a request.
+const maxRequest = 1 << 20
+
+// Request reads the body of a request into v.
+func Request(r *http.Request, v any) error {
+	d := json.NewDecoder(io.LimitReader(r.Body, maxRequest))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("read the request: %w: is the tool of the same version as the gateway?", err)
+	}
+	return nil
+}
+
+// ErrNoGateway is that nothing answers on any of the paths.
+var ErrNoGateway = errors.New("no gateway runs here")
+
 // Client asks a running gateway.
 type Client struct{ paths []string }
 
@@ -113,20 +129,28 @@ type Client struct{ paths []string }
 // nothing.
 func New(paths []string) *Client { return &Client{paths} }
 
-// Get asks for something and decodes the answer into v.
+// Get asks for something and decodes the answer into v. The error is ErrNoGateway
+// where none runs.
 func (c *Client) Get(ctx context.Context, path string, v any) error {
-	return c.do(ctx, http.MethodGet, path, v)
+	return c.do(ctx, http.MethodGet, path, nil, v)
 }
 
-// Post sends a request without a body and decodes the answer into v.
-func (c *Client) Post(ctx context.Context, path string, v any) error {
-	return c.do(ctx, http.MethodPost, path, v)
+// Post sends a request with body as JSON, nil for none, and decodes the answer
+// into v. The error is ErrNoGateway where none runs.
+func (c *Client) Post(ctx context.Context, path string, body, v any) error {
+	return c.do(ctx, http.MethodPost, path, body, v)
 }
 
-func (c *Client) do(ctx context.Context, method, path string, v any) error {
+func (c *Client) do(ctx context.Context, method, path string, body, v any) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://headgate"+path, nil)
+	var text bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&text).Encode(body); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://headgate"+path, &text)
 	if err != nil {
 		return err
 	}
@@ -137,18 +161,18 @@ func (c *Client) do(ctx context.Context, method, path string, v any) error {
 		return err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("read the gateway's answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		var f Fault
-		if json.Unmarshal(body, &f) == nil && f.Text != "" {
+		if json.Unmarshal(answer, &f) == nil && f.Text != "" {
 			return errors.New(f.Text)
 		}
-		return fmt.Errorf("the gateway answers %s to %s: %s", resp.Status, path, bytes.TrimSpace(body))
+		return fmt.Errorf("the gateway answers %s to %s: %s", resp.Status, path, bytes.TrimSpace(answer))
 	}
-	return json.Unmarshal(body, v)
+	return json.Unmarshal(answer, v)
 }
 
 // dial finds the gateway that answers.
@@ -166,5 +190,5 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("no gateway runs here: nothing answers on %s: start it with headgate run, or systemctl start headgate", strings.Join(c.paths, " or "))
+	return nil, fmt.Errorf("%w: nothing answers on %s: start it with headgate run, or systemctl start headgate", ErrNoGateway, strings.Join(c.paths, " or "))
 }

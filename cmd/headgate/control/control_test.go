@@ -31,6 +31,11 @@ func serve(t *testing.T, paths []string) (stop func()) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /good", func(w http.ResponseWriter, _ *http.Request) { Answer(w, map[string]int{"n": 7}, nil) })
+	mux.HandleFunc("POST /twice", func(w http.ResponseWriter, r *http.Request) {
+		var n int
+		err := Request(r, &n)
+		Answer(w, 2*n, err)
+	})
 	mux.HandleFunc("POST /bad", func(w http.ResponseWriter, _ *http.Request) { Answer(w, nil, errors.New("it does not want to")) })
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -49,13 +54,20 @@ func TestARequestIsAnsweredOrSaysWhyNot(t *testing.T) {
 	serve(t, []string{path})
 	c := New([]string{"/nonexistent/a.sock", path})
 	var got struct{ N int }
-	if err := c.Post(t.Context(), "/good", &got); err != nil || got.N != 7 {
+	if err := c.Post(t.Context(), "/good", nil, &got); err != nil || got.N != 7 {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if err := c.Post(t.Context(), "/bad", &got); err == nil || err.Error() != "it does not want to" {
+	var twice int
+	if err := c.Post(t.Context(), "/twice", 21, &twice); err != nil || twice != 42 {
+		t.Errorf("got %d, %v", twice, err)
+	}
+	if err := c.Post(t.Context(), "/twice", "x", &twice); err == nil || !strings.Contains(err.Error(), "same version") {
 		t.Errorf("got %v", err)
 	}
-	if err := c.Post(t.Context(), "/none", &got); err == nil || !strings.Contains(err.Error(), "404") {
+	if err := c.Post(t.Context(), "/bad", nil, &got); err == nil || err.Error() != "it does not want to" {
+		t.Errorf("got %v", err)
+	}
+	if err := c.Post(t.Context(), "/none", nil, &got); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("got %v", err)
 	}
 	fi, err := os.Stat(path)
@@ -66,7 +78,7 @@ func TestARequestIsAnsweredOrSaysWhyNot(t *testing.T) {
 
 func TestWhereNoGatewayRunsTheErrorSaysSo(t *testing.T) {
 	path := filepath.Join(shortDir(t), socketName)
-	err := New([]string{path}).Post(t.Context(), "/good", nil)
+	err := New([]string{path}).Post(t.Context(), "/good", nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "no gateway runs here") || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)
 	}
@@ -90,7 +102,7 @@ func TestASocketOfAnotherGatewayIsLeftAloneAndAStaleOneIsReplaced(t *testing.T) 
 	left.SetUnlinkOnClose(false)
 	left.Close()
 	serve(t, []string{first})
-	if err := New([]string{first}).Post(t.Context(), "/good", new(any)); err != nil {
+	if err := New([]string{first}).Post(t.Context(), "/good", nil, new(any)); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"headgate/adapters/modbus/modbussim"
+)
+
+// modbusServer is a simulated link with unit 7 on it.
+func modbusServer(t *testing.T) (sim *modbussim.Server, url string) {
+	t.Helper()
+	sim = modbussim.New()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- sim.ServeTCP(context.Background(), ln) }()
+	t.Cleanup(func() { sim.Close(); <-served })
+	u := sim.Unit(7)
+	u.SetHolding(100, 0x4366, 0x3334, 0, 5)
+	u.SetCoils(0, true, false)
+	return sim, "tcp://" + ln.Addr().String()
+}
+
+// tool runs a command in this process.
+func tool(args ...string) (status int, said string) {
+	var out bytes.Buffer
+	status = dispatch(append([]string{"modbus"}, args...), &out, &out)
+	return status, out.String()
+}
+
+// modbusTools are what each tool says of that link.
+var modbusTools = []struct {
+	args   string
+	status int
+	want   []string
+}{
+	{"read -u 7 holding:100 2", 0, []string{"unit 7 answered in", "holding:100", "0x4366", "17254", "holding:101", "0x3334"}},
+	{"read -u 7 holding:0x64 --as f32", 0, []string{"230.20001\n"}},
+	{"read -u 7 holding:100 --as f32 --order CDAB --scale 0", 0, []string{"4.1"}},
+	{"read -u 7 holding:100 --as all", 0, []string{"f32        ABCD      230.20001", `{ name = "...", register = "holding:100", type = "f32" }`}},
+	{"read -u 7 coil:0 2", 0, []string{"coil:0  1", "coil:1  0"}},
+	{"read -u 7 holding:9", 1, []string{"read holding register 9 of unit 7", "exception 2 (illegal data address)"}},
+	{"read -u 7 holding:100 --as u17", 1, []string{`did you mean "u16"?`}},
+	{"read -u 7 holdin:100", 1, []string{`did you mean "holding"?`}},
+	{"write -u 7 holding:103 21.5 --as i16 --scale 0.1", 0, []string{"21.5\n"}},
+	{"write -u 7 --as i16 holding:103 -- -3", 0, []string{"-3\n"}},
+	{"write -u 7 holding:103 70000", 1, []string{"u16 holds 0 to 65535"}},
+	{"write -u 7 coil:1 true", 0, []string{"true\n"}},
+	{"scan --units 5-8 --timeout 50ms", 0, []string{"unit 7: answers: read holding register 0 of unit 7", "1 found in"}},
+	{"scan --units 7 --register holding:100", 0, []string{"unit 7: holding:100 is 0x4366, in "}},
+	{"scan --units 9 --timeout 20ms", 1, []string{"0 found in"}},
+	{"scan --units 9-", 1, []string{"want unit ids and ranges"}},
+	{"scan --units 9 --bauds 9600", 1, []string{"is no serial line"}},
+	{"bench -u 7 holding:100 4 --for 100ms", 0, []string{"requests of 4 in", "values a second", "(median)"}},
+	{"bench -u 7 holding:9 --for 1s", 1, []string{"exception 2"}},
+	{"sniff", 1, nil},
+}
+
+// checkModbusTools runs them; the flags say which link.
+func checkModbusTools(t *testing.T, flags ...string) {
+	t.Helper()
+	for _, c := range modbusTools {
+		args := strings.Fields(c.args)
+		status, said := tool(append(args[:1:1], append(flags, args[1:]...)...)...)
+		for _, want := range c.want {
+			if !strings.Contains(said, want) {
+				t.Errorf("%s: got %.300q, want %q in it", c.args, said, want)
+			}
+		}
+		if status != c.status {
+			t.Errorf("%s: ends with %d, want %d: %s", c.args, status, c.status, said)
+		}
+	}
+}
+
+func TestModbusToolsOnALinkOfTheirOwn(t *testing.T) {
+	_, url := modbusServer(t)
+	checkModbusTools(t, "--url", url)
+}
+
+const modbusGateway = `
+[gateway]
+id = "plant"
+data_dir = "{DIR}"
+[[broker.listener]]
+url = "mqtt://127.0.0.1:0"
+[[modbus]]
+name = "rs485"
+url = "{URL}"
+timeout = "300ms"
+[[modbus.device]]
+name = "meter"
+unit = 7
+interval = "50ms"
+point = [ { name = "power", register = "holding:100", type = "f32" } ]
+`
+
+func TestModbusToolsByWayOfAGatewayThatRuns(t *testing.T) {
+	t.Parallel()
+	_, url := modbusServer(t)
+	dir := t.TempDir()
+	headgate := runHeadgate(t, strings.NewReplacer("{DIR}", dir, "{URL}", url).Replace(modbusGateway))
+	eventually(t, "the control socket is there", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "control.sock"))
+		_, other := os.Stat("/run/headgate/control.sock")
+		return err == nil || other == nil
+	})
+	checkModbusTools(t, "--config", headgate.config)
+	// It was the gateway that has written, and it names the link.
+	headgate.says("a tool has written", "link=rs485", "unit=7", "register=holding:103", "reason=ok")
+	if status, said := tool("read", "--config", headgate.config, "-u", "meter", "holding:100", "--as", "f32"); status != 0 || said != "230.20001\n" {
+		t.Errorf("by the device's name: %d, %q", status, said)
+	}
+	if status, said := tool("sniff", "--config", headgate.config); status != 1 || !strings.Contains(said, "the gateway that runs has the line") {
+		t.Errorf("sniff: %d, %q", status, said)
+	}
+}
+
+func TestModbusToolsSayWhichLinkTheyWant(t *testing.T) {
+	_, url := modbusServer(t)
+	one := strings.NewReplacer("{DIR}", t.TempDir(), "{URL}", url).Replace(modbusGateway)
+	two := writeConfig(t, one+"[[modbus]]\nname = \"other\"\nurl = \"tcp://127.0.0.1:1\"\n[[modbus.device]]\nname = \"x\"\nprofile = \"simex-trs-02a\"\n")
+	for _, c := range []struct{ args, want string }{
+		{"read holding:100 --config " + two, "which link? want --link with one of rs485, other"},
+		{"read holding:100 --link rs48 --config " + two, `there is no link "rs48": want one of rs485, other`},
+		{"read holding:100 -u motor --link rs485 --config " + two, `"motor" is no unit id, nor the name of a device of rs485`},
+		{"read holding:100 --as f32 -u meter --config " + two, "230.20001"},
+		{"read holding:100 --url tcpp://h", "tcpp"},
+	} {
+		if _, said := tool(strings.Fields(c.args)...); !strings.Contains(said, c.want) {
+			t.Errorf("%s: got %q, want %q", c.args, said, c.want)
+		}
+	}
+}
+
+func TestProfilesAreListedAndPrinted(t *testing.T) {
+	if status, said := tool("profiles"); status != 0 || !strings.Contains(said, "eastron-sdm630           Eastron SDM630 Modbus, three phases\n") {
+		t.Errorf("got %d, %q", status, said)
+	}
+	if status, said := tool("profiles", "victron-gx"); status != 0 || !strings.Contains(said, "\nunit = 100\n") {
+		t.Errorf("got %d, %q", status, said)
+	}
+	if status, said := tool("profiles", "../profiles/victron-gx"); status != 1 || !strings.Contains(said, "there is no profile") {
+		t.Errorf("got %d, %q", status, said)
+	}
+}
