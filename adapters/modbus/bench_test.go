@@ -85,9 +85,10 @@ func BenchmarkBus(b *testing.B) {
 				mode.Baud = baud
 				s := modbussim.New()
 				s.Unit(1).SetHolding(0, make([]uint16, n)...)
+				s.Unit(2).SetHolding(0, make([]uint16, n)...)
 				polls := -1 // the first one begins the count
 				var begin, end time.Time
-				onPacedLine(b, mode, s, []Device{registersAt(1, n, minInterval)}, func(u point.Update) bool {
+				onPacedLine(b, mode, s, []Device{registersAt(1, n, minInterval), registersAt(2, n, minInterval)}, func(u point.Update) bool {
 					if len(u.Samples) == 0 {
 						return false
 					}

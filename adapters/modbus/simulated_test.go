@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"headgate/adapters/modbus/modbussim"
+	"headgate/adapters/port"
 	"headgate/gateway/point"
 )
 
@@ -19,6 +21,7 @@ import (
 type bus struct {
 	*Adapter
 	*modbussim.Server
+	wire    *modbussim.Wire                     // the last one
 	samples func(device string, s point.Sample) // called with each sample
 	t       *testing.T
 }
@@ -41,6 +44,7 @@ func simulate(t *testing.T, url string, turnaround, timeout time.Duration, f fun
 		a.transport.dial = func(context.Context) (stream, error) {
 			near, far := net.Pipe()
 			w := &modbussim.Wire{Far: far, Mode: a.transport.link.mode, Turnaround: turnaround}
+			b.wire = w
 			serving.Go(func() {
 				if err := b.ServeRTU(context.Background(), w); err != nil {
 					t.Error(err)
@@ -182,4 +186,123 @@ func TestOneDeadUnitOfEightCostsTheOthersLittle(t *testing.T) {
 	if share := float64(beside) / float64(alone); share < 0.94 {
 		t.Errorf("the others make %d polls beside a dead unit and %d without it: %.1f %%", beside, alone, 100*share)
 	}
+}
+
+// TestALineIsUsedToItsLimit in simulated time, where nothing but the adapter
+// itself can waste any; BenchmarkBus has the same in the machine's time.
+func TestALineIsUsedToItsLimit(t *testing.T) {
+	for _, baud := range []int{1200, 9600, 19200, 115200} {
+		for _, n := range []int{1, 10, 125} {
+			mode := port.DefaultMode()
+			mode.Baud = baud
+			simulate(t, fmt.Sprintf("rtu:///dev/simulated?baud=%d", baud), turnaround, time.Second, func(b *bus) {
+				b.Unit(1).SetHolding(0, make([]uint16, n)...)
+				b.Unit(2).SetHolding(0, make([]uint16, n)...)
+				const time = 20 * time.Second
+				polls := 0
+				for name, n := range b.counted(time) {
+					if strings.HasSuffix(name, "/p0") {
+						polls += n
+					}
+				}
+				if used := float64(polls+1) * float64(limit(mode, n)) / float64(time); used < 0.995 {
+					t.Errorf("%d baud, %d registers: %d polls are %.1f %% of the limit", baud, n, polls, 100*used)
+				}
+			}, registersAt(1, n, minInterval), registersAt(2, n, minInterval))
+		}
+	}
+}
+
+// TestNoFaultMakesAWrongValue: of the answers 1 % come late, 1 % broken and 1 %
+// not at all; every register holds its own address, and the units' differ. Over a
+// million polls where HEADGATE_PROOF is set.
+func TestNoFaultMakesAWrongValue(t *testing.T) {
+	polls := 10_000
+	if os.Getenv("HEADGATE_PROOF") != "" {
+		polls = 1_000_000
+	}
+	const units, reads = 4, 3
+	var devices []Device
+	for unit := range byte(units) {
+		d := every(50*time.Millisecond, deviceOf(fmt.Sprint("m", unit), unit+1))
+		d.MaxGap = GapOf(0) // reads of the same shape: nothing but the time tells their answers apart
+		for i := range reads {
+			d.Point = append(d.Point, holding(fmt.Sprint("p", i), 10*i))
+		}
+		devices = append(devices, d)
+	}
+	const timeout = 100 * time.Millisecond
+	simulate(t, "rtu:///dev/simulated?baud=115200", turnaround, timeout, func(b *bus) {
+		for unit := range byte(units) {
+			u := b.Unit(unit + 1)
+			for i := range reads {
+				u.SetHolding(uint16(10*i), 1000*uint16(unit)+uint16(i))
+			}
+			// Late by more than the timeout, and by so much that other requests to
+			// the unit would be under way by then.
+			for _, by := range []time.Duration{110, 150, 250, 450, 550} {
+				u.Inject(modbussim.Fault{Chance: 0.002, Delay: by * time.Millisecond})
+			}
+			u.Inject(modbussim.Fault{Chance: 0.005, CorruptCRC: true})
+			u.Inject(modbussim.Fault{Chance: 0.005, FlipBits: 2})
+			u.Inject(modbussim.Fault{Chance: 0.01, Silent: true})
+		}
+		good, bad, wrong := 0, 0, 0
+		ctx, cancel := context.WithCancel(b.t.Context())
+		defer cancel()
+		b.Run(ctx, func(u point.Update) {
+			for _, s := range u.Samples {
+				if s.Quality != point.Good {
+					bad++
+					continue
+				}
+				if good++; good == polls {
+					cancel()
+				}
+				if want := 1000*int64(u.Device[1]-'0') + int64(s.Point[1]-'0'); s.Value != point.OfUint(uint64(want)) {
+					wrong++
+					b.t.Errorf("%s/%s is %v, want %d", u.Device, s.Point, s.Value, want)
+				}
+			}
+		})
+		b.t.Logf("%d good, %d bad, %d wrong", good, bad, wrong)
+		if bad < polls/50 {
+			b.t.Errorf("only %d of %d were bad: the faults did not happen", bad, good+bad)
+		}
+	}, devices...)
+}
+
+// TestALineOnWhichSomebodyBabblesIsGivenUpForAWhile and taken up again when it
+// is silent.
+func TestALineOnWhichSomebodyBabblesIsGivenUpForAWhile(t *testing.T) {
+	simulate(t, line9600, turnaround, 200*time.Millisecond, func(b *bus) {
+		b.Unit(1).SetHolding(0, 7)
+		reason, before, after := "", 0, 0
+		begin := time.Now()
+		b.samples = func(_ string, s point.Sample) {
+			switch since := s.Time.Sub(begin); {
+			case s.Quality != point.Good:
+				reason = s.Reason
+			case s.Value != point.OfUint(7):
+				b.t.Errorf("got %v", s.Value)
+			case since < 5*time.Second:
+				before++
+			case since > 14*time.Second:
+				after++
+			}
+		}
+		time.AfterFunc(5*time.Second, func() {
+			noise := make([]byte, 96)
+			for i := range noise {
+				noise[i] = byte(i * 7)
+			}
+			for time.Since(begin) < 10*time.Second {
+				b.wire.Say(noise) // 100 ms
+			}
+		})
+		b.runs(20 * time.Second)
+		if before < 45 || after < 55 || !strings.Contains(reason, "nobody had asked for") {
+			b.t.Errorf("%d good before, %d good after, and %q between", before, after, reason)
+		}
+	}, every(100*time.Millisecond, deviceOf("m", 1, holding("x", 0))))
 }

@@ -92,9 +92,9 @@ func (s *Server) ServeUDP(ctx context.Context, pc net.PacketConn, f Framing) err
 		if err != nil {
 			return err
 		}
-		l.writing.Lock()
+		l.writing.take()
 		far.to = from
-		l.writing.Unlock()
+		l.writing.pass()
 		l.take(f, chunk[:n])
 	}
 }

@@ -92,13 +92,13 @@ type line struct {
 	server *Server
 	rw     io.ReadWriteCloser
 
-	writing sync.Mutex     // one answer at a time
+	writing turn           // one answer at a time
 	late    sync.WaitGroup // answers that are still to come
 	done    chan struct{}  // closed when the line is
 }
 
 func (s *Server) newLine(rw io.ReadWriteCloser) *line {
-	l := &line{server: s, rw: rw, done: make(chan struct{})}
+	l := &line{server: s, rw: rw, done: make(chan struct{}), writing: newTurn()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lines[l] = struct{}{}
@@ -135,8 +135,8 @@ func (l *line) send(frame []byte, f Fault) {
 }
 
 func (l *line) put(frame []byte, f Fault) {
-	l.writing.Lock()
-	defer l.writing.Unlock()
+	l.writing.take()
+	defer l.writing.pass()
 	flip(frame, f.FlipBits)
 	frame = append(append([]byte(nil), f.Before...), frame...)
 	if f.SplitAt > 0 && f.SplitAt < len(frame) {
@@ -149,6 +149,14 @@ func (l *line) put(frame []byte, f Fault) {
 	// A line that does not take it is noticed by the next read from it.
 	l.rw.Write(frame)
 }
+
+// turn is a lock that may be held for long. It is no sync.Mutex because time does
+// not pass in a simulation while one of those is waited for.
+type turn chan struct{}
+
+func newTurn() turn  { return make(turn, 1) }
+func (t turn) take() { t <- struct{}{} }
+func (t turn) pass() { <-t }
 
 // flip turns n bits of the frame over, at places that its bytes decide.
 func flip(frame []byte, n int) {

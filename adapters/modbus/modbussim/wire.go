@@ -34,7 +34,7 @@ type Wire struct {
 	garbled    bool      // what is being sent to us is
 	collisions uint64
 
-	sending sync.Mutex // one at a time, in the order in which they come
+	sending turn // one at a time
 	ctx     context.Context
 	stop    context.CancelFunc
 }
@@ -87,8 +87,9 @@ func (w *Wire) Read(b []byte) (int, error) {
 // Write sends an answer, each byte at its time. It may block while nobody reads,
 // until Close.
 func (w *Wire) Write(b []byte) (int, error) {
-	w.sending.Lock()
-	defer w.sending.Unlock()
+	w.context()
+	w.sending.take()
+	defer w.sending.pass()
 	w.mu.Lock()
 	begin := w.heard.Add(w.Gap() + w.Turnaround)
 	w.mu.Unlock()
@@ -98,8 +99,9 @@ func (w *Wire) Write(b []byte) (int, error) {
 // Say sends what nobody has asked for, as soon as nothing else of us is on the
 // line.
 func (w *Wire) Say(b []byte) (int, error) {
-	w.sending.Lock()
-	defer w.sending.Unlock()
+	w.context()
+	w.sending.take()
+	defer w.sending.pass()
 	return w.send(b, time.Time{})
 }
 
@@ -155,12 +157,13 @@ func (w *Wire) Close() error {
 	return w.Far.Close()
 }
 
-// context is what Close ends.
+// context is what Close ends. What the wire needs is made the first time.
 func (w *Wire) context() context.Context {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.started {
 		w.started = true
+		w.sending = newTurn()
 		w.ctx, w.stop = context.WithCancel(context.Background())
 	}
 	return w.ctx
