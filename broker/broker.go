@@ -49,6 +49,8 @@ type Broker struct {
 	offline  map[*session]struct{} // those that outlive their connection, without one
 
 	persistent int // of sessions, those that outlive their connection
+
+	unsettled unsettled
 }
 
 // settings are what a reload replaces, as a whole.
@@ -83,6 +85,9 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
 	}
 	if err := b.restoreRetained(time.Now()); err != nil {
 		return nil, fmt.Errorf("read the retained messages: %w", err)
+	}
+	if err := b.restoreWills(time.Now()); err != nil {
+		return nil, fmt.Errorf("read the wills: %w", err)
 	}
 	for _, s := range b.sessions {
 		b.offline[s] = struct{}{}

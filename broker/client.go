@@ -243,7 +243,7 @@ func (c *Client) Subscribe(filter string, handle func(Message)) error {
 }
 
 // Close ends the subscriptions.
-func (c *Client) Close() { c.b.endSession(c.s, func(error) {}) }
+func (c *Client) Close() { c.b.endSession(c.s, &router{b: c.b}) }
 
 func (c *Client) receive(m *message, d delivery) {
 	msg, err := m.toExternal(d)

@@ -334,11 +334,11 @@ func (c *conn) answerDurably(recs []store.Record, appendTo func([]byte) []byte) 
 		c.mu.Unlock()
 		c.wake()
 	}
-	if len(recs) == 0 {
+	if len(recs) == 0 && !c.session.persistent() {
 		answer(nil)
 		return
 	}
-	c.b.store.Commit(recs, answer)
+	c.b.store.Commit(recs, answer) // without recs: what it speaks of may be on its way there
 }
 
 // sendRetained sends what is retained under a new subscription's filter. It

@@ -38,6 +38,7 @@ type session struct {
 	received map[uint16]struct{}     // inbound QoS 2 identifiers: PUBREC sent, PUBREL awaited
 	out      outgoing                // used while somebody receives, and only if persistent
 	will     *will                   // published when the connection ends badly
+	willKept bool                    // the log has a will of this client; guarded by Broker.mu
 	willAt   time.Time               // when a delayed will is due, by Go's monotonic clock; zero: none waits
 	gone     clock.Instant           // when the connection ended; zero while there is one
 	ended    bool                    // removed: whoever still holds it must not use it
@@ -76,6 +77,7 @@ const (
 	sessionPrefix  = "session/"
 	subPrefix      = "sub/"
 	receivedPrefix = "rx/"
+	willPrefix     = "will/"
 	retainedPrefix = "retained/"
 )
 
@@ -273,9 +275,10 @@ func (b *Broker) makePersistent(s *session) error {
 	return nil
 }
 
-// remove ends s and takes it off the list. The caller holds b.mu.
-func (b *Broker) remove(s *session, done func(error)) {
-	b.endSession(s, done)
+// remove ends s, takes it off the list, and adds to r what ends it on disk. The
+// caller holds b.mu, and commits r by settle.
+func (b *Broker) remove(s *session, r *router) {
+	b.endSession(s, r)
 	delete(b.sessions, s.id)
 	delete(b.offline, s)
 	if s.persistent() {
@@ -283,32 +286,28 @@ func (b *Broker) remove(s *session, done func(error)) {
 	}
 }
 
-// endSession forgets s: its subscriptions, its queue, all that is stored. done
-// runs when that is on disk.
-func (b *Broker) endSession(s *session, done func(error)) {
+// endSession forgets s: its subscriptions, its queue, all that is stored.
+func (b *Broker) endSession(s *session, r *router) {
 	s.mu.Lock()
 	s.ended = true
-	recs := make([]store.Record, 0, 1+len(s.subs)+len(s.received))
 	filters := make([]string, 0, len(s.subs))
 	for filter := range s.subs {
 		filters = append(filters, filter)
-		recs = append(recs, store.Record{Kind: store.Delete, Key: subKey(s.id, filter)})
 	}
-	for p := range s.received {
-		recs = append(recs, store.Record{Kind: store.Delete, Key: receivedKey(s.id, p)})
+	if s.persistent() {
+		for _, filter := range filters {
+			r.keep(store.Record{Kind: store.Delete, Key: subKey(s.id, filter)})
+		}
+		for p := range s.received {
+			r.keep(store.Record{Kind: store.Delete, Key: receivedKey(s.id, p)})
+		}
+		r.keep(store.Record{Kind: store.Delete, Key: sessionKey(s.id)})
+		r.keep(store.Record{Kind: store.Remove, Refs: []store.Ref{{Queue: s.queue.ID()}}})
 	}
-	persistent := s.persistent()
 	s.mu.Unlock()
 	for _, filter := range filters {
 		b.removeFromIndex(s, filter)
 	}
-	if !persistent {
-		done(nil)
-		return
-	}
-	recs = append(recs, store.Record{Kind: store.Delete, Key: sessionKey(s.id)})
-	b.store.RemoveQueue(s.queue)
-	b.store.Commit(recs, done)
 }
 
 // roomFor says why s may have no subscription to filter; nil: it may.

@@ -258,7 +258,7 @@ func (u *Uplink) Release(packetID uint16, done func(error)) {
 	delete(u.s.received, packetID)
 	u.s.mu.Unlock()
 	if !had {
-		done(nil)
+		u.b.store.Commit(nil, done) // an earlier Release may be on its way there
 		return
 	}
 	u.b.store.Commit([]store.Record{{Kind: store.Delete, Key: receivedKey(u.s.id, packetID)}}, done)

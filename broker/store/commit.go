@@ -10,8 +10,8 @@ import (
 // order of the calls; a message is in its queues at once, and their readers may
 // give it before it is durable (Item.Durable).
 //
-// A commit that moves messages, with an Acknowledge in it, is refused by neither
-// MaxBytes nor MinFree: there is no more waiting after it than before.
+// A commit that moves messages, with an Acknowledge in it, or that lets a queue go,
+// with a Remove, is refused by neither MaxBytes nor MinFree: it is what makes room.
 //
 // done, which may be nil, runs on a goroutine of the store's, one at a time and in
 // the order of the calls: with nil after the sync, or with why there is none. It
@@ -127,7 +127,7 @@ func (s *Store) measure(recs []Record) (bytes int64, limited bool, err error) {
 				i+1, len(recs), n, s.maxRecord)
 		}
 		messages = messages || recs[i].Kind == Message && len(recs[i].Refs) > 0
-		moves = moves || recs[i].Kind == Acknowledge
+		moves = moves || recs[i].Kind == Acknowledge || recs[i].Kind == Remove
 		bytes += int64(n)
 	}
 	if bytes > int64(s.cfg.PendingBytes) {
@@ -166,8 +166,14 @@ func (s *Store) append(r *Record, limited bool) {
 	if err != nil {
 		return // measure has seen it
 	}
-	if r.Kind == Acknowledge {
+	switch r.Kind {
+	case Acknowledge:
 		s.acknowledge(r)
+		return
+	case Remove:
+		if q := s.queues[r.Refs[0].Queue]; q != nil {
+			s.removeQueue(q)
+		}
 		return
 	}
 	if r.Kind != Message {

@@ -22,6 +22,10 @@ const (
 	// both or in none.
 	Acknowledge Kind = 4
 
+	// Remove is RemoveQueue as part of a commit: the queue goes with what else is
+	// in it, or stays with it.
+	Remove Kind = 5
+
 	queueCreated Kind = 16 // a queue's id and name
 	queueRemoved Kind = 17 // a queue's id
 	acknowledged Kind = 18 // a queue's id and ranges of ordinals
@@ -43,7 +47,7 @@ type Ref struct {
 // Record is one entry of the log, of at most 9 MiB.
 type Record struct {
 	Kind Kind
-	Refs []Ref  // Message: the queues that it goes to, each at most once; Acknowledge: one
+	Refs []Ref  // Message: the queues that it goes to, each at most once; Acknowledge and Remove: one
 	Key  string // Put and Delete: at most 64,000 bytes, not empty
 	Data []byte // Message and Put
 
@@ -106,6 +110,10 @@ func (r *Record) maxEncoded() (int, error) {
 			return 0, errors.New("an acknowledgement is for one queue")
 		}
 		n += 4 * binary.MaxVarintLen64
+	case Remove:
+		if len(r.Refs) != 1 {
+			return 0, errors.New("a removal is of one queue")
+		}
 	default:
 		return 0, fmt.Errorf("kind %d is not for the log", r.Kind)
 	}

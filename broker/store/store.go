@@ -308,10 +308,15 @@ func (s *Store) Queues() []*Queue {
 // is a record in the log, durable with the next commit.
 func (s *Store) RemoveQueue(q *Queue) {
 	s.mu.Lock()
-	if s.queues[q.id] != q {
-		s.mu.Unlock()
-		return
+	if s.queues[q.id] == q {
+		s.removeQueue(q)
 	}
+	s.mu.Unlock()
+	s.nudge()
+}
+
+// removeQueue is RemoveQueue for a queue that there is. The caller holds mu.
+func (s *Store) removeQueue(q *Queue) {
 	delete(s.queues, q.id)
 	delete(s.names, q.name)
 	if !s.closing {
@@ -321,6 +326,4 @@ func (s *Store) RemoveQueue(q *Queue) {
 		s.dropped = append(s.dropped, q.id)
 	}
 	q.remove()
-	s.mu.Unlock()
-	s.nudge()
 }
