@@ -76,6 +76,9 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
 		offline:  make(map[*session]struct{}),
 	}
 	b.live.Store(&settings{Limits: cfg.Limits, policy: policy, classes: cfg.Classes})
+	if err := b.checkFormat(); err != nil {
+		return nil, err
+	}
 	if b.clock, err = openClock(cfg.Clock, st, log); err != nil {
 		return nil, fmt.Errorf("read the clock's record: %w", err)
 	}

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +77,7 @@ func TestTheFormatsOfSessionsAndMessagesAreAsTheyWere(t *testing.T) {
 		time.Sleep(time.Second)
 		g.leave("left", 3600)
 		_, nc := g.connect("there", 3600)
+		l := g.dial(connectAs("will", true, 0, 600, "gone"))
 		g.publish(60, "x")
 		if err := g.client.Publish(broker.Message{Topic: "w", Payload: []byte("y"), QoS: 1, Retain: true}); err != nil {
 			t.Fatal(err)
@@ -86,6 +88,8 @@ func TestTheFormatsOfSessionsAndMessagesAreAsTheyWere(t *testing.T) {
 			"session/there": "030000000e100000000000000000",
 			"retained/v/1":  "020d11818040d0c9b703d0bffdac8d373c03762f310078",
 			"retained/w":    "020501770079",
+			"will/will":     "0100000002580000000000020106762f77696c6c00676f6e65",
+			"format":        "01",
 		}
 		for key, bytes := range want {
 			found := false
@@ -100,5 +104,21 @@ func TestTheFormatsOfSessionsAndMessagesAreAsTheyWere(t *testing.T) {
 			}
 		}
 		nc.Close()
+		l.close()
+	})
+}
+
+func TestDataOfANewerFormatAreRefused(t *testing.T) {
+	inGateway(t, func(g *gateway) {
+		g.stop()
+		g.put(store.Record{Kind: store.Put, Key: "format", Data: []byte{77}})
+		cfg := broker.Config{Clock: &g.machine}
+		cfg.SetDefaults()
+		_, err := broker.New(cfg, g.store, g.logger())
+		for _, want := range []string{"77", "format 1 ", "install", "data_dir"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want it to say %q", err, want)
+			}
+		}
 	})
 }

@@ -14,11 +14,14 @@ import (
 )
 
 const (
-	formatFile    = "FORMAT"
-	formatText    = "headgate store "
-	formatVersion = 2 // 1 was without records of kind dropped, else the same
+	formatFile = "FORMAT"
+	formatText = "headgate store "
+	lockFile   = "LOCK"
 
-	lockFile = "LOCK"
+	// formatVersion is raised with that of anything in the directory: segments, the
+	// state, a catalogue, the ledger. What a store of each version looks like stands
+	// in testdata, and is read by a test.
+	formatVersion = 2 // 1 was without records of kind dropped, else the same
 )
 
 // checkFormat reads the directory's format version and the store's salt, and
@@ -32,7 +35,7 @@ func checkFormat(dir string, log *slog.Logger) (salt uint32, err error) {
 	}
 	var version int
 	if _, serr := fmt.Sscanf(string(b), formatText+"%d\nsalt %x\n", &version, &salt); version > formatVersion {
-		return 0, fmt.Errorf("%s says format %d: a newer headgate wrote it, this one reads format %d at most", path, version, formatVersion)
+		return 0, fmt.Errorf("%s says format %d: a newer headgate wrote it, this one reads format %d at most: install that release again, or give another directory", path, version, formatVersion)
 	} else if serr == nil && version > 0 && salt != 0 {
 		if version < formatVersion {
 			err = writeFormat(path, salt)
