@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -204,38 +203,6 @@ func BenchmarkDrain(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(r.perSecond(), "msg/s")
-	b.ReportMetric(0, "ns/op")
-}
-
-// BenchmarkOpen gives the time to open a store in which a million messages wait,
-// and what its process then has of private memory.
-func BenchmarkOpen(b *testing.B) {
-	if os.Getenv("HEADGATE_PROOF") == "" {
-		b.Skip("HEADGATE_PROOF is not set: a million messages are not written in an ordinary run")
-	}
-	const n = 1_000_000
-	dir := b.TempDir()
-	s := open(b, dir, Config{})
-	fill(b, s, queue(b, s, "cloud"), 0, n, payload-7)
-	closeStore(b, s)
-	runtime.GC()
-	idle := privateBytes()
-	var took time.Duration
-	var private int64
-	rounds := 0
-	for b.Loop() {
-		begin := time.Now()
-		s := open(b, dir, Config{})
-		took += time.Since(begin)
-		rounds++
-		if got := queue(b, s, "cloud").Stats().Messages; got != n {
-			b.Fatalf("%d messages wait", got)
-		}
-		private = privateBytes()
-		closeStore(b, s)
-	}
-	b.ReportMetric(took.Seconds()/float64(rounds), "s/open")
-	b.ReportMetric(float64(private-idle)/1e6, "private-MB")
 	b.ReportMetric(0, "ns/op")
 }
 

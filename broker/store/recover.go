@@ -76,6 +76,7 @@ func (s *Store) recoverLog() error {
 	s.durable.Store(last)
 	s.ckpt.applied = applied
 	s.reportMissing()
+	s.spool.trim(nil, 0) // a reader opens what it comes to
 	s.recoverTail()
 	s.ckpt.dead = s.spool.dead() // never the tail
 	for _, g := range s.removable() {

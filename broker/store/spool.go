@@ -150,15 +150,15 @@ func (sp *spool) acquire(g *generation) error {
 		if err != nil {
 			return err
 		}
-		sp.trim(g)
+		sp.trim(g, sp.maxOpen()-1)
 	}
 }
 
 func (sp *spool) release(g *generation) { g.mu.RUnlock() }
 
-// trim closes what was not read for the longest time, as long as too many are
-// open; but not keep, and none that is being read.
-func (sp *spool) trim(keep *generation) {
+// trim closes what was not read for the longest time, as long as more than so many
+// are open; but not keep, and none that is being read.
+func (sp *spool) trim(keep *generation, most int) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	var open []*generation
@@ -173,7 +173,7 @@ func (sp *spool) trim(keep *generation) {
 		g.mu.Unlock()
 	}
 	slices.SortFunc(open, func(a, b *generation) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
-	for len(open) >= sp.maxOpen() {
+	for len(open) > most {
 		g := open[0]
 		open = open[1:]
 		if g.mu.TryLock() {
