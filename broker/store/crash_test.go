@@ -259,7 +259,7 @@ func TestAProcessKilledInTheMiddleLosesNothingThatWasAcknowledged(t *testing.T) 
 	t.Parallel()
 	kills := 3
 	if proof() {
-		kills = 200
+		kills = 500
 	}
 	dir := filepath.Join(t.TempDir(), "store")
 	bookPath := filepath.Join(t.TempDir(), "book")

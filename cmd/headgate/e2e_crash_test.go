@@ -19,12 +19,13 @@ func rounds(ordinary, proof int) int {
 }
 
 // loaded is a gateway as testdata/e2e/load.toml has it, with publishers at QoS 1
-// and 2, a subscriber that is away and one in the cloud, to which everything
-// goes at QoS 2.
+// and 2, subscribers that come back after each end, one that is away, and one in the
+// cloud, to which everything goes at QoS 2.
 type loaded struct {
 	t          testing.TB
 	headgate   *process
 	publishers []*publisher
+	readers    []*subscriber
 	cloud      *client
 }
 
@@ -37,7 +38,11 @@ func newLoaded(t testing.TB) *loaded {
 	keeper := dial(t, l.headgate.addr(), "keeper", persistent)
 	keeper.subscribe("load/#", 2)
 	keeper.leave()
-	for _, v := range []packet.Version{packet.V311, packet.V5} {
+	versions := []packet.Version{packet.V311, packet.V5}
+	for _, v := range versions {
+		l.readers = append(l.readers, subscribeTo(t, l.headgate.addr, fmt.Sprintf("reader %d", v), "load/#", v))
+	}
+	for _, v := range versions {
 		for qos := byte(1); qos <= 2; qos++ {
 			l.publishers = append(l.publishers, publishNumbers(t, l.headgate.addr, fmt.Sprintf("load/%d/%d", v, qos), qos, v))
 		}
@@ -73,13 +78,16 @@ func (l *loaded) verify() {
 		count := p.finish()
 		wantNumbers(l.t, p.topic+" in the cloud", func() []string { return l.cloud.on(p.topic) }, count, p.qos == 2)
 		wantNumbers(l.t, p.topic+" with the subscriber that was away", func() []string { return keeper.on(p.topic) }, count, p.qos == 2)
+		for _, r := range l.readers {
+			wantNumbers(l.t, p.topic+" with "+r.id, func() []string { return r.on(p.topic) }, count, p.qos == 2)
+		}
 	}
 }
 
 func TestKillingItLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	l := newLoaded(t)
-	kills := rounds(3, 100)
+	kills := rounds(3, 500)
 	for range kills {
 		l.progress(50)
 		l.headgate.kill()

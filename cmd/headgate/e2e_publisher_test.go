@@ -121,27 +121,33 @@ func (p *publisher) connection() error {
 }
 
 func (p *publisher) connect(nc net.Conn, in *bufio.Reader) error {
-	c := packet.Connect{Version: p.version, ClientID: []byte("publisher of " + p.topic)}
-	if p.version == packet.V5 {
+	present, err := connectSession(nc, in, "publisher of "+p.topic, p.version)
+	if err == nil && p.known && !present {
+		err = &broken{"the session is gone"}
+	}
+	p.known = p.known || err == nil
+	return err
+}
+
+// connectSession connects to a session that outlives its connection.
+func connectSession(nc net.Conn, in *bufio.Reader, id string, v packet.Version) (present bool, err error) {
+	c := packet.Connect{Version: v, ClientID: []byte(id)}
+	if v == packet.V5 {
 		c.Properties.SessionExpiry = 3600
 		c.Properties.Set(packet.PropSessionExpiry)
 	}
 	if _, err := nc.Write(c.Append(nil)); err != nil {
-		return err
+		return false, err
 	}
 	_, body, err := readPacket(in)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var ack packet.Connack
-	if err := ack.Decode(p.version, body); err != nil || ack.Reason != 0 {
-		return &broken{fmt.Sprintf("CONNACK: %v, %v", ack.Reason, err)}
+	if err := ack.Decode(v, body); err != nil || ack.Reason != 0 {
+		return false, &broken{fmt.Sprintf("CONNACK: %v, %v", ack.Reason, err)}
 	}
-	if p.known && !ack.SessionPresent {
-		return &broken{"the session is gone"}
-	}
-	p.known = true
-	return nil
+	return ack.SessionPresent, nil
 }
 
 // converse sends what is underway again, and then numbers until the connection
