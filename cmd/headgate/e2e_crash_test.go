@@ -29,12 +29,12 @@ type loaded struct {
 	cloud      *client
 }
 
-func newLoaded(t testing.TB) *loaded {
+func newLoaded(t testing.TB, dataDir string) *loaded {
 	t.Helper()
 	cloud := brokertest.Start(t)
 	l := &loaded{t: t, cloud: dial(t, cloud.Addr, "watcher")}
 	l.cloud.subscribe("load/#", 2)
-	l.headgate = runHeadgate(t, fill(t, "load.toml", "{DATA}", t.TempDir(), "{CLOUD}", cloud.Addr, "{QOS}", "2"))
+	l.headgate = runHeadgate(t, fill(t, "load.toml", "{DATA}", dataDir, "{CLOUD}", cloud.Addr, "{QOS}", "2"))
 	keeper := dial(t, l.headgate.addr(), "keeper", persistent)
 	keeper.subscribe("load/#", 2)
 	keeper.leave()
@@ -86,7 +86,7 @@ func (l *loaded) verify() {
 
 func TestKillingItLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
-	l := newLoaded(t)
+	l := newLoaded(t, t.TempDir())
 	kills := rounds(3, 500)
 	for range kills {
 		l.progress(50)
@@ -101,7 +101,7 @@ func TestKillingItLosesNothingAcknowledged(t *testing.T) {
 
 func TestSIGTERMEndsItAndLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
-	l := newLoaded(t)
+	l := newLoaded(t, t.TempDir())
 	var longest time.Duration
 	ends := rounds(2, 50)
 	for range ends {

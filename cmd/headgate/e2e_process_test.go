@@ -43,7 +43,8 @@ func writeConfig(t testing.TB, text string) (path string) {
 // test, and can be started again after its end.
 type process struct {
 	t      testing.TB
-	config string // path
+	config string   // path
+	under  []string // the command line that starts it, in front of its own
 	cmd    *exec.Cmd
 	ended  chan struct{} // closed when the program has ended and log is whole
 	err    error         // of its end; read after ended
@@ -80,7 +81,8 @@ func runHeadgate(t testing.TB, text string) *process {
 func (p *process) launch() {
 	p.t.Helper()
 	// TestMain puts the program into PATH.
-	p.cmd = exec.Command("headgate", "run", "--config", p.config)
+	args := append(slices.Clone(p.under), "headgate", "run", "--config", p.config)
+	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
