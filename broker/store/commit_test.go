@@ -364,3 +364,31 @@ func TestAfterCloseEverythingIsRefused(t *testing.T) {
 		t.Error("the reader goes on")
 	})
 }
+
+func TestAQueueGoesWithTheCommitThatRemovesItOrStays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, small())
+	q := queue(t, s, "client")
+	fill(t, s, q, 0, 5, 1)
+	remove := Record{Kind: Remove, Refs: []Ref{{Queue: q.ID()}}}
+	if err := tryCommit(s, remove, Record{Kind: Put, Key: ""}); err == nil {
+		t.Fatal("a key of no length is taken")
+	}
+	if n := q.Stats().Messages; n != 5 || s.Stats().Queues != 1 {
+		t.Errorf("after a commit that is refused %d messages wait, want 5", n)
+	}
+	commit(t, s, Record{Kind: Put, Key: "session", Data: []byte("new")}, remove, remove)
+	for range 2 {
+		if n := s.Stats().Queues; n != 0 {
+			t.Errorf("%d queues are there, want none", n)
+		}
+		found := ""
+		if err := s.State("", func(key string, value []byte) error { found += key + " " + string(value); return nil }); err != nil || found != "session new" {
+			t.Errorf("state: got %q, %v", found, err)
+		}
+		closeStore(t, s)
+		s = open(t, dir, small())
+	}
+	closeStore(t, s)
+}
