@@ -242,7 +242,7 @@ func inspect(t *testing.T, dir string, b *book, damage bool) (lost int) {
 		// The state of the same commit.
 		if err := s.State(fmt.Sprintf("last/%d", i), func(_ string, v []byte) error {
 			if n := q.Stats().Next; !damage && n > 0 && !bytes.Equal(v, crashMessage(i, n-1)) {
-				t.Errorf("queue %d: its last state is not that of message %d", i, n-1)
+				t.Errorf("queue %d: its last state is that of message %d, and the last message is %d", i, binary.BigEndian.Uint64(v[1:]), n-1)
 			}
 			return nil
 		}); err != nil {
