@@ -152,3 +152,35 @@ func TestProfilesAreListedAndPrinted(t *testing.T) {
 		t.Errorf("got %d, %q", status, said)
 	}
 }
+
+func TestAPlanIsPrintedForEachLink(t *testing.T) {
+	path := writeConfig(t, `
+[[modbus]]
+name = "rs485"
+url = "rtu:///dev/ttyUSB0?baud=9600"
+[[modbus.device]]
+name = "meter"
+unit = 1
+profile = "eastron-sdm630"
+interval = "500ms"
+[[modbus]]
+name = "net"
+url = "tcp://127.0.0.1"
+[[modbus.device]]
+name = "relays"
+profile = "waveshare-relay-8"
+`)
+	status, said := tool("plan", path)
+	for _, want := range []string{"rs485, rtu:///dev/ttyUSB0?baud=9600, answers that begin after 5ms:\n", "meter   1     input registers 0-", "voltage_l1 voltage_l2 voltage_l3 current_l1 ... (", "(one by one: 70)",
+		"net, tcp://127.0.0.1", "relays  1     coils 0-7  ", "1 requests a second (one by one: 8)"} {
+		if status != 0 || !strings.Contains(said, want) {
+			t.Errorf("got %d, %s\nwant %q in it", status, said, want)
+		}
+	}
+	if status, said := tool("plan", path, "--link", "net"); status != 0 || strings.Contains(said, "rs485") {
+		t.Errorf("of one: %d, %q", status, said)
+	}
+	if status, said := tool("plan", path, "--link", "nat"); status != 1 || !strings.Contains(said, `no link "nat"`) {
+		t.Errorf("of none: %d, %q", status, said)
+	}
+}
