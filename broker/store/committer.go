@@ -238,7 +238,7 @@ func (s *Store) write(b *batch) error {
 	var bytes, records int64
 	for i, g := range b.segs {
 		g.place = i
-		bytes += int64(len(g.finish()))
+		bytes += int64(len(g.finish(s.compressor)))
 		records += int64(g.count)
 	}
 	if !s.memory {
@@ -327,6 +327,7 @@ func (s *Store) complete(b *batch, err error) {
 		}
 		for _, g := range b.segs {
 			s.ckpt.bytes += int64(len(g.buf))
+			g.buf = nil // readers have mem
 		}
 		for _, c := range b.changes {
 			s.dirty[c.key] = c

@@ -117,7 +117,7 @@ func (s *Store) countQueue(g *generation, v *segmentView, e queueEntry) error {
 	var items []Item
 	if r.first < max(from, q.win.end()) { // some of them may be acknowledged
 		var err error
-		if items, err = v.items(e, from, nil); err != nil {
+		if items, err = v.items(s.compressor, e, from, nil); err != nil {
 			return err
 		}
 		bytes = 0

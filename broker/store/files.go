@@ -20,14 +20,20 @@ const (
 
 	// formatVersion is raised with that of anything in the directory: segments, the
 	// state, a catalogue, the ledger. What a store of each version looks like stands
-	// in testdata, and is read by a test.
-	formatVersion = 2 // 1 was without records of kind dropped, else the same
+	// in testdata, and is read by a test. 1 was without records of kind dropped, 2
+	// without compressed segments; a directory has the lowest one that it can.
+	formatVersion  = 3
+	formatUnpacked = 2
 )
 
 // checkFormat reads the directory's format version and the store's salt, and
 // writes them to a new one. Where the file is damaged but there is a store, it is
 // written again; a newer version is refused.
-func checkFormat(dir string, log *slog.Logger) (salt uint32, err error) {
+func checkFormat(dir string, c Compression, log *slog.Logger) (salt uint32, err error) {
+	least := formatUnpacked
+	if c == Zstd {
+		least = formatVersion
+	}
 	path := filepath.Join(dir, formatFile)
 	b, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -37,8 +43,8 @@ func checkFormat(dir string, log *slog.Logger) (salt uint32, err error) {
 	if _, serr := fmt.Sscanf(string(b), formatText+"%d\nsalt %x\n", &version, &salt); version > formatVersion {
 		return 0, fmt.Errorf("%s says format %d: a newer headgate wrote it, this one reads format %d at most: install that release again, or give another directory", path, version, formatVersion)
 	} else if serr == nil && version > 0 && salt != 0 {
-		if version < formatVersion {
-			err = writeFormat(path, salt)
+		if version < least {
+			err = writeFormat(path, least, salt)
 		}
 		return salt, err
 	}
@@ -46,17 +52,18 @@ func checkFormat(dir string, log *slog.Logger) (salt uint32, err error) {
 	switch {
 	case serr == nil:
 		log.Error("the file with the format version is damaged or missing and is written again", "path", path)
+		least = formatVersion // there may be anything
 	case err == nil:
 		return 0, fmt.Errorf("%s does not say %q and a version, and there is no spool beside it: this is no store; give another directory", path, strings.TrimSpace(formatText))
 	}
 	for salt == 0 {
 		salt = rand.Uint32()
 	}
-	return salt, writeFormat(path, salt)
+	return salt, writeFormat(path, least, salt)
 }
 
-func writeFormat(path string, salt uint32) error {
-	return writeFile(path, fmt.Sprintf("%s%d\nsalt %08x\n", formatText, formatVersion, salt))
+func writeFormat(path string, version int, salt uint32) error {
+	return writeFile(path, fmt.Sprintf("%s%d\nsalt %08x\n", formatText, version, salt))
 }
 
 // writeFile writes a small file whole or not at all.

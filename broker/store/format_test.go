@@ -32,7 +32,9 @@ const (
 func makeGolden(t *testing.T) (killed, closed string) {
 	t.Helper()
 	closed = t.TempDir()
-	s := open(t, closed, small())
+	cfg := small()
+	cfg.Compression = Zstd // since format 3
+	s := open(t, closed, cfg)
 	q, gone := queue(t, s, "client"), queue(t, s, "gone")
 	fill(t, s, gone, 0, 10, 1)
 	fill(t, s, q, 0, goldenWaits, goldenPad)
@@ -142,7 +144,7 @@ func TestAStoreOfANewerFormatIsRefusedAndNotTouched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer := bytes.Replace(text, []byte(strconv.Itoa(formatVersion)), []byte("77"), 1)
+	newer := bytes.Replace(text, []byte(formatText+strconv.Itoa(formatUnpacked)), []byte(formatText+"77"), 1)
 	if err := os.WriteFile(path, newer, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -286,7 +286,7 @@ func (r *Reader) readDisk(g *generation) (found bool, err error) {
 			if !ok || e.first+uint64(e.count) <= r.next {
 				return nil
 			}
-			items, err := v.items(e, r.next, r.items[:0])
+			items, err := v.items(r.q.s.compressor, e, r.next, r.items[:0])
 			if err == nil {
 				r.items = items
 			}
@@ -306,20 +306,16 @@ func (r *Reader) readDisk(g *generation) (found bool, err error) {
 }
 
 // items appends a queue's messages from an ordinal on, copied out of the segment.
-func (v *segmentView) items(e queueEntry, from uint64, items []Item) ([]Item, error) {
-	if err := v.checkBody(); err != nil {
+func (v *segmentView) items(z *compressor, e queueEntry, from uint64, items []Item) ([]Item, error) {
+	records, err := v.records(z)
+	if err != nil {
 		return nil, err
 	}
-	return v.decodeItems(e, from, items)
-}
-
-// decodeItems is items without the checksum.
-func (v *segmentView) decodeItems(e queueEntry, from uint64, items []Item) ([]Item, error) {
-	if e.count < 0 || e.bytes < 0 || e.bytes > int64(len(v.body)) || e.first+uint64(e.count) < e.first {
+	if e.count < 0 || e.bytes < 0 || e.bytes > int64(len(records)) || e.first+uint64(e.count) < e.first {
 		return nil, segmentError("count of a queue's messages")
 	}
 	copies := make([]byte, 0, e.bytes)
-	ord, b := e.first, v.body
+	ord, b := e.first, records
 	for i := 0; i < v.count && ord < e.first+uint64(e.count); i++ {
 		rec, rest, err := cutRecord(b)
 		if err != nil {

@@ -15,7 +15,7 @@ func stateDir(dir string) string { return filepath.Join(dir, "state") }
 
 // recover brings memory to where the log ends.
 func (s *Store) recover() error {
-	salt, err := checkFormat(s.dir, s.log)
+	salt, err := checkFormat(s.dir, s.cfg.Compression, s.log)
 	if err != nil {
 		return err
 	}
@@ -281,7 +281,10 @@ func (s *Store) replaySegment(v *segmentView, applied uint64) error {
 			s.touch(q)
 		}
 	}
-	b := v.body
+	b, err := v.records(s.compressor)
+	if err != nil {
+		return err
+	}
 	for n := range uint64(v.count) {
 		rec, rest, err := cutRecord(b)
 		if err != nil {

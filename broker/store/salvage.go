@@ -13,7 +13,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// A segment stands in Badger's files as it is: whole, not compressed, with magic,
+// A segment stands in Badger's files as it is: whole, with magic,
 // salt and checksums. So the segments of a generation can be found in its files
 // where Badger does not find them any more.
 

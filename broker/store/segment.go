@@ -15,7 +15,7 @@ import (
 //
 //	offset  size
 //	     0     4  magic "hgsg"
-//	     4     1  version of the format
+//	     4     1  version of the format: 1, or compressedVersion
 //	     5     1  place of the segment in its commit, 255 at most
 //	     6     2  zero
 //	     8     8  number of the first record; the others follow without a gap
@@ -54,12 +54,14 @@ func segmentError(format string, args ...any) error {
 type segmentView struct {
 	first   uint64
 	count   int
-	body    []byte
+	body    []byte // the records, or packed ones
 	queues  []byte
 	bodyCRC uint32
 	salt    uint32
 	place   byte
+	packed  bool   // body is as compressor.pack has made it
 	whole   []byte // all of it
+	opened  []byte // the records, once they were asked for
 }
 
 // queueEntry is what a segment says of one queue.
@@ -71,7 +73,7 @@ type queueEntry struct {
 }
 
 // parseSegment checks a segment's header and list of queues. The records are
-// not checked: see checkBody.
+// not checked: see checkBody and records.
 func parseSegment(b []byte) (segmentView, error) {
 	var v segmentView
 	if len(b) < headerSize {
@@ -80,9 +82,10 @@ func parseSegment(b []byte) (segmentView, error) {
 	if string(b[:4]) != segmentMagic {
 		return v, segmentError("magic is %q", b[:4])
 	}
-	if b[4] != segmentVersion {
-		return v, segmentError("version %d, this program reads version %d", b[4], segmentVersion)
+	if b[4] != segmentVersion && b[4] != compressedVersion {
+		return v, segmentError("version %d, this program reads versions %d and %d", b[4], segmentVersion, compressedVersion)
 	}
+	v.packed = b[4] == compressedVersion
 	body := uint64(binary.BigEndian.Uint32(b[20:]))
 	queues := uint64(binary.BigEndian.Uint32(b[24:])) * queueEntrySize
 	if headerSize+body+queues > uint64(len(b)) {
@@ -114,6 +117,22 @@ func (v *segmentView) checkBody() error {
 		return segmentError("checksum of the records")
 	}
 	return nil
+}
+
+// records checks the records' checksum, and gives them.
+func (v *segmentView) records(z *compressor) (records []byte, err error) {
+	if v.opened != nil {
+		return v.opened, nil
+	}
+	if err := v.checkBody(); err != nil {
+		return nil, err
+	}
+	records = v.body
+	if v.packed {
+		records, err = z.unpack(v.body)
+	}
+	v.opened = records
+	return records, err
 }
 
 // last is the number of the last record.
@@ -163,7 +182,7 @@ func cutRecord(b []byte) (rec, rest []byte, err error) {
 // readers use them without the store's lock.
 type segment struct {
 	mem      []byte // what buf may grow into; never moved
-	buf      []byte // header, records; then the list of queues once finished
+	buf      []byte // header, records; then the list of queues once finished; nil: it is on disk
 	first    uint64 // number of the first record
 	count    int
 	queues   []segmentQueue
@@ -207,11 +226,15 @@ func (g *segment) last() uint64 { return g.first + uint64(g.count) - 1 }
 
 // finish completes the encoding, once. Only the committer calls it, when nothing
 // is added any more.
-func (g *segment) finish() []byte {
+func (g *segment) finish(z *compressor) []byte {
 	if g.finished {
 		return g.buf // it is committed again
 	}
 	g.finished = true
+	version := byte(segmentVersion)
+	if packed := z.pack(g.buf[headerSize:], len(g.queues)*queueEntrySize); packed != nil {
+		g.buf, version = packed, compressedVersion
+	}
 	body := g.buf[headerSize:]
 	slices.SortFunc(g.queues, func(a, b segmentQueue) int { return cmp.Compare(a.queue, b.queue) })
 	for i := range g.queues {
@@ -223,7 +246,7 @@ func (g *segment) finish() []byte {
 	}
 	h := g.buf[:headerSize]
 	copy(h, segmentMagic)
-	h[4] = segmentVersion
+	h[4] = version
 	h[5] = byte(min(g.place, 255))
 	binary.BigEndian.PutUint32(h[32:], g.salt)
 	binary.BigEndian.PutUint64(h[8:], g.first)

@@ -50,6 +50,8 @@ type Store struct {
 	opening opening // while it is opened
 	reserve reserve
 
+	compressor *compressor // nil: without a disk
+
 	memory bool // without a disk: see OpenMemory
 
 	firstNew  uint64 // number of the first record of this start
@@ -148,6 +150,9 @@ func Open(dir string, cfg Config, log *slog.Logger) (*Store, error) {
 	s.reserve.path = reserveOf(dir)
 	s.ledger.path = filepath.Join(dir, ledgerFile)
 	s.wear = newWear(dir, &s.cfg, &s.counters.payload, log)
+	if s.compressor, err = newCompressor(cfg.Compression); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the store: %w", err), s.release())
+	}
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store: %w", err), s.release())
 	}

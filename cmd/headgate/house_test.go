@@ -55,16 +55,17 @@ var libraries = map[string]struct {
 	rooms  []string
 	sealed bool
 }{
-	"github.com/dgraph-io/badger": {[]string{"broker/store"}, true},
-	"go.bug.st/serial":            {[]string{"adapters/port"}, true},
-	"github.com/creack/pty":       {[]string{"adapters/port"}, true},
-	"github.com/goburrow/modbus":  {[]string{"adapters/modbus"}, true},
-	"github.com/coder/websocket":  {[]string{"broker/listen", "bridge", "cmd/headgate/mqttc"}, false},
-	"github.com/BurntSushi/toml":  {[]string{"cmd/headgate/config"}, false},
-	"github.com/alecthomas/kong":  {[]string{"cmd/headgate"}, false},
-	"golang.org/x/term":           {[]string{"cmd/headgate"}, false},
-	"golang.org/x/crypto":         {[]string{"broker/auth"}, false},
-	"golang.org/x/sys":            {[]string{"cmd/headgate", "adapters/port", "broker/store", "broker/clock"}, false},
+	"github.com/dgraph-io/badger":   {[]string{"broker/store"}, true},
+	"github.com/klauspost/compress": {[]string{"broker/store"}, true},
+	"go.bug.st/serial":              {[]string{"adapters/port"}, true},
+	"github.com/creack/pty":         {[]string{"adapters/port"}, true},
+	"github.com/goburrow/modbus":    {[]string{"adapters/modbus"}, true},
+	"github.com/coder/websocket":    {[]string{"broker/listen", "bridge", "cmd/headgate/mqttc"}, false},
+	"github.com/BurntSushi/toml":    {[]string{"cmd/headgate/config"}, false},
+	"github.com/alecthomas/kong":    {[]string{"cmd/headgate"}, false},
+	"golang.org/x/term":             {[]string{"cmd/headgate"}, false},
+	"golang.org/x/crypto":           {[]string{"broker/auth"}, false},
+	"golang.org/x/sys":              {[]string{"cmd/headgate", "adapters/port", "broker/store", "broker/clock"}, false},
 }
 
 const maxLines = 500 // of a file that is no test
