@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
@@ -19,20 +20,47 @@ import (
 // turnaround is that of the simulated units, which the adapter is not told.
 const turnaround = 5 * time.Millisecond
 
-// onPacedLine has an adapter poll a simulator over a pseudo-terminal with the
-// time of a line, until enough says so of an update.
-func onPacedLine(b *testing.B, mode port.Mode, s *modbussim.Server, devices []Device, enough func(point.Update) bool) *Adapter {
+// paced has an adapter poll a simulator over a line with its time, until enough
+// says so of an update. The line is a pseudo-terminal, or a pair of sockets, which
+// does without the worker of the kernel that carries the bytes of a terminal: on
+// a machine that has other things to do that alone costs milliseconds a poll.
+func paced(b *testing.B, kind string, mode port.Mode, s *modbussim.Server, devices []Device, enough func(point.Update) bool) {
 	b.Helper()
 	path, far, err := port.Pair(port.Mode{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	return untilEnough(b, Config{Name: "line", URL: fmt.Sprintf("rtu://%s?baud=%d", path, mode.Baud), Timeout: time.Second, Device: devices}, func() error {
+	a := adapterOf(b, Config{Name: "line", URL: fmt.Sprintf("rtu://%s?baud=%d", path, mode.Baud), Timeout: time.Second, Device: devices})
+	if kind == "sockets" {
+		far.Close()
+		var near net.Conn
+		near, far = sockets(b)
+		a.transport.dial = func(context.Context) (stream, error) { return connection{near, "the line"}, nil }
+	}
+	untilEnough(b, a, s, func() error {
 		return s.ServeRTU(context.Background(), &modbussim.Wire{Far: far, Mode: mode, Turnaround: turnaround})
-	}, s, enough)
+	}, enough)
 }
 
-func untilEnough(b *testing.B, cfg Config, serve func() error, server io.Closer, enough func(point.Update) bool) *Adapter {
+// sockets gives the two ends of a pair.
+func sockets(b *testing.B) (near net.Conn, far io.ReadWriteCloser) {
+	b.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var ends [2]net.Conn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "a socket")
+		if ends[i], err = net.FileConn(f); err != nil {
+			b.Fatal(err)
+		}
+		f.Close()
+	}
+	return ends[0], ends[1]
+}
+
+func adapterOf(b *testing.B, cfg Config) *Adapter {
 	b.Helper()
 	cfg.SetDefaults()
 	cfg.Check(func(key, format string, args ...any) { b.Fatalf("%s: %s", key, fmt.Sprintf(format, args...)) })
@@ -40,6 +68,11 @@ func untilEnough(b *testing.B, cfg Config, serve func() error, server io.Closer,
 	if err != nil {
 		b.Fatal(err)
 	}
+	return a
+}
+
+func untilEnough(b *testing.B, a *Adapter, s *modbussim.Server, serve func() error, enough func(point.Update) bool) {
+	b.Helper()
 	served := make(chan error, 1)
 	go func() { served <- serve() }()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -49,11 +82,10 @@ func untilEnough(b *testing.B, cfg Config, serve func() error, server io.Closer,
 			cancel()
 		}
 	})
-	server.Close()
+	s.Close()
 	if err := <-served; err != nil {
 		b.Error(err)
 	}
-	return a
 }
 
 // registersAt is a device of n registers next to each other.
@@ -78,30 +110,35 @@ func limit(mode port.Mode, n int) time.Duration {
 // BenchmarkBus gives how much of what a line can carry at most is used, in
 // percent, by polls of so many registers.
 func BenchmarkBus(b *testing.B) {
-	for _, baud := range []int{9600, 19200, 115200} {
-		for _, n := range []int{1, 10, 125} {
-			b.Run(fmt.Sprintf("baud=%d/registers=%d", baud, n), func(b *testing.B) {
-				mode := port.DefaultMode()
-				mode.Baud = baud
-				s := modbussim.New()
-				s.Unit(1).SetHolding(0, make([]uint16, n)...)
-				s.Unit(2).SetHolding(0, make([]uint16, n)...)
-				polls := -1 // the first one begins the count
-				var begin, end time.Time
-				onPacedLine(b, mode, s, []Device{registersAt(1, n, minInterval), registersAt(2, n, minInterval)}, func(u point.Update) bool {
-					if len(u.Samples) == 0 {
-						return false
-					}
-					if polls++; polls == 0 {
-						begin = u.Samples[0].Time
-					}
-					end = u.Samples[0].Time
-					return polls == b.N
-				})
-				b.ReportMetric(100*float64(limit(mode, n))*float64(b.N)/float64(end.Sub(begin)), "%utilisation")
-			})
+	for _, kind := range []string{"pty", "sockets"} {
+		for _, baud := range []int{9600, 19200, 115200} {
+			for _, n := range []int{1, 10, 125} {
+				b.Run(fmt.Sprintf("line=%s/baud=%d/registers=%d", kind, baud, n), func(b *testing.B) { benchmarkBus(b, kind, baud, n) })
+			}
 		}
 	}
+}
+
+func benchmarkBus(b *testing.B, kind string, baud, n int) {
+	mode := port.DefaultMode()
+	mode.Baud = baud
+	s := modbussim.New()
+	s.Unit(1).SetHolding(0, make([]uint16, n)...)
+	s.Unit(2).SetHolding(0, make([]uint16, n)...)
+	polls := -1 // the first one begins the count
+	var begin, end time.Time
+	// Two, for one alone is polled every 10 ms at most.
+	paced(b, kind, mode, s, []Device{registersAt(1, n, minInterval), registersAt(2, n, minInterval)}, func(u point.Update) bool {
+		if len(u.Samples) == 0 {
+			return false
+		}
+		if polls++; polls == 0 {
+			begin = u.Samples[0].Time
+		}
+		end = u.Samples[0].Time
+		return polls == b.N
+	})
+	b.ReportMetric(100*float64(limit(mode, n))*float64(b.N)/float64(end.Sub(begin)), "%utilisation")
 }
 
 // BenchmarkCPU gives the part of one core, in percent, that 1,000 points a second
@@ -120,8 +157,8 @@ func BenchmarkCPU(b *testing.B) {
 	}
 	points := 0
 	begin, used := time.Now(), cpu(b)
-	untilEnough(b, Config{Name: "plant", URL: "tcp://" + ln.Addr().String(), Timeout: time.Second, Device: devices},
-		func() error { return s.ServeTCP(context.Background(), ln) }, s,
+	a := adapterOf(b, Config{Name: "plant", URL: "tcp://" + ln.Addr().String(), Timeout: time.Second, Device: devices})
+	untilEnough(b, a, s, func() error { return s.ServeTCP(context.Background(), ln) },
 		func(u point.Update) bool { points += len(u.Samples); return points >= 1000*b.N })
 	b.ReportMetric(100*float64(cpu(b)-used)/float64(time.Since(begin)), "%core")
 }
@@ -139,13 +176,19 @@ func cpu(b *testing.B) time.Duration {
 // BenchmarkJitter gives by how much a poll of every 100 ms is late on a line that
 // is otherwise free, in milliseconds: the 99th percentile.
 func BenchmarkJitter(b *testing.B) {
+	for _, kind := range []string{"pty", "sockets"} {
+		b.Run("line="+kind, func(b *testing.B) { benchmarkJitter(b, kind) })
+	}
+}
+
+func benchmarkJitter(b *testing.B, kind string) {
 	mode := port.DefaultMode()
 	mode.Baud = 19200
 	s := modbussim.New()
 	s.Unit(1).SetHolding(0, 1)
 	var at []time.Time
 	const interval = 100 * time.Millisecond
-	onPacedLine(b, mode, s, []Device{registersAt(1, 1, interval)}, func(u point.Update) bool {
+	paced(b, kind, mode, s, []Device{registersAt(1, 1, interval)}, func(u point.Update) bool {
 		if len(u.Samples) > 0 {
 			at = append(at, u.Samples[0].Time)
 		}

@@ -43,7 +43,7 @@ func simulate(t *testing.T, url string, turnaround, timeout time.Duration, f fun
 		a.transport.pause = wait
 		a.transport.dial = func(context.Context) (stream, error) {
 			near, far := net.Pipe()
-			w := &modbussim.Wire{Far: far, Mode: a.transport.link.mode, Turnaround: turnaround}
+			w := &modbussim.Wire{Far: far, Mode: a.transport.link.mode, Turnaround: turnaround, Simulated: true}
 			b.wire = w
 			serving.Go(func() {
 				if err := b.ServeRTU(context.Background(), w); err != nil {

@@ -3,7 +3,6 @@ package modbussim
 import (
 	"context"
 	"io"
-	"net"
 	"sync"
 	"time"
 
@@ -15,10 +14,13 @@ import (
 // far end of a link that is as fast as the machine (port.Pair, net.Pipe) and the
 // server that it is given to. Its fields are set before that.
 type Wire struct {
-	// Far is the far end. Over a net.Conn the wire keeps the time of timers, so
-	// that it can be simulated; otherwise it is exact to 100 microseconds or so.
 	Far  io.ReadWriteCloser
 	Mode port.Mode
+
+	// Simulated has the wire keep the time of timers, which testing/synctest can
+	// simulate, and which in the machine's time are up to a millisecond late;
+	// without it the wire is exact to 100 microseconds or so.
+	Simulated bool
 
 	// Turnaround is how long a unit thinks: from the silence that ends a request
 	// to the first bit of its answer.
@@ -172,7 +174,7 @@ func (w *Wire) context() context.Context {
 // waitUntil is false when the wire was closed meanwhile.
 func (w *Wire) waitUntil(t time.Time) bool {
 	ctx, d := w.context(), time.Until(t)
-	if _, simulated := w.Far.(net.Conn); !simulated {
+	if !w.Simulated {
 		return port.Pause(ctx, d) == nil
 	}
 	if d <= 0 {

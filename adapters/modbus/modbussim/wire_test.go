@@ -15,7 +15,7 @@ import (
 func onWire(t *testing.T, w *Wire) (near net.Conn, unit *Unit) {
 	t.Helper()
 	near, w.Far = net.Pipe()
-	w.Mode = port.DefaultMode()
+	w.Mode, w.Simulated = port.DefaultMode(), true
 	s := New()
 	s.Unit(7).SetHolding(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 	ended := make(chan error, 1)
