@@ -51,6 +51,11 @@ type Broker struct {
 	persistent int // of sessions, those that outlive their connection
 
 	unsettled unsettled
+
+	ages *ages // of the log's records
+
+	bridgesMu sync.Mutex
+	bridges   map[string]QueueLimits // by name; guarded by bridgesMu
 }
 
 // settings are what a reload replaces, as a whole.
@@ -74,6 +79,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
 		retained: newRetained(),
 		sessions: make(map[string]*session),
 		offline:  make(map[*session]struct{}),
+		bridges:  make(map[string]QueueLimits),
 	}
 	b.live.Store(&settings{Limits: cfg.Limits, policy: policy, classes: cfg.Classes})
 	if err := b.checkFormat(); err != nil {
@@ -81,6 +87,9 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
 	}
 	if b.clock, err = openClock(cfg.Clock, st, log); err != nil {
 		return nil, fmt.Errorf("read the clock's record: %w", err)
+	}
+	if b.ages, err = loadAges(st); err != nil {
+		return nil, fmt.Errorf("read the ages of the log: %w", err)
 	}
 	b.writeClock(time.Now())
 	if err := b.restore(); err != nil {

@@ -38,14 +38,17 @@ func openClock(src clock.Source, st *store.Store, log *slog.Logger) (*clock.Cloc
 }
 
 // writeClock brings the clock up to date and commits its record. A record in the
-// log that names a boot is behind the record that makes the boot known.
+// log that names a boot is behind the record that makes the boot known. How old
+// the log's records are goes with it, and what is too old goes.
 func (b *Broker) writeClock(now time.Time) {
 	rec := store.Record{Kind: store.Put, Key: clockKey, Data: b.clock.Tick(now)}
-	b.store.Commit([]store.Record{rec}, func(err error) {
+	recs := append(b.ages.tick(b.store.Stats().NextRecord, b.clock, now), rec)
+	b.store.Commit(recs, func(err error) {
 		if failing := err != nil; b.clockFailing.Swap(failing) != failing && failing {
 			b.log.Warn("clock's record is not on disk: after a boot this one's time does not count towards an expiry", "err", err)
 		}
 	})
+	b.dropAged(now)
 }
 
 // deadline is when a message expires. It does not change.

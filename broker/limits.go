@@ -3,6 +3,8 @@ package broker
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"headgate/broker/store"
@@ -20,6 +22,24 @@ type Limits struct {
 	// connection; a client that would begin one more is refused with "quota
 	// exceeded". Default 10000.
 	MaxSessions Count `toml:"max_sessions"`
+
+	// MaxSessionBytes, MaxSessionMessages and MaxSessionWait bound what waits on
+	// disk for one session, and for one shared subscription: in bytes of topics,
+	// payloads and properties, in messages, and in how long one waits (1m or
+	// more; it may be a minute more, and a sixty-fourth). Default: a quarter of
+	// what the store takes by default, 256MB, and 64MB on a 32-bit system, so
+	// that a client that never comes back does not fill the store; and
+	// "unlimited".
+	MaxSessionBytes    store.Bytes `toml:"max_session_bytes"`
+	MaxSessionMessages Count       `toml:"max_session_messages"`
+	MaxSessionWait     Wait        `toml:"max_session_wait"`
+
+	// SessionAtLimit is what happens at the first two. "drop_oldest": what has
+	// waited longest and is not on its way goes; "drop_newest": what comes is
+	// left out; "refuse": the publisher keeps it, and hears "quota exceeded",
+	// and so do not get it either the other sessions that it was for. Drops
+	// are counted and logged. Default "drop_oldest".
+	SessionAtLimit store.AtLimit `toml:"session_at_limit"`
 
 	// MaxSubscriptions is how many topic filters one client may subscribe to;
 	// one more is refused with "quota exceeded". Default 10000.
@@ -115,6 +135,13 @@ func (c *Count) UnmarshalTOML(v any) error {
 func (l *Limits) SetDefaults() {
 	setDefault(&l.MaxConnections, 10_000)
 	setDefault(&l.MaxSessions, 10_000)
+	if strconv.IntSize == 32 {
+		setDefault(&l.MaxSessionBytes, 64_000_000)
+	}
+	setDefault(&l.MaxSessionBytes, 256_000_000)
+	setDefault(&l.MaxSessionMessages, Unlimited)
+	setDefault(&l.MaxSessionWait, UnlimitedWait)
+	setDefault(&l.SessionAtLimit, store.DropOldest)
 	setDefault(&l.MaxSubscriptions, 10_000)
 	setDefault(&l.MaxSubscriptionsTotal, 200_000)
 	setDefault(&l.MaxTopicLevels, 100)
@@ -158,6 +185,10 @@ func (l *Limits) Check(fault func(key, format string, args ...any)) {
 	count("receive_maximum", l.ReceiveMaximum, 65_535)
 	count("topic_alias_maximum", l.TopicAliasMaximum, 65_535)
 	count("max_retained", l.MaxRetained, 100_000_000)
+	queue := l.sessionQueue()
+	queue.Check(func(key, format string, args ...any) {
+		fault(strings.Replace(key, "max_", "max_session_", 1), format, args...)
+	})
 	bytes := func(key string, b, most store.Bytes) {
 		if b < 1 || b > most && b != store.Unlimited {
 			fault(key, `%v: want 1B to %v, or "unlimited"`, b, most)

@@ -34,6 +34,7 @@ func (b *Broker) Reload(cfg Config) (restart []string, err error) {
 	for _, s := range b.allSessions() {
 		b.judge(s, policy)
 	}
+	b.limitQueues()
 	b.index.Changed()
 	return restart, errors.Join(errs...)
 }

@@ -200,6 +200,7 @@ func (b *Broker) restore() error {
 			return fmt.Errorf("queue of session %q: %w", id, err)
 		}
 		s.out.queue, s.out.clock = s.queue, b.clock
+		b.limitQueue(s.queue)
 		if r.gone.IsZero() {
 			r.gone = b.clock.Before()
 			if r.expiry != expiryNever {
@@ -272,6 +273,7 @@ func (b *Broker) makePersistent(s *session) error {
 		return fmt.Errorf("queue of session %q: %w", s.id, err)
 	}
 	s.queue, s.out.queue, s.out.clock = q, q, b.clock
+	b.limitQueue(q)
 	return nil
 }
 

@@ -18,6 +18,7 @@ type Stats struct {
 	PayloadIn, PayloadOut   int64 // bytes in them
 
 	Dropped              int64 // messages that a client had no room for, or that expired
+	QueueDropped         int64 // messages that left a queue in the store without having been sent: see store.Drops
 	Denied               int64 // publishes and subscriptions that are not allowed
 	Refused              int64 // connections
 	RefusedAuth          int64 // of them, for who they are
@@ -100,7 +101,7 @@ func (b *Broker) Stats() Stats {
 		BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(),
 		MessagesIn: s.messagesIn.Load(), MessagesOut: s.messagesOut.Load(),
 		PayloadIn: s.payloadIn.Load(), PayloadOut: s.payloadOut.Load(),
-		Dropped: s.dropped.Load(), Denied: s.denied.Load(),
+		Dropped: s.dropped.Load(), QueueDropped: b.store.Dropped(), Denied: s.denied.Load(),
 		Refused: s.refused.Load(), RefusedAuth: s.refusedAuth.Load(), RefusedFull: s.refusedFull.Load(),
 		RetainedRefused: s.retainedRefused.Load(), SubscriptionsRefused: s.subscriptionsRefused.Load(),
 		SessionsExpired: s.sessionsExpired.Load(), ProtocolErrors: s.protocolErrors.Load(), Panics: s.panics.Load(),

@@ -53,7 +53,7 @@ const maxDirect = 256 << 10
 // before. The filters replace those that it had. To be called before Run, once
 // a name.
 func (b *Broker) NewUplink(name string, filters []UplinkFilter) (*Uplink, error) {
-	id := localPrefix + "bridge/" + name
+	id := bridgePrefix + name
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.sessions[id]

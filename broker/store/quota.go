@@ -230,6 +230,7 @@ func (q *Queue) dropped(d Drops) {
 	if d.Total() == 0 {
 		return
 	}
+	q.s.counters.dropped.Add(int64(d.Total()))
 	q.drops.add(d)
 	q.newDrops.add(d)
 	q.untold.add(d)

@@ -72,7 +72,7 @@ type QueueStats struct {
 
 type counters struct {
 	commits, records, bytes, acks, refused, checkpoints atomic.Int64
-	evacuated, syncTime, syncLast, syncMax              atomic.Int64
+	dropped, evacuated, syncTime, syncLast, syncMax     atomic.Int64
 	damagedSegments, damagedGenerations, payload        atomic.Int64
 }
 
@@ -81,6 +81,10 @@ func (c *counters) synced(took time.Duration) {
 	c.syncLast.Store(int64(took))
 	c.syncMax.Store(max(c.syncMax.Load(), int64(took))) // the committer alone calls it
 }
+
+// Dropped is how many messages left their queues since Open without having been
+// acknowledged: see Drops.
+func (s *Store) Dropped() int64 { return s.counters.dropped.Load() }
 
 // Stats gives the figures as they are now.
 func (s *Store) Stats() Stats {

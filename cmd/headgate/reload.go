@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -85,6 +86,16 @@ func (r *reloader) reload() (res reloadResult, err error) {
 	file.Broker.Version = r.started.Broker.Version
 	if res.Restart, err = r.broker.Reload(file.Broker); err != nil {
 		return res, err
+	}
+	for _, b := range file.Bridge {
+		if slices.ContainsFunc(r.started.Bridge, func(o config.Bridge) bool { return o.Name == b.Name }) {
+			r.broker.LimitBridge(b.Name, b.Queue)
+		}
+	}
+	for i := range file.Bridge { // their queues' limits are in force
+		if i < len(r.started.Bridge) {
+			file.Bridge[i].Queue = r.started.Bridge[i].Queue
+		}
 	}
 	old := reflect.ValueOf(r.started).Elem()
 	for i := range old.NumField() {

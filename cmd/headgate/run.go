@@ -108,8 +108,9 @@ func (h *house) buildOn(file *config.File) (err error) {
 	}
 	commands := h.gateway.SetFilter()
 	for _, c := range file.Bridge {
+		h.broker.LimitBridge(c.Name, c.Queue)
 		c.Skip = func(name string) bool { return topic.Match(commands, name) }
-		if err := h.addBridge(c); err != nil {
+		if err := h.addBridge(c.Config); err != nil {
 			return err
 		}
 	}

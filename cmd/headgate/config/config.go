@@ -13,7 +13,6 @@ import (
 
 	"headgate/adapters/modbus"
 	"headgate/adapters/serial"
-	"headgate/bridge"
 	"headgate/broker"
 	"headgate/broker/store"
 	"headgate/gateway"
@@ -27,7 +26,7 @@ type File struct {
 	Store   Store           `toml:"store"`
 	Modbus  []modbus.Config `toml:"modbus"`
 	Serial  []serial.Config `toml:"serial"`
-	Bridge  []bridge.Config `toml:"bridge"`
+	Bridge  []Bridge        `toml:"bridge"`
 
 	// Paths are the files that were read: the one that was asked for, then
 	// those in conf.d.
