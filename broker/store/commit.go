@@ -49,10 +49,14 @@ func (s *Store) commitWithin(window time.Duration, recs []Record, done func(erro
 	}
 	var report func()
 	s.mu.Lock()
-	if s.closing {
+	if s.closing || s.look {
+		err = ErrClosed
+		if s.look {
+			err = errLook
+		}
 		s.mu.Unlock()
 		if done != nil {
-			done(ErrClosed)
+			done(err)
 		}
 		return
 	}

@@ -35,31 +35,46 @@ func checkFormat(dir string, c Compression, log *slog.Logger) (salt uint32, err 
 		least = formatVersion
 	}
 	path := filepath.Join(dir, formatFile)
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	salt, version, err := readFormat(path)
+	var unread *os.PathError
+	switch {
+	case err == nil && version < least:
+		return salt, writeFormat(path, least, salt)
+	case err == nil:
+		return salt, nil
+	case version > formatVersion:
+		return 0, err
+	case errors.As(err, &unread) && !errors.Is(err, os.ErrNotExist):
 		return 0, fmt.Errorf("read the format version: %w", err)
-	}
-	var version int
-	if _, serr := fmt.Sscanf(string(b), formatText+"%d\nsalt %x\n", &version, &salt); version > formatVersion {
-		return 0, fmt.Errorf("%s says format %d: a newer headgate wrote it, this one reads format %d at most: install that release again, or give another directory", path, version, formatVersion)
-	} else if serr == nil && version > 0 && salt != 0 {
-		if version < least {
-			err = writeFormat(path, least, salt)
-		}
-		return salt, err
 	}
 	_, serr := os.Lstat(spoolDir(dir))
 	switch {
 	case serr == nil:
 		log.Error("the file with the format version is damaged or missing and is written again", "path", path)
 		least = formatVersion // there may be anything
-	case err == nil:
+	case unread == nil:
 		return 0, fmt.Errorf("%s does not say %q and a version, and there is no spool beside it: this is no store; give another directory", path, strings.TrimSpace(formatText))
 	}
 	for salt == 0 {
 		salt = rand.Uint32()
 	}
 	return salt, writeFormat(path, least, salt)
+}
+
+// readFormat reads the file with the format version.
+func readFormat(path string) (salt uint32, version int, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	_, err = fmt.Sscanf(string(b), formatText+"%d\nsalt %x\n", &version, &salt)
+	switch {
+	case version > formatVersion:
+		err = fmt.Errorf("%s says format %d: a newer headgate wrote it, this one reads format %d at most: install that release again, or give another directory", path, version, formatVersion)
+	case err != nil || version < 1 || salt == 0:
+		err = fmt.Errorf("%s does not say %q, a version and a salt", path, strings.TrimSpace(formatText))
+	}
+	return salt, version, err
 }
 
 func writeFormat(path string, version int, salt uint32) error {

@@ -58,6 +58,19 @@ func (s *Store) recoverLog() error {
 	if err != nil {
 		return err
 	}
+	if err := s.readLog(applied); err != nil {
+		return err
+	}
+	s.recoverTail()
+	s.ckpt.dead = s.spool.dead() // never the tail
+	for _, g := range s.removable() {
+		s.removeGeneration(g)
+	}
+	return nil
+}
+
+// readLog takes over what the log has.
+func (s *Store) readLog(applied uint64) error {
 	if err := s.spool.load(); err != nil {
 		return fmt.Errorf("look into the spool: %w", err)
 	}
@@ -77,11 +90,6 @@ func (s *Store) recoverLog() error {
 	s.ckpt.applied = applied
 	s.reportMissing()
 	s.spool.trim(nil, 0) // a reader opens what it comes to
-	s.recoverTail()
-	s.ckpt.dead = s.spool.dead() // never the tail
-	for _, g := range s.removable() {
-		s.removeGeneration(g)
-	}
 	return nil
 }
 
@@ -110,8 +118,15 @@ func (s *Store) recoverState() (applied uint64, err error) {
 			return 0, fmt.Errorf("make a new state database: %w", err)
 		}
 	}
-	s.state, s.nextID = st, c.nextID
+	s.state = st
 	s.wear.begin(c.wear, time.Now())
+	s.takeOver(&c)
+	return c.applied, nil
+}
+
+// takeOver makes the queues of a checkpoint.
+func (s *Store) takeOver(c *checkpoint) {
+	s.nextID = c.nextID
 	for _, qs := range c.queues {
 		q := &Queue{s: s, id: qs.id, name: qs.name, next: qs.next, win: window{head: qs.head},
 			drops: qs.drops, dropsAt: qs.dropsAt}
@@ -119,7 +134,6 @@ func (s *Store) recoverState() (applied uint64, err error) {
 		q.replay(received, qs.received)
 		s.addQueue(q)
 	}
-	return c.applied, nil
 }
 
 func loadState(dir string, s *Store) (*stateDB, checkpoint, error) {
@@ -197,7 +211,7 @@ func (s *Store) firstRecord(g *generation) (uint64, error) {
 	switch {
 	case errors.Is(err, errGone):
 		return 0, nil
-	case ours(err):
+	case ours(err), s.look:
 		return 0, err
 	}
 	s.counters.damagedGenerations.Add(1)

@@ -20,6 +20,7 @@ type spool struct {
 	log  *slog.Logger
 	salt uint32
 	room int64 // what a generation takes
+	look bool  // it is only read
 
 	bytes atomic.Int64 // of segments, all generations together
 
@@ -53,6 +54,11 @@ func (sp *spool) load() error {
 	}
 	for _, e := range entries {
 		path := filepath.Join(sp.dir, e.Name())
+		if sp.look {
+			if v, err := takeInventory(path); err != nil || len(v.tables) == 0 {
+				continue // gone, or there is nothing in it
+			}
+		}
 		if strings.HasSuffix(e.Name(), goneSuffix) {
 			if err := os.RemoveAll(path); err != nil {
 				return err

@@ -28,6 +28,8 @@ type stateDB struct {
 	dir string
 	log *slog.Logger
 
+	look bool // it is only read
+
 	// broken: a checkpoint was not taken, see rebuild. Of the caller of write.
 	broken bool
 
@@ -88,6 +90,9 @@ func openState(dir string, log *slog.Logger) (*stateDB, error) {
 
 // openDB opens the database. The caller holds mu, or is the only one.
 func (st *stateDB) openDB() error {
+	if st.look {
+		return st.openToLook()
+	}
 	if err := replaceState(st.dir); err != nil {
 		return err
 	}
@@ -95,11 +100,7 @@ func (st *stateDB) openDB() error {
 		return err
 	}
 	blog := &badgerLog{log: st.log, dir: st.dir}
-	o := badgerOptions(st.dir, blog)
-	o.SyncWrites = true
-	o.ValueLogFileSize = 1 << 20
-	o.ValueThreshold = memTableBytes * 15 / 100 // nothing goes to the value log
-	o.CompactL0OnClose = true
+	o := stateOptions(st.dir, blog)
 	db, err := openBadger(o, false)
 	if err != nil {
 		return err
@@ -107,6 +108,24 @@ func (st *stateDB) openDB() error {
 	st.db, st.blog = db, blog
 	adviseRandom(st.dir)
 	return errors.Join(syncDir(st.dir), syncDir(filepath.Dir(st.dir)))
+}
+
+// openToLook opens one that was closed for reading.
+func (st *stateDB) openToLook() (err error) {
+	st.blog = &badgerLog{log: st.log, dir: st.dir}
+	o := stateOptions(st.dir, st.blog)
+	o.ReadOnly = true
+	st.db, err = tryBadger(o, false)
+	return err
+}
+
+func stateOptions(dir string, blog *badgerLog) badger.Options {
+	o := badgerOptions(dir, blog)
+	o.SyncWrites = true
+	o.ValueLogFileSize = 1 << 20
+	o.ValueThreshold = memTableBytes * 15 / 100 // nothing goes to the value log
+	o.CompactL0OnClose = true
+	return o
 }
 
 func (st *stateDB) close() error {

@@ -52,6 +52,7 @@ type Store struct {
 
 	compressor *compressor // nil: without a disk
 
+	look   bool // nothing is committed: see OpenToLook
 	memory bool // without a disk: see OpenMemory
 
 	firstNew  uint64 // number of the first record of this start
