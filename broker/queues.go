@@ -138,13 +138,20 @@ func (v *Queues) Purge(name string) (messages int64, err error) {
 
 func (v *Queues) find(name string) (*store.Queue, error) {
 	var near []string
+	var local *store.Queue // with the prefix that a shell would take for a variable
 	for _, q := range v.store.Queues() {
-		if q.Name() == name {
+		switch q.Name() {
+		case name:
 			return q, nil
+		case localPrefix + name:
+			local = q
 		}
 		if strings.HasSuffix(q.Name(), "/"+name) {
 			near = append(near, q.Name())
 		}
+	}
+	if local != nil {
+		return local, nil
 	}
 	slices.Sort(near)
 	if len(near) > 0 {

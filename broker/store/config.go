@@ -87,6 +87,9 @@ func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 // MarshalJSON gives the number of bytes: a program reads it.
 func (b Bytes) MarshalJSON() ([]byte, error) { return json.Marshal(int64(b)) }
 
+// UnmarshalJSON reads what MarshalJSON gave.
+func (b *Bytes) UnmarshalJSON(text []byte) error { return json.Unmarshal(text, (*int64)(b)) }
+
 // String gives the size in the largest unit that says it exactly: "64MB",
 // "1MiB", "1500B".
 func (b Bytes) String() string {

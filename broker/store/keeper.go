@@ -114,7 +114,7 @@ func (s *Store) writeState(c *checkpoint) error {
 // fail: what the last checkpoint had is known.
 func (s *Store) saveWear() {
 	st, ok := s.state.(*stateDB)
-	if !ok || s.Err() != nil {
+	if !ok || s.look || s.Err() != nil {
 		return
 	}
 	if err := st.writeWear(s.wear.encode(time.Now())); err != nil {

@@ -37,8 +37,8 @@ func OpenToLook(dir string, cfg Config, log *slog.Logger) (*Store, error) {
 	s.ledger.path = filepath.Join(dir, ledgerFile)
 	s.wear = newWear(dir, &s.cfg, &s.counters.payload, log)
 	close(s.committer)
+	close(s.keeper)
 	close(s.watcher)
-	go s.keepHouse() // it has nothing to do but to end
 	if err := s.recoverToLook(); err != nil {
 		return nil, errors.Join(fmt.Errorf("look into the store %s: %w", dir, err), s.Close())
 	}

@@ -50,7 +50,8 @@ func TestLookingIntoAStoreChangesNothingOnDisk(t *testing.T) {
 	closeStore(t, s)
 
 	before := contents(t, dir)
-	s, err := OpenToLook(dir, small(), quiet())
+	log, text := listen()
+	s, err := OpenToLook(dir, small(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +77,9 @@ func TestLookingIntoAStoreChangesNothingOnDisk(t *testing.T) {
 		t.Errorf("a commit ends with %v", err)
 	}
 	closeStore(t, s)
+	if text.String() != "" {
+		t.Errorf("logged: %s", text)
+	}
 	if after := contents(t, dir); !maps.Equal(after, before) {
 		t.Errorf("before %v\nafter  %v", before, after)
 	}

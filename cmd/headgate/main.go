@@ -32,6 +32,7 @@ type commandLine struct {
 	Demo    demoCmd    `cmd:"" help:"Show it all at work: simulated devices, a gateway, a broker as the cloud. Needs no hardware and no root."`
 	Pub     pubCmd     `cmd:"" passthrough:"" help:"Publish messages, with the flags of mosquitto_pub."`
 	Sub     subCmd     `cmd:"" passthrough:"" help:"Subscribe and print what comes, with the flags of mosquitto_sub."`
+	Queue   queueCmd   `cmd:"" help:"Look into what waits for sessions and bridges, also while the gateway does not run."`
 	Passwd  passwdCmd  `cmd:"" help:"Make the hash of a password, for password_hash or password_file in [broker]."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 

@@ -132,6 +132,7 @@ func (r *reloader) run(ctx context.Context) error {
 		})
 		mux.HandleFunc("GET "+statusPath, func(w http.ResponseWriter, _ *http.Request) { control.Answer(w, r.status(), nil) })
 		r.routes(mux)
+		serveQueues(mux, r.broker.Queues())
 		r.log.Debug("control socket is there", "path", l.Addr().String())
 		wg.Go(func() {
 			if err := control.Serve(ctx, l, mux); err != nil {

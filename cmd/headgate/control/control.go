@@ -150,7 +150,29 @@ func (c *Client) do(ctx context.Context, method, path string, body, v any) error
 			return err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://headgate"+path, &text)
+	return c.ask(ctx, method, path, &text, func(answer io.Reader) error {
+		b, err := io.ReadAll(io.LimitReader(answer, maxAnswer))
+		if err != nil {
+			return fmt.Errorf("read the gateway's answer: %w", err)
+		}
+		return json.Unmarshal(b, v)
+	})
+}
+
+// Stream asks for something and copies the answer to w, however long that takes.
+func (c *Client) Stream(ctx context.Context, path string, w io.Writer) error {
+	return c.ask(ctx, http.MethodGet, path, nil, func(answer io.Reader) error {
+		_, err := io.Copy(w, answer)
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return fmt.Errorf("the gateway ended its answer early: %w", err)
+		}
+		return err
+	})
+}
+
+// ask sends a request and gives the body of a good answer to take.
+func (c *Client) ask(ctx context.Context, method, path string, body io.Reader, take func(answer io.Reader) error) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://headgate"+path, body)
 	if err != nil {
 		return err
 	}
@@ -161,18 +183,18 @@ func (c *Client) do(ctx context.Context, method, path string, body, v any) error
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		return take(resp.Body)
+	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("read the gateway's answer: %w", err)
 	}
-	if resp.StatusCode != http.StatusOK {
-		var f Fault
-		if json.Unmarshal(answer, &f) == nil && f.Text != "" {
-			return errors.New(f.Text)
-		}
-		return fmt.Errorf("the gateway answers %s to %s: %s", resp.Status, path, bytes.TrimSpace(answer))
+	var f Fault
+	if json.Unmarshal(answer, &f) == nil && f.Text != "" {
+		return errors.New(f.Text)
 	}
-	return json.Unmarshal(answer, v)
+	return fmt.Errorf("the gateway answers %s to %s: %s", resp.Status, path, bytes.TrimSpace(answer))
 }
 
 // dial finds the gateway that answers.
