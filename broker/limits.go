@@ -36,9 +36,9 @@ type Limits struct {
 
 	// SessionAtLimit is what happens at the first two. "drop_oldest": what has
 	// waited longest and is not on its way goes; "drop_newest": what comes is
-	// left out; "refuse": the publisher keeps it, and hears "quota exceeded",
-	// and so do not get it either the other sessions that it was for. Drops
-	// are counted and logged. Default "drop_oldest".
+	// left out; "refuse": the publisher keeps it and hears "quota exceeded", and
+	// no other session gets it either. Drops are counted and logged. Default
+	// "drop_oldest".
 	SessionAtLimit store.AtLimit `toml:"session_at_limit"`
 
 	// MaxSubscriptions is how many topic filters one client may subscribe to;

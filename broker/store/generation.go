@@ -33,6 +33,7 @@ type generation struct {
 	used   atomic.Int64  // when it was read last, as the spool counts
 	end    atomic.Uint64 // segments from this record on do not count: see setEnd
 	dying  bool          // spool.dead has given it; guarded by spool.mu
+	freed  bool          // all that could be was dropped; guarded by Store.mu
 	failed bool          // a commit to it was not taken; of the committer
 
 	mu      sync.RWMutex // guards what follows; held for reading while a segment is read

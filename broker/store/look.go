@@ -56,6 +56,7 @@ func (s *Store) recoverToLook() error {
 	}
 	s.spool.salt = salt
 	s.ledger.load()
+	s.ledger.path = "" // what is found now is told, and found again
 	st := &stateDB{dir: stateDir(s.dir), log: s.log, look: true}
 	s.state = st
 	if err := st.openDB(); err != nil {

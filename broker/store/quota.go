@@ -14,7 +14,8 @@ type AtLimit string
 
 const (
 	// DropOldest makes room: the oldest messages that no reader was given go.
-	// Where what was given takes all the room, the new one goes.
+	// Where what was given takes all the room, the new one goes. After a restart
+	// only what Received was noted for counts as given.
 	DropOldest AtLimit = "drop_oldest"
 
 	// DropNewest leaves the new one out; the commit succeeds all the same.

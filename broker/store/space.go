@@ -99,16 +99,19 @@ func (s *Store) freeOldest(bytes int64) {
 		}
 		return
 	}
-	for _, g := range s.spool.list() {
+	gens := s.spool.list()
+	for _, g := range gens[:max(len(gens), 1)-1] { // not the tail
 		if over <= 0 {
 			return
 		}
-		over -= g.bytes.Load()
-		if g.living.Load() == 0 {
-			continue // it is on its way out
+		if g.living.Load() > 0 && !g.freed {
+			g.freed = true
+			for _, q := range s.queues {
+				q.free(g)
+			}
 		}
-		for _, q := range s.queues {
-			q.free(g)
+		if g.living.Load() == 0 {
+			over -= g.bytes.Load() // it is on its way out
 		}
 	}
 }

@@ -13,6 +13,10 @@
 // (reader.go) reads them there and the others from disk, by the same numbers and
 // ordinals, so that nothing is ever out of order.
 //
+// What waits in a queue is bounded by its quota (quota.go): the oldest that no
+// reader was given can be dropped without being read, by what the queue's timeline
+// (timeline.go) remembers of their bytes and numbers.
+//
 // What a record says is opaque here: the broker encodes it, and calls Commit,
 // Queue and State.
 package store
