@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
 	"headgate/broker/brokertest"
 	"headgate/broker/packet"
+	"headgate/cmd/headgate/control"
 )
 
 const queueConfig = `
@@ -59,11 +59,13 @@ func TestTheQueuesAreLookedIntoWhileTheGatewayRunsAndWhileItDoesNot(t *testing.T
 	t.Parallel()
 	dir := t.TempDir()
 	headgate := runHeadgate(t, strings.ReplaceAll(queueConfig, "{DIR}", dir))
-	eventually(t, "the control socket is there", func() bool {
-		_, err := os.Stat(filepath.Join(dir, "control.sock"))
-		_, other := os.Stat("/run/headgate/control.sock")
-		return err == nil || other == nil
-	})
+	reachable := func() {
+		t.Helper()
+		eventually(t, "the gateway can be asked", func() bool {
+			return control.New(control.Paths(dir)).Get(t.Context(), statusPath, new(statusReport)) == nil
+		})
+	}
+	reachable()
 	sub, _ := brokertest.Connect(t, headgate.address, packet.V5, "historian", brokertest.Persistent)
 	sub.SubscribeTo("#", 1)
 	sub.Disconnect()
@@ -124,6 +126,7 @@ func TestTheQueuesAreLookedIntoWhileTheGatewayRunsAndWhileItDoesNot(t *testing.T
 
 	headgate.launch()
 	headgate.waitListening()
+	reachable()
 	if status, said := queueOf(headgate.config, "purge", "bridge/cloud", "-y"); status != 0 || said != "5 messages purged.\n" {
 		t.Errorf("purge ends with %d: %s", status, said)
 	}
