@@ -58,7 +58,8 @@ func wantQueue(t *testing.T, config, name string, words ...string) {
 func TestTheQueuesAreLookedIntoWhileTheGatewayRunsAndWhileItDoesNot(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	headgate := runHeadgate(t, strings.ReplaceAll(queueConfig, "{DIR}", dir))
+	config := strings.ReplaceAll(queueConfig, "{DIR}", dir)
+	headgate := runHeadgate(t, strings.Replace(config, "1MB", "2MB", 1))
 	reachable := func() {
 		t.Helper()
 		eventually(t, "the gateway can be asked", func() bool {
@@ -66,6 +67,14 @@ func TestTheQueuesAreLookedIntoWhileTheGatewayRunsAndWhileItDoesNot(t *testing.T
 		})
 	}
 	reachable()
+	wantQueue(t, headgate.config, "$bridge/cloud", "2 MB")
+	if err := os.WriteFile(headgate.config, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if status := dispatch([]string{"reload", headgate.config}, &out, &out); status != 0 || strings.Contains(out.String(), "restart") {
+		t.Fatalf("reload ends with %d: %s", status, out.String())
+	}
 	sub, _ := brokertest.Connect(t, headgate.address, packet.V5, "historian", brokertest.Persistent)
 	sub.SubscribeTo("#", 1)
 	sub.Disconnect()
@@ -114,11 +123,7 @@ func TestTheQueuesAreLookedIntoWhileTheGatewayRunsAndWhileItDoesNot(t *testing.T
 		t.Errorf("purge ends with %d: %s", status, said)
 	}
 	wantQueue(t, headgate.config, "historian", "0 B", "3 purged")
-	text, err := os.ReadFile(headgate.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, _, _ := strings.Cut(string(text), "[[bridge]]")
+	before, _, _ := strings.Cut(config, "[[bridge]]")
 	if err := os.WriteFile(headgate.config, []byte(before), 0o600); err != nil {
 		t.Fatal(err)
 	}
