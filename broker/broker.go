@@ -40,7 +40,9 @@ type Broker struct {
 	listeners []*listener
 	stats     stats
 	queued    atomic.Int64 // bytes charged for slow clients
-	rooms     sync.Pool    // see reader
+
+	remembered atomic.Int64 // bytes of what all routers remember
+	rooms      sync.Pool    // see reader
 
 	clockFailing atomic.Bool // said already
 

@@ -2,8 +2,10 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -49,9 +51,12 @@ type conn struct {
 	owed     []ack        // answers, until the batch ends
 	expected int          // messages of QoS 1 and 2 since the last settle
 	allowed  int          // how many it may be until the next
+	readBy   time.Time    // the deadline that is set
 	props    []byte       // room for the properties that are passed on
 
-	part net.Buffers // the writer's own: what it writes in one call
+	// The writer's own: what it writes in one call, and its deadline.
+	part    net.Buffers
+	writeBy time.Time
 
 	wakeup   chan struct{} // tells the writer that there is something to do
 	room     chan struct{} // tells the reader that something was written or committed
@@ -88,8 +93,9 @@ const (
 	outPause = 1 << 20
 )
 
-// writeTimeout is how long the writing of one part may take: a client that takes
-// nothing for so long is gone.
+// writeTimeout is how long the writing of one part may take, or an eighth less, as
+// deadlines are not set anew each time: a client that takes nothing for so long
+// is gone.
 const writeTimeout = 30 * time.Second
 
 // closeTimeout is how long the last packet may take.
@@ -131,6 +137,7 @@ func (c *conn) serve(ctx context.Context) {
 	err := c.guard(func() error { return c.read(r) })
 	c.fail(err)
 	c.router.flush() // a fault may have come before it
+	c.router.forget()
 	writer.Wait()
 	c.leave()
 	left()
@@ -232,7 +239,10 @@ func (c *conn) writeAll(pieces [][]byte, last bool) error {
 	var rest []byte // of a piece that is larger than a part
 	for len(pieces) > 0 || len(rest) > 0 {
 		if !last {
-			c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+			if by := time.Now().Add(writeTimeout); by.Sub(c.writeBy) > writeTimeout/8 {
+				c.writeBy = by
+				c.nc.SetWriteDeadline(by)
+			}
 			select {
 			case <-c.done: // who waits for its end does not wait for a slow client
 				c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
@@ -447,21 +457,31 @@ func (c *conn) read(r *reader) error {
 	}
 }
 
-// readMore waits for bytes, as long as the keep alive allows.
+// readMore waits for bytes, as long as the keep alive allows: half as long again.
+// [MQTT-3.1.2-22] The deadline that is set may be a little earlier, so that not
+// every read sets one.
 func (c *conn) readMore(r *reader) error {
-	if c.keepAlive > 0 {
-		// Half as long again. [MQTT-3.1.2-22]
-		c.nc.SetReadDeadline(time.Now().Add(c.keepAlive * 3 / 2))
+	silence := c.keepAlive * 3 / 2
+	until := time.Now().Add(silence)
+	for {
+		if silence > 0 && (until.Sub(c.readBy) > silence/8 || r.raw == nil) {
+			c.readBy = until
+			c.nc.SetReadDeadline(until)
+		}
+		select {
+		case <-c.done: // its deadline stands
+			return net.ErrClosed
+		default:
+		}
+		before := r.end - r.start
+		err := r.fill()
+		if early := silence > 0 && c.readBy.Before(until); early && errors.Is(err, os.ErrDeadlineExceeded) {
+			c.readBy = time.Time{}
+			continue
+		}
+		c.b.stats.bytesIn.Add(int64(r.end - r.start - before))
+		return err
 	}
-	select {
-	case <-c.done: // its deadline stands
-		return net.ErrClosed
-	default:
-	}
-	before := r.end - r.start
-	err := r.fill()
-	c.b.stats.bytesIn.Add(int64(r.end - r.start - before))
-	return err
 }
 
 const maxAcksIn = 1024

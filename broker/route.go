@@ -11,13 +11,13 @@ import (
 // connection's reader, a client in the process under its lock): what it
 // remembers between messages needs no lock.
 type router struct {
-	b      *Broker
-	from   *session                // the publisher, if it has only its rights; nil: everything is allowed
-	cache  map[string]*destination // by topic name, while the index is at ver
-	cached int                     // targets in it
-	ver    uint64
-	window time.Duration // of topics in no class
-	finds  uint64
+	b          *Broker
+	from       *session                // the publisher, if it has only its rights; nil: everything is allowed
+	cache      map[string]*destination // by topic name, while the index is at ver
+	remembered int64                   // bytes of it
+	ver        uint64
+	window     time.Duration // of topics in no class
+	finds      uint64
 
 	batch batch
 	stage stage
@@ -69,42 +69,49 @@ type destination struct {
 	window  time.Duration // how long what is kept may wait for others
 }
 
-// What a router remembers is bounded: in topics, each of which is short, and in
-// sessions that they go to.
+// What routers remember is bounded in bytes, each one's and all together.
 const (
-	maxCachedTopics  = 512
-	maxCachedName    = 512 // bytes
-	maxCachedTargets = 8192
+	maxRemembered      = 1 << 20
+	maxRememberedInAll = 32 << 20
+
+	destinationBytes = 160 // about, with its place in the map
+	targetBytes      = 64
+	outletBytes      = 112
 )
 
 // lookup says where name goes.
 func (r *router) lookup(name []byte) *destination {
-	if v := r.b.index.Version(); v != r.ver || r.cache == nil {
-		r.ver = v
+	if v := r.b.index.Version(); v != r.ver {
 		r.forget()
+		r.ver = v
 	}
 	if d, ok := r.cache[string(name)]; ok {
 		return d
 	}
+	outlets := len(r.stage.outlets)
 	d := r.find(string(name))
-	if len(name) > maxCachedName || len(d.targets) > maxCachedTargets {
+	cost := int64(destinationBytes + len(name) + len(d.targets)*targetBytes + (len(r.stage.outlets)-outlets)*outletBytes)
+	if r.remembered+cost > maxRemembered || r.b.remembered.Load()+cost > maxRememberedInAll {
+		r.forget() // d stands by itself
+	}
+	if cost > maxRemembered/8 {
 		return d
 	}
-	if len(r.cache) >= maxCachedTopics || r.cached+len(d.targets) > maxCachedTargets {
-		r.forget()
-	}
-	r.cache[string(name)] = d
-	r.cached += len(d.targets)
-	return d
-}
-
-func (r *router) forget() {
 	if r.cache == nil {
 		r.cache = make(map[string]*destination)
 	}
+	r.cache[string(name)] = d
+	r.remembered += cost
+	r.b.remembered.Add(cost)
+	return d
+}
+
+// forget lets go of what the router remembers.
+func (r *router) forget() {
 	clear(r.cache)
 	clear(r.stage.outlets)
-	r.cached = 0
+	r.b.remembered.Add(-r.remembered)
+	r.remembered = 0
 }
 
 func (r *router) find(name string) *destination {
@@ -113,8 +120,17 @@ func (r *router) find(name string) *destination {
 		return d
 	}
 	d.window = windowOf(r.b.live.Load().classes, name, r.window)
+	for !r.match(d, name) {
+		d.targets = nil
+	}
+	d.targets = slices.DeleteFunc(d.targets, func(t target) bool { return !t.session.rights.Load().MayReceive(name) })
+	return d
+}
+
+// match fills d with who subscribed to name; false: it is to be done again.
+func (r *router) match(d *destination, name string) bool {
 	r.finds++
-	r.b.index.Match(name, func(s *session, sub subscription) {
+	return r.b.index.Match(name, func(s *session, sub subscription) {
 		o := r.stage.outlet(s)
 		if o.found != r.finds {
 			o.found, o.at = r.finds, len(d.targets)
@@ -130,8 +146,6 @@ func (r *router) find(name string) *destination {
 			d.targets[o.at].ids = append(d.targets[o.at].ids, sub.id)
 		}
 	})
-	d.targets = slices.DeleteFunc(d.targets, func(t target) bool { return !t.session.rights.Load().MayReceive(name) })
-	return d
 }
 
 // route sends m to every session that it matches: what goes to those who are

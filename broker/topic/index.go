@@ -7,22 +7,24 @@ import (
 )
 
 // Index holds subscriptions: for each topic filter, a value V for each K that
-// subscribed. Any number of goroutines may use it.
+// subscribed. Any number of goroutines may use it; matching takes no lock, and
+// goes on while subscriptions change.
 type Index[K comparable, V any] struct {
-	version atomic.Uint64
+	version   atomic.Uint64
+	replacing atomic.Uint64 // odd while Replace is at work
+	n         atomic.Int64
+	root      node[K, V]
 
-	mu   sync.RWMutex // guards all below
-	root node[K, V]
-	n    int
+	mu sync.Mutex // of those who change it
 }
 
 // node is one level of the filters. "+" and "#" have fields of their own, so
 // that matching looks them up without a map.
 type node[K comparable, V any] struct {
-	children map[string]*node[K, V]
-	plus     *node[K, V]
-	hash     map[K]V // subscribers of ".../#" here
-	here     map[K]V // subscribers whose filter ends here
+	children table[string, *node[K, V]]
+	plus     atomic.Pointer[node[K, V]]
+	hash     table[K, V] // subscribers of ".../#" here
+	here     table[K, V] // subscribers whose filter ends here
 }
 
 // NewIndex makes an empty one.
@@ -36,11 +38,7 @@ func (x *Index[K, V]) Version() uint64 { return x.version.Load() }
 func (x *Index[K, V]) Changed() { x.version.Add(1) }
 
 // Len is the number of subscriptions.
-func (x *Index[K, V]) Len() int {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return x.n
-}
+func (x *Index[K, V]) Len() int { return int(x.n.Load()) }
 
 // Set adds k's subscription to filter, or replaces its value. filter is valid.
 func (x *Index[K, V]) Set(filter string, k K, v V) (isNew bool) {
@@ -56,9 +54,11 @@ func (x *Index[K, V]) Replace(filter string, old, k K, v V) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	defer x.version.Add(1)
+	x.replacing.Add(1)
+	defer x.replacing.Add(1)
 	x.set(filter, k, v)
 	if old != k && x.root.remove(filter, true, old) {
-		x.n--
+		x.n.Add(-1)
 	}
 }
 
@@ -69,44 +69,29 @@ func (x *Index[K, V]) set(filter string, k K, v V) (isNew bool) {
 		level, rest, more = strings.Cut(rest, "/")
 		switch level {
 		case "#":
-			isNew = put(&n.hash, k, v)
-			x.count(isNew)
-			return isNew
+			return x.count(n.hash.set(k, v))
 		case "+":
-			if n.plus == nil {
-				n.plus = &node[K, V]{}
+			if n.plus.Load() == nil {
+				n.plus.Store(&node[K, V]{})
 			}
-			n = n.plus
+			n = n.plus.Load()
 		default:
-			c := n.children[level]
-			if c == nil {
+			c, ok := n.children.get(level)
+			if !ok {
 				c = &node[K, V]{}
-				if n.children == nil {
-					n.children = make(map[string]*node[K, V])
-				}
-				n.children[strings.Clone(level)] = c
+				n.children.set(strings.Clone(level), c)
 			}
 			n = c
 		}
 	}
-	isNew = put(&n.here, k, v)
-	x.count(isNew)
-	return isNew
+	return x.count(n.here.set(k, v))
 }
 
-func (x *Index[K, V]) count(isNew bool) {
+func (x *Index[K, V]) count(isNew bool) bool {
 	if isNew {
-		x.n++
+		x.n.Add(1)
 	}
-}
-
-func put[K comparable, V any](m *map[K]V, k K, v V) (isNew bool) {
-	if *m == nil {
-		*m = make(map[K]V, 1)
-	}
-	_, had := (*m)[k]
-	(*m)[k] = v
-	return !had
+	return isNew
 }
 
 // Delete takes k's subscription to filter away; false if there is none. Levels
@@ -117,74 +102,69 @@ func (x *Index[K, V]) Delete(filter string, k K) bool {
 	if !x.root.remove(filter, true, k) {
 		return false
 	}
-	x.n--
+	x.n.Add(-1)
 	x.version.Add(1)
 	return true
 }
 
 func (n *node[K, V]) remove(rest string, more bool, k K) (had bool) {
 	if !more {
-		_, had = n.here[k]
-		delete(n.here, k)
-		return had
+		return n.here.remove(k)
 	}
 	level, rest, more := strings.Cut(rest, "/")
 	switch level {
 	case "#":
-		_, had = n.hash[k]
-		delete(n.hash, k)
+		return n.hash.remove(k)
 	case "+":
-		if n.plus == nil {
-			return false
-		}
-		had = n.plus.remove(rest, more, k)
-		if n.plus.empty() {
-			n.plus = nil
-		}
-	default:
-		c := n.children[level]
+		c := n.plus.Load()
 		if c == nil {
 			return false
 		}
 		had = c.remove(rest, more, k)
 		if c.empty() {
-			delete(n.children, level)
+			n.plus.Store(nil)
+		}
+	default:
+		c, ok := n.children.get(level)
+		if !ok {
+			return false
+		}
+		had = c.remove(rest, more, k)
+		if c.empty() {
+			n.children.remove(level)
 		}
 	}
 	return had
 }
 
 func (n *node[K, V]) empty() bool {
-	return len(n.children) == 0 && n.plus == nil && len(n.hash) == 0 && len(n.here) == 0
+	return n.children.len() == 0 && n.plus.Load() == nil && n.hash.len() == 0 && n.here.len() == 0
 }
 
-// Match calls fn for every subscription whose filter matches name. fn must not
-// call the Index. It allocates nothing.
-func (x *Index[K, V]) Match(name string, fn func(k K, v V)) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
+// Match calls fn for every subscription whose filter matches name, and may be
+// used meanwhile. It allocates nothing. It is false when a Replace came between:
+// what fn was told is void then, and is to be asked again.
+func (x *Index[K, V]) Match(name string, fn func(k K, v V)) bool {
+	before := x.replacing.Load()
 	// A wildcard does not match a first level that begins with $. [MQTT-4.7.2-1]
 	x.root.match(name, true, strings.HasPrefix(name, "$"), fn)
+	return before%2 == 0 && before == x.replacing.Load()
 }
 
 // match visits each node at most once: a name leads to it on one way only.
 func (n *node[K, V]) match(rest string, more, system bool, fn func(K, V)) {
 	if !system {
-		for k, v := range n.hash { // ".../#" matches the level before it too
-			fn(k, v)
-		}
+		n.hash.each(fn) // ".../#" matches the level before it too
 	}
 	if !more {
-		for k, v := range n.here {
-			fn(k, v)
-		}
+		n.here.each(fn)
 		return
 	}
 	level, rest, more := strings.Cut(rest, "/")
-	if c := n.children[level]; c != nil {
+	if c, ok := n.children.get(level); ok {
 		c.match(rest, more, false, fn)
 	}
-	if n.plus != nil && !system {
-		n.plus.match(rest, more, false, fn)
+	if plus := n.plus.Load(); plus != nil && !system {
+		plus.match(rest, more, false, fn)
 	}
 }

@@ -2,6 +2,7 @@ package topic
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -263,12 +264,64 @@ func TestAMatchFindsOneOfTwoThatReplaceEachOther(t *testing.T) {
 		default:
 		}
 		found := 0
-		x.Match("a/b", func(int, int) { found++ })
+		if !x.Match("a/b", func(int, int) { found++ }) {
+			continue
+		}
 		if found != 1 {
 			t.Fatalf("found %d, want one", found)
 		}
 	}
 	if n := x.Len(); n != 1 {
 		t.Errorf("%d subscriptions are left, want one", n)
+	}
+}
+
+func TestATableIsAsAMapIsAndReadersSeeOneStateOfIt(t *testing.T) {
+	var x table[int, int]
+	want := make(map[int]int)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		k, v := rng.IntN(300), rng.Int()
+		_, had := want[k]
+		if rng.IntN(3) > 0 {
+			if isNew := x.set(k, v); isNew == had {
+				t.Fatalf("set %d: new %v, but it was there: %v", k, isNew, had)
+			}
+			want[k] = v
+		} else {
+			before := x.current.Load()
+			if removed := x.remove(k); removed != had {
+				t.Fatalf("remove %d: %v, but it was there: %v", k, removed, had)
+			}
+			if had {
+				if v, ok := before.get(k); !ok || v != want[k] {
+					t.Fatalf("who read it before the removal has %d, %v of %d now", v, ok, want[k])
+				}
+			}
+			delete(want, k)
+		}
+		if x.len() != len(want) {
+			t.Fatalf("%d entries, want %d", x.len(), len(want))
+		}
+	}
+	got := make(map[int]int)
+	x.each(func(k, v int) {
+		if _, twice := got[k]; twice {
+			t.Errorf("%d came twice", k)
+		}
+		got[k] = v
+	})
+	if !maps.Equal(got, want) {
+		t.Errorf("it has %d entries, want %d", len(got), len(want))
+	}
+}
+
+func BenchmarkSubscribingTenThousandToOneFilter(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		x := NewIndex[int, int]()
+		for i := range 10_000 {
+			x.Set("site/+/temp", i, i)
+		}
 	}
 }
