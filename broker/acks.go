@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,6 +18,13 @@ type ackQueue struct {
 	submitted   uint64 // commits handed to the log
 	completed   uint64 // of them, those on disk
 	outstanding int64  // bytes of those that are not
+}
+
+// receivedAck is an acknowledgement of the client's.
+type receivedAck struct {
+	typ    packet.Type // PUBACK, PUBREC, PUBREL or PUBCOMP
+	id     uint16
+	failed bool
 }
 
 type ack struct {
@@ -93,8 +101,7 @@ func (c *conn) answer(a ack) {
 	if a.typ == packet.PUBACK || a.typ == packet.PUBCOMP && !a.reason.Failed() || a.typ == packet.PUBREC && a.reason.Failed() && !a.again {
 		c.unanswered--
 	}
-	p := packet.Ack{Type: a.typ, PacketID: a.id, Reason: a.reason}
-	c.out.buf = p.Append(c.out.room(ackRoom), c.version)
+	c.out.buf = packet.AppendAck(c.out.room(ackRoom), c.version, a.typ, a.id, a.reason)
 	c.sent.packets++
 }
 
@@ -117,7 +124,7 @@ func (c *conn) endBatch() {
 	c.router.flush()
 	s := &c.b.stats
 	c.got.addTo(&s.packetsIn, &s.messagesIn, &s.payloadIn)
-	c.wake()
+	c.wakeHere()
 	if len(c.router.behind) > 0 {
 		c.waitFor(c.router.behind)
 	}
@@ -223,4 +230,16 @@ func (c *conn) release(ids []uint16) {
 		c.mu.Unlock()
 		c.wake()
 	})
+}
+
+// decodeAck reads the body of an acknowledgement of type t.
+func (c *conn) decodeAck(t packet.Type, body []byte) (receivedAck, error) {
+	if len(body) == 2 {
+		if id := binary.BigEndian.Uint16(body); id != 0 {
+			return receivedAck{typ: t, id: id}, nil
+		}
+	}
+	var a packet.Ack
+	err := a.Decode(c.version, t, body)
+	return receivedAck{typ: t, id: a.PacketID, failed: a.Reason.Failed()}, err
 }

@@ -7,9 +7,9 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"headgate/broker/auth"
@@ -17,14 +17,16 @@ import (
 )
 
 // conn is one client's network connection. Two goroutines serve it: the reader
-// (serve), which takes packets and routes what they publish, and the writer,
-// which sends what has gathered in out, many packets a call.
+// (run), which takes packets and routes what they publish, and the writer
+// (writer.go), which is there while something is to be sent.
 type conn struct {
 	b      *Broker
 	nc     net.Conn
-	log    *slog.Logger
+	raw    syscall.RawConn // of a connection without TLS or WebSocket; else nil
 	remote string
 	entry  entry
+	over   func() // to be called when it has ended
+	stop   func() bool
 
 	// Set by the handshake, unchanged after it.
 	version   packet.Version
@@ -44,23 +46,24 @@ type conn struct {
 
 	// The reader's own.
 	router   router
-	publish  packet.Publish
+	publish  *packet.Publish // to be used again; nil before the first
 	enhanced enhanced
 	got      tally
-	acksIn   []packet.Ack // for what was sent at QoS 1 and 2, until the batch ends
-	owed     []ack        // answers, until the batch ends
-	expected int          // messages of QoS 1 and 2 since the last settle
-	allowed  int          // how many it may be until the next
-	readBy   time.Time    // the deadline that is set
-	props    []byte       // room for the properties that are passed on
+	acksIn   []receivedAck // for what was sent at QoS 1 and 2, until the batch ends
+	owed     []ack         // answers, until the batch ends
+	expected int           // messages of QoS 1 and 2 since the last settle
+	allowed  int           // how many it may be until the next
+	readBy   time.Time     // the deadline that is set
+	props    []byte        // room for the properties that are passed on
 
-	// The writer's own: what it writes in one call, and its deadline.
-	part    net.Buffers
+	// The writer's own: its deadline, and room for a list of pieces.
 	writeBy time.Time
+	list    [][]byte
 
-	wakeup   chan struct{} // tells the writer that there is something to do
+	writer   atomic.Int32  // its state
 	room     chan struct{} // tells the reader that something was written or committed
 	done     chan struct{} // closed when the connection is to end
+	written  chan struct{} // closed when nothing is written any more
 	finished chan struct{} // closed when it has left its session, or never had one
 	once     sync.Once
 
@@ -93,56 +96,69 @@ const (
 	outPause = 1 << 20
 )
 
-// writeTimeout is how long the writing of one part may take, or an eighth less, as
-// deadlines are not set anew each time: a client that takes nothing for so long
-// is gone.
-const writeTimeout = 30 * time.Second
-
 // closeTimeout is how long the last packet may take.
 const closeTimeout = time.Second
 
 func newConn(b *Broker, nc net.Conn, e entry) *conn {
-	c := &conn{b: b, nc: nc, remote: nc.RemoteAddr().String(), entry: e,
-		wakeup: make(chan struct{}, 1), room: make(chan struct{}, 1),
-		done: make(chan struct{}), finished: make(chan struct{})}
-	c.log = b.log.With("remote", c.remote)
-	c.tracing = c.log.Enabled(context.Background(), slog.LevelDebug)
+	c := &conn{b: b, nc: nc, remote: nc.RemoteAddr().String(), entry: e, over: func() {},
+		room: make(chan struct{}, 1), done: make(chan struct{}), written: make(chan struct{}), finished: make(chan struct{})}
+	if s, ok := nc.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn()
+	}
+	c.tracing = b.log.Enabled(context.Background(), slog.LevelDebug)
 	c.router.b = b
 	c.out.rooms = &b.rooms
 	return c
 }
 
-// serve runs the connection until it ends.
-func (c *conn) serve(ctx context.Context) {
-	left := sync.OnceFunc(func() { close(c.finished) })
-	defer left()
-	stop := context.AfterFunc(ctx, func() { c.end(packet.ServerShuttingDown, errShutdown) })
-	defer stop()
-	defer c.nc.Close()
+func (c *conn) logger() *slog.Logger {
+	return c.b.log.With("remote", c.remote, "client", c.clientID)
+}
 
-	r := newReader(c.nc, &c.b.rooms, int(c.b.live.Load().MaxPacketBytes))
+// start takes the connection through its handshake, and then runs it. over is
+// called when it has ended.
+func (c *conn) start(ctx context.Context, over func()) {
+	c.over = over
+	c.stop = context.AfterFunc(ctx, func() { c.end(packet.ServerShuttingDown, errShutdown) })
+	r := newReader(c.nc, c.raw, &c.b.rooms, int(c.b.live.Load().MaxPacketBytes))
 	if err := c.guard(func() error { return c.handshake(ctx, r) }); err != nil {
-		c.log.Info("connection refused", "client", c.clientID, "err", err)
+		c.logger().Info("connection refused", "err", err)
 		c.b.stats.refused.Add(1)
 		if c.session != nil {
 			c.refused(err)
 		}
+		close(c.finished)
+		c.stop()
+		c.nc.Close()
+		c.over()
 		return
 	}
-	c.log = c.log.With("client", c.clientID)
-	c.log.Debug("client connected", "version", c.version)
+	if c.tracing {
+		c.logger().Debug("client connected", "version", c.version)
+	}
+	// The handshake wants four times the stack.
+	go c.run(ctx, r)
+}
 
-	var writer sync.WaitGroup
-	writer.Go(c.write)
+// run reads until the connection ends, and sees to its end.
+func (c *conn) run(ctx context.Context, r *reader) {
 	err := c.guard(func() error { return c.read(r) })
-	c.fail(err)
-	c.router.flush() // a fault may have come before it
-	c.router.forget()
-	writer.Wait()
-	c.leave()
-	left()
+	c.guard(func() error {
+		c.fail(err)
+		c.router.flush() // a fault may have come before it
+		c.router.forget()
+		<-c.written
+		c.leave()
+		return nil
+	})
+	close(c.finished)
 	c.drain(ctx)
-	c.log.Debug("client disconnected", "reason", c.ending())
+	if c.tracing {
+		c.logger().Debug("client disconnected", "reason", c.ending())
+	}
+	c.stop()
+	c.nc.Close()
+	c.over()
 }
 
 // guard keeps a fault of ours inside the one connection that met it.
@@ -150,18 +166,11 @@ func (c *conn) guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.b.stats.panics.Add(1)
-			c.log.Error("fault in the broker: connection closed", "client", c.clientID, "err", p, "stack", string(debug.Stack()))
+			c.logger().Error("fault in the broker: connection closed", "err", p, "stack", string(debug.Stack()))
 			err = &packet.Error{Reason: packet.ImplementationSpecificError, Text: "fault in the server"}
 		}
 	}()
 	return f()
-}
-
-func (c *conn) wake() {
-	select {
-	case c.wakeup <- struct{}{}:
-	default:
-	}
 }
 
 // drain takes what the client still had on its way when the connection was ended:
@@ -185,139 +194,6 @@ func (c *conn) drain(ctx context.Context) {
 }
 
 const maxDrain = 4 << 20
-
-// write is the writer: it sends what has gathered, and what the session's queue
-// holds, until the connection ends.
-func (c *conn) write() {
-	defer func() {
-		if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
-			w.CloseWrite()
-			return
-		}
-		c.nc.Close()
-	}()
-	var list [][]byte // room
-	for {
-		select {
-		case <-c.wakeup:
-		case <-c.done:
-		}
-		for {
-			if c.ending() == nil {
-				if err := c.fill(); err != nil {
-					c.log.Error("session's queue cannot be read", "err", err)
-					c.shut(err)
-				}
-			}
-			pieces, last := c.take(list)
-			if len(pieces) > 0 {
-				if c.tracing {
-					c.traceSent(slices.Concat(pieces...))
-				}
-				if err := c.writeAll(pieces, last); err != nil {
-					c.shut(err)
-					return
-				}
-				list = c.giveBack(pieces)
-				continue
-			}
-			list = pieces // the other one is out's now
-			if last {
-				return
-			}
-			break
-		}
-	}
-}
-
-// writeAll writes pieces in parts, so that a slow client that takes bytes all the
-// time is not taken for a dead one.
-func (c *conn) writeAll(pieces [][]byte, last bool) error {
-	if last { // the deadline of the write before may have passed
-		c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
-	}
-	var rest []byte // of a piece that is larger than a part
-	for len(pieces) > 0 || len(rest) > 0 {
-		if !last {
-			if by := time.Now().Add(writeTimeout); by.Sub(c.writeBy) > writeTimeout/8 {
-				c.writeBy = by
-				c.nc.SetWriteDeadline(by)
-			}
-			select {
-			case <-c.done: // who waits for its end does not wait for a slow client
-				c.nc.SetWriteDeadline(time.Now().Add(closeTimeout))
-				last = true
-			default:
-			}
-		}
-		c.part = c.part[:0]
-		for size := 0; size < writePart; {
-			if len(rest) == 0 {
-				if len(pieces) == 0 {
-					break
-				}
-				rest, pieces = pieces[0], pieces[1:]
-			}
-			p := rest[:min(len(rest), writePart-size)]
-			c.part, rest, size = append(c.part, p), rest[len(p):], size+len(p)
-		}
-		n, err := c.writeOnce(c.part)
-		c.b.stats.bytesOut.Add(n)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writeOnce writes all pieces in one call, where the connection is one of the
-// kernel's.
-func (c *conn) writeOnce(part net.Buffers) (int64, error) {
-	if len(part) == 1 {
-		n, err := c.nc.Write(part[0])
-		return int64(n), err
-	}
-	return part.WriteTo(c.nc)
-}
-
-const writePart = 256 << 10
-
-// take gives what is to be written now; list is room.
-func (c *conn) take(list [][]byte) (pieces [][]byte, last bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.signaled = false
-	c.ebbed()
-	s := &c.b.stats
-	c.sent.addTo(&s.packetsOut, &s.messagesOut, &s.payloadOut)
-	if c.last {
-		pieces, c.final = c.final, nil
-		return pieces, true
-	}
-	c.writing = c.out.len()
-	return c.out.take(list), false
-}
-
-// giveBack takes written pieces for the next packets, and the room of their list.
-func (c *conn) giveBack(pieces [][]byte) (list [][]byte) {
-	c.mu.Lock()
-	for _, p := range pieces {
-		c.out.giveBack(p)
-	}
-	c.writing = 0
-	c.slow = c.slow && c.out.len() > 0
-	c.discharge()
-	c.mu.Unlock()
-	select {
-	case c.room <- struct{}{}:
-	default:
-	}
-	clear(pieces)
-	if cap(pieces) > 64 {
-		return nil
-	}
-	return pieces
-}
 
 // fill takes from the queue of a persistent session as much as the client may
 // have in flight, up to one good write, and then from those of its groups.
@@ -378,7 +254,9 @@ func (c *conn) waitDurable(number uint64) {
 
 func (c *conn) dropped(m *outgoingMessage, reason string) {
 	c.b.stats.dropped.Add(1)
-	c.log.Debug("message dropped", "topic", string(m.topic), "reason", reason)
+	if c.tracing {
+		c.logger().Debug("message dropped", "topic", string(m.topic), "reason", reason)
+	}
 }
 
 // waiting is how many bytes wait to be written.
@@ -390,13 +268,12 @@ func (c *conn) waiting() int {
 
 // append adds an acknowledgement to what is to be written.
 func (c *conn) append(t packet.Type, id uint16, reason packet.ReasonCode) {
-	a := packet.Ack{Type: t, PacketID: id, Reason: reason}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.last {
 		return
 	}
-	c.out.buf = a.Append(c.out.room(ackRoom), c.version)
+	c.out.buf = packet.AppendAck(c.out.room(ackRoom), c.version, t, id, reason)
 	c.sent.packets++
 }
 

@@ -123,6 +123,7 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 		c.nc.SetDeadline(time.Time{})
 	}
 	c.mu.Unlock()
+	c.writer.Store(writerIdle)
 	c.wake()
 	return nil
 }

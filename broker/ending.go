@@ -23,7 +23,7 @@ func (c *conn) fail(err error) {
 	switch {
 	case errors.As(err, &pe):
 		c.b.stats.protocolErrors.Add(1)
-		c.log.Info("connection closed: protocol error", "err", err)
+		c.logger().Info("connection closed: protocol error", "err", err)
 		c.end(pe.Reason, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.end(packet.KeepAliveTimeout, fmt.Errorf("nothing came for 1.5 times the keep alive of %v", c.keepAlive))

@@ -22,16 +22,15 @@ func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
 	case packet.PUBLISH:
 		return c.handlePublish(h.Flags, body, now)
 	case packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
-		var a packet.Ack
-		if err := a.Decode(c.version, h.Type, body); err != nil {
-			return err
-		}
+		a, err := c.decodeAck(h.Type, body)
 		switch {
+		case err != nil:
+			return err
 		case h.Type == packet.PUBREL:
-			c.handlePubrel(&a)
+			c.handlePubrel(a.id)
 			return nil
 		case c.session.persistent():
-			return c.ackDurable(&a)
+			return c.ackDurable(a)
 		}
 		c.acksIn = append(c.acksIn, a)
 		return nil
@@ -58,7 +57,10 @@ func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
 }
 
 func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
-	p := &c.publish
+	if c.publish == nil {
+		c.publish = new(packet.Publish)
+	}
+	p := c.publish
 	if err := p.Decode(c.version, flags, body); err != nil {
 		return err
 	}
@@ -108,7 +110,9 @@ func (c *conn) handlePublish(flags byte, body []byte, now time.Time) error {
 		case dest.denied:
 			reason = packet.NotAuthorized
 			c.b.stats.denied.Add(1)
-			c.log.Debug("message dropped", "topic", string(m.topic), "reason", "not allowed")
+			if c.tracing {
+				c.logger().Debug("message dropped", "topic", string(m.topic), "reason", "not allowed")
+			}
 		case matched == 0:
 			reason = packet.NoMatchingSubscribers
 		}
@@ -156,46 +160,46 @@ func (c *conn) forget(id uint16) (had bool) {
 }
 
 // handlePubrel lets a QoS 2 message's identifier go.
-func (c *conn) handlePubrel(a *packet.Ack) {
+func (c *conn) handlePubrel(id uint16) {
 	reason := packet.Success
-	if had := c.forget(a.PacketID); !had && c.version == packet.V5 {
+	if had := c.forget(id); !had && c.version == packet.V5 {
 		reason = packet.PacketIdentifierNotFound
 	} else if had && c.session.persistent() {
-		c.router.keep(store.Record{Kind: store.Delete, Key: receivedKey(c.session.id, a.PacketID)})
+		c.router.keep(store.Record{Kind: store.Delete, Key: receivedKey(c.session.id, id)})
 	}
-	c.owe(packet.PUBCOMP, a.PacketID, reason, len(c.router.batch.recs) > 0) // [MQTT-4.3.3-11]
+	c.owe(packet.PUBCOMP, id, reason, len(c.router.batch.recs) > 0) // [MQTT-4.3.3-11]
 }
 
 // fits says whether an acknowledgement is the one that is due for a message of
 // this QoS; received: its PUBREC has come. [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-5]
-func fits(a packet.Ack, qos byte, received bool) bool {
-	switch a.Type {
+func fits(a receivedAck, qos byte, received bool) bool {
+	switch a.typ {
 	case packet.PUBACK:
 		return qos == 1
 	case packet.PUBREC:
-		return qos == 2 && !(received && a.Reason.Failed())
+		return qos == 2 && !(received && a.failed)
 	}
 	return qos == 2 && received
 }
 
-func unfitting(a packet.Ack, qos byte) error {
-	return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-4.13.1-1", Text: fmt.Sprintf("%v for packet identifier %d, of a QoS %d message that waits for another", a.Type, a.PacketID, qos)}
+func unfitting(a receivedAck, qos byte) error {
+	return &packet.Error{Reason: packet.ProtocolError, Clause: "MQTT-4.13.1-1", Text: fmt.Sprintf("%v for packet identifier %d, of a QoS %d message that waits for another", a.typ, a.id, qos)}
 }
 
 // ackDurable takes PUBACK, PUBREC and PUBCOMP for what came from the session's
 // queue.
-func (c *conn) ackDurable(a *packet.Ack) error {
+func (c *conn) ackDurable(a receivedAck) error {
 	s := c.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f, known := s.out.flight[a.PacketID]; known && !fits(*a, f.qos, f.received) {
-		return unfitting(*a, f.qos)
+	if f, known := s.out.flight[a.id]; known && !fits(a, f.qos, f.received) {
+		return unfitting(a, f.qos)
 	}
-	if a.Type != packet.PUBREC || a.Reason.Failed() {
-		s.out.ack(a.PacketID)
+	if a.typ != packet.PUBREC || a.failed {
+		s.out.ack(a.id)
 		return nil
 	}
-	id := a.PacketID
+	id := a.id
 	known, atOnce := s.out.receive(id, func(err error) {
 		if err != nil {
 			c.end(packet.ServerBusy, err)

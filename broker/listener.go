@@ -30,8 +30,8 @@ func (l *listener) boundAddress() string {
 
 // run accepts until ctx ends, and returns when its connections have ended.
 func (l *listener) run(ctx context.Context) {
-	l.Serve(ctx, l.b.live.Load().ConnectTimeout, l.b.admit, func(ctx context.Context, nc net.Conn, p listen.Peer) {
-		newConn(l.b, nc, l.entry(p)).serve(ctx)
+	l.Serve(ctx, l.b.live.Load().ConnectTimeout, l.b.admit, func(ctx context.Context, nc net.Conn, p listen.Peer, over func()) {
+		newConn(l.b, nc, l.entry(p)).start(ctx, over)
 	})
 }
 
@@ -64,7 +64,9 @@ func (b *Broker) admit() (release func(), ok bool) {
 func (b *Broker) ServeConn(ctx context.Context, nc net.Conn) {
 	b.stats.connected()
 	defer b.stats.connections.Add(-1)
-	newConn(b, nc, entry{local: true, nameless: true}).serve(ctx)
+	ended := make(chan struct{})
+	newConn(b, nc, entry{local: true, nameless: true}).start(ctx, func() { close(ended) })
+	<-ended
 }
 
 // wait waits for d or the end of ctx, and is false at its end.

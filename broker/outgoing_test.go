@@ -3,6 +3,7 @@ package broker
 import (
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"headgate/broker/packet"
@@ -60,25 +61,27 @@ func TestWhatAQueueHoldsBackForTheDiskIsAskedForOnce(t *testing.T) {
 }
 
 func TestAClientThatIsOwedManyAnswersIsReadNoMore(t *testing.T) {
-	b := inMemory(t)
-	_, nc := net.Pipe()
-	c := newConn(b, nc, entry{})
-	c.version = packet.V311
-	c.acks.submitted = 1 // a commit that the disk has not done
-	for i := range maxOwed {
-		c.owe(packet.PUBACK, uint16(i), packet.Success, false)
-	}
-	c.settle()
-	waiting := make(chan error)
-	go func() { waiting <- c.waitRoom() }()
-	<-c.wakeup // it waits
-	select {
-	case err := <-waiting:
-		t.Fatalf("it went on: %v", err)
-	default:
-	}
-	c.committed(1, 0, nil)
-	if err := <-waiting; err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := inMemory(t)
+		_, nc := net.Pipe()
+		c := newConn(b, nc, entry{})
+		c.version = packet.V311
+		c.acks.submitted = 1 // a commit that the disk has not done
+		for i := range maxOwed {
+			c.owe(packet.PUBACK, uint16(i), packet.Success, false)
+		}
+		c.settle()
+		waiting := make(chan error)
+		go func() { waiting <- c.waitRoom() }()
+		synctest.Wait()
+		select {
+		case err := <-waiting:
+			t.Fatalf("it went on: %v", err)
+		default:
+		}
+		c.committed(1, 0, nil)
+		if err := <-waiting; err != nil {
+			t.Error(err)
+		}
+	})
 }

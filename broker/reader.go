@@ -51,12 +51,8 @@ func (r *reader) fill() error {
 
 const readRoom = 16 << 10
 
-func newReader(nc net.Conn, rooms *sync.Pool, most int) *reader {
-	r := &reader{nc: nc, rooms: rooms, max: most}
-	if s, ok := nc.(syscall.Conn); ok {
-		r.raw, _ = s.SyscallConn()
-	}
-	return r
+func newReader(nc net.Conn, raw syscall.RawConn, rooms *sync.Pool, most int) *reader {
+	return &reader{nc: nc, raw: raw, rooms: rooms, max: most}
 }
 
 // await is fill for an empty buffer: while nothing comes, the connection has none.

@@ -260,7 +260,11 @@ func (r *router) flush() {
 		r.stage.reset()
 	}
 	for i, c := range r.woken {
-		c.wake()
+		if len(r.woken) <= 2 {
+			c.wakeHere()
+		} else {
+			c.wake() // they have cores of their own, maybe
+		}
 		r.woken[i] = nil
 	}
 	r.woken = r.woken[:0]

@@ -162,20 +162,20 @@ func (c *conn) takeAcks(now time.Time) error {
 	return nil
 }
 
-func (c *conn) takeAck(a packet.Ack, now time.Time) error {
-	state := c.volatile.flight.of(a.PacketID)
+func (c *conn) takeAck(a receivedAck, now time.Time) error {
+	state := c.volatile.flight.of(a.id)
 	known := state != notInFlight
 	if known && !fits(a, state.qos(), state == awaitPubcomp) {
 		return unfitting(a, state.qos())
 	}
-	if a.Type != packet.PUBREC || a.Reason.Failed() {
-		c.acked(a.PacketID, now)
+	if a.typ != packet.PUBREC || a.failed {
+		c.acked(a.id, now)
 		return nil
 	}
-	answer := ack{typ: packet.PUBREL, id: a.PacketID}
+	answer := ack{typ: packet.PUBREL, id: a.id}
 	switch {
 	case known:
-		c.volatile.flight.set(a.PacketID, awaitPubcomp)
+		c.volatile.flight.set(a.id, awaitPubcomp)
 	case c.version == packet.V5:
 		answer.reason = packet.PacketIdentifierNotFound
 	}

@@ -47,12 +47,12 @@ func startWith(t testing.TB, cfg Config, admit Admit, handle Handle) *served {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		s.Serve(ctx, hang, admit, func(ctx context.Context, nc net.Conn, p Peer) {
+		s.Serve(ctx, hang, admit, func(ctx context.Context, nc net.Conn, p Peer, over func()) {
 			if got := nc.RemoteAddr().String(); got != p.Remote.String() {
 				t.Errorf("the connection is from %s, its peer is %s", got, p.Remote)
 			}
 			s.peers <- p
-			handle(ctx, nc, p)
+			handle(ctx, nc, p, over)
 		})
 	})
 	s.stop = func() { cancel(); wg.Wait() }
@@ -63,7 +63,8 @@ func startWith(t testing.TB, cfg Config, admit Admit, handle Handle) *served {
 func everybody() (func(), bool) { return func() {}, true }
 
 // echo ends with ctx, as every Handle does.
-func echo(ctx context.Context, nc net.Conn, _ Peer) {
+func echo(ctx context.Context, nc net.Conn, _ Peer, over func()) {
+	defer over()
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
 	defer nc.Close()
 	io.Copy(nc, nc)

@@ -152,11 +152,13 @@ type Admit func() (release func(), ok bool)
 // Handle serves a connection until it or ctx ends, and closes nc. No deadline
 // is set on nc. Over WebSocket nc has two differences: after a read deadline has
 // passed nothing more can be read, and Close may take a second.
-type Handle func(ctx context.Context, nc net.Conn, p Peer)
+//
+// It may return before that: over is to be called at the end.
+type Handle func(ctx context.Context, nc net.Conn, p Peer, over func())
 
 // Serve binds the address, trying until it can, and accepts until ctx ends. All
 // handshakes of one connection together may take timeout, which is not 0. Serve
-// returns when every handle has returned, and no longer listens then.
+// returns when every connection is over, and no longer listens then.
 func (l *Listener) Serve(ctx context.Context, timeout time.Duration, admit Admit, handle Handle) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -189,9 +191,10 @@ func (l *Listener) Serve(ctx context.Context, timeout time.Duration, admit Admit
 			nc.Close()
 			continue
 		}
-		wg.Go(func() {
-			defer release()
-			l.serve(ctx, nc, timeout, handle)
+		wg.Add(1)
+		go l.serve(ctx, nc, timeout, handle, func() {
+			release()
+			wg.Done()
 		})
 	}
 }
@@ -239,8 +242,14 @@ func (l *Listener) admit(everywhere Admit) (release func(), ok bool) {
 }
 
 // serve takes one connection through its handshakes and hands it out.
-func (l *Listener) serve(ctx context.Context, raw net.Conn, timeout time.Duration, handle Handle) {
-	defer raw.Close()
+func (l *Listener) serve(ctx context.Context, raw net.Conn, timeout time.Duration, handle Handle, over func()) {
+	handed := false
+	defer func() {
+		if !handed {
+			raw.Close()
+			over()
+		}
+	}()
 	// A fault of ours stays inside the one connection that met it.
 	defer func() {
 		if p := recover(); p != nil {
@@ -262,9 +271,9 @@ func (l *Listener) serve(ctx context.Context, raw net.Conn, timeout time.Duratio
 		l.log.Log(ctx, level, "connection refused", "remote", peer.Remote.String(), "err", err)
 		return
 	}
-	defer nc.Close()
 	nc.SetDeadline(time.Time{})
-	handle(ctx, nc, peer)
+	handle(ctx, nc, peer, over)
+	handed = true
 }
 
 // wait waits for d or the end of ctx, and is false at its end.

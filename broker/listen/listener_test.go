@@ -212,13 +212,13 @@ func TestServeEndsWithItsConnectionsAndLeavesThePort(t *testing.T) {
 }
 
 func TestAFaultInOneConnectionLeavesTheOthers(t *testing.T) {
-	l := startWith(t, Config{URL: "mqtt://127.0.0.1:0"}, everybody, func(ctx context.Context, nc net.Conn, p Peer) {
+	l := startWith(t, Config{URL: "mqtt://127.0.0.1:0"}, everybody, func(ctx context.Context, nc net.Conn, p Peer, over func()) {
 		b := make([]byte, 1)
 		if io.ReadFull(nc, b); b[0] == '!' {
 			panic("boom")
 		}
 		nc.Write(b)
-		echo(ctx, nc, p)
+		echo(ctx, nc, p, over)
 	})
 	good, bad := l.dial(), l.dial()
 	wantEcho(t, good, "x")
@@ -317,7 +317,10 @@ func TestASlowHandshakeEndsInTime(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var wg sync.WaitGroup
 				wg.Go(func() {
-					l.Serve(ctx, timeout, everybody, func(context.Context, net.Conn, Peer) { t.Error("it was handed out") })
+					l.Serve(ctx, timeout, everybody, func(_ context.Context, _ net.Conn, _ Peer, over func()) {
+						t.Error("it was handed out")
+						over()
+					})
 				})
 				client, server := net.Pipe()
 				began := time.Now()

@@ -248,7 +248,8 @@ func (s *served) raw() net.Conn {
 // handed serves with a handle of the test's, which gets the connection.
 func handed(t testing.TB) (l *served, conns chan net.Conn) {
 	conns = make(chan net.Conn)
-	return startWith(t, Config{URL: "ws://127.0.0.1:0"}, everybody, func(ctx context.Context, nc net.Conn, _ Peer) {
+	return startWith(t, Config{URL: "ws://127.0.0.1:0"}, everybody, func(ctx context.Context, nc net.Conn, _ Peer, over func()) {
+		defer over()
 		select {
 		case conns <- nc:
 			<-ctx.Done() // the test has it

@@ -36,24 +36,27 @@ func (p *Ack) Decode(v Version, t Type, b []byte) (err error) {
 	return d.end()
 }
 
+// AppendAck appends the acknowledgement of type t without properties, in its
+// shortest form.
+func AppendAck(dst []byte, v Version, t Type, id uint16, reason ReasonCode) []byte {
+	first := byte(t)<<4 | fixedFlags(t)
+	if v != V5 || reason == Success {
+		return append(dst, first, 2, byte(id>>8), byte(id))
+	}
+	return append(dst, first, 3, byte(id>>8), byte(id), byte(reason))
+}
+
 // Append appends the packet, in its shortest form.
 func (p *Ack) Append(dst []byte, v Version) []byte {
 	props := 0
 	if v == V5 {
 		props = p.Properties.size()
 	}
-	if props == 0 && (v != V5 || p.Reason == Success) {
-		dst = append(dst, byte(p.Type)<<4|fixedFlags(p.Type), 2)
-		return binary.BigEndian.AppendUint16(dst, p.PacketID)
+	if props == 0 {
+		return AppendAck(dst, v, p.Type, p.PacketID, p.Reason)
 	}
-	remaining := 3
-	if props > 0 {
-		remaining += uvarintLen(props) + props
-	}
+	remaining := 3 + uvarintLen(props) + props
 	dst = appendHeader(dst, p.Type, fixedFlags(p.Type), remaining)
 	dst = append(binary.BigEndian.AppendUint16(dst, p.PacketID), byte(p.Reason))
-	if props > 0 {
-		dst = p.Properties.Append(dst)
-	}
-	return dst
+	return p.Properties.Append(dst)
 }
