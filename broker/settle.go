@@ -53,6 +53,7 @@ func (b *Broker) settle(id string, gone *store.Queue, r *router, done func(error
 		done(err)
 	})
 	r.flush()
+	r.forget()
 	return kept
 }
 
