@@ -65,7 +65,7 @@ var libraries = map[string]struct {
 	"github.com/alecthomas/kong":    {[]string{"cmd/headgate"}, false},
 	"golang.org/x/term":             {[]string{"cmd/headgate"}, false},
 	"golang.org/x/crypto":           {[]string{"broker/auth"}, false},
-	"golang.org/x/sys":              {[]string{"cmd/headgate", "adapters/port", "broker/store", "broker/clock"}, false},
+	"golang.org/x/sys":              {[]string{"cmd/headgate", "adapters/port", "broker/store", "broker/clock", "broker"}, false},
 }
 
 const maxLines = 500 // of a file that is no test
