@@ -54,6 +54,14 @@ func newTransport(l link, cfg Config, c *counts) *transport {
 	t.dial = func(ctx context.Context) (stream, error) { return l.dial(ctx, cfg.TLS) }
 	if l.carrier == serialLine {
 		t.pause = port.Pause
+		t.dial = func(ctx context.Context) (stream, error) {
+			p, err := port.Open(l.path, l.mode)
+			if err == nil {
+				// Pulled and put back it may have another name.
+				l.path = port.Identity(l.path)
+			}
+			return p, err
+		}
 	}
 	return t
 }
