@@ -45,6 +45,24 @@ func (l *learned) find(f *field) int {
 
 func (l *learned) isRefused(f *field) bool { return l.find(f) >= 0 }
 
+// mayShare says whether a read may have both of two fields: if neither has been
+// refused, or both for good, so that a whole table that is not there is asked for
+// again in few requests.
+func (l *learned) mayShare(a, b *field) bool {
+	i, j := l.find(a), l.find(b)
+	return i < 0 && j < 0 || i >= 0 && j >= 0 && l.refusals[i].wait > 0 && l.refusals[j].wait > 0
+}
+
+// allRefused says whether all of several have been, and are not to be asked for
+// one by one: that is done once they have been refused for so long that it costs
+// little.
+func (l *learned) allRefused(fields []*field) bool {
+	return len(fields) > 1 && !slices.ContainsFunc(fields, func(f *field) bool {
+		i := l.find(f)
+		return i < 0 || l.refusals[i].wait >= forgetAfter
+	})
+}
+
 // rests says whether the field is not to be asked for now.
 func (l *learned) rests(f *field, now time.Time) bool {
 	i := l.find(f)
@@ -135,15 +153,21 @@ func (d *device) refused(r *read, err error, now time.Time) (halves []*read) {
 		return nil
 	}
 	delete(d.known.silent, r.span())
-	if halves = r.halves(); halves != nil {
+	defer d.replan(now)
+	if halves = r.halves(); halves != nil && !d.known.allRefused(r.fields) {
 		d.known.split(halves, now)
-	} else {
+		for _, h := range halves {
+			// As if it had become due now: others have their turn meanwhile.
+			h.deadline = now.Add(h.fields[0].interval)
+		}
+		return halves
+	}
+	for _, f := range r.fields {
 		// A device may fail to measure something for a while: that is asked for
 		// at each interval, but alone.
-		d.known.refuse(r.fields[0], now, isException && e == deviceFailure)
+		d.known.refuse(f, now, isException && e == deviceFailure)
 	}
-	d.replan(now)
-	return halves
+	return nil
 }
 
 // gave notes that a read was answered.

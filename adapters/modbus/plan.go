@@ -35,7 +35,7 @@ func (r *read) span() span {
 // where reading it takes less time than another request would, but never more
 // than the device answers, never what must not be read, and never a part of a
 // value, for its halves would be of two times. What the device has refused before
-// is read alone, so that it is only its own loss.
+// is not read with anything else, so that it is only its own loss.
 func (d *device) plan(fields []*field, c cost) []*read {
 	fields = slices.Clone(fields)
 	slices.SortStableFunc(fields, func(a, b *field) int {
@@ -87,11 +87,14 @@ func (d *device) planTable(fields []*field, c cost) []*read {
 // to end.
 func (d *device) mayJoin(first, next *field, end int) bool {
 	s := spanOf(next)
-	if d.known.isRefused(first) || d.known.isRefused(next) || d.known.cutBetween(s.table, int(first.register.address), s.start) {
+	if !d.known.mayShare(first, next) || d.known.cutBetween(s.table, int(first.register.address), s.start) {
 		return false
 	}
 	if s.start <= end {
 		return true
+	}
+	if d.known.isRefused(first) {
+		return false
 	}
 	if g := d.limits.gap; g.limited && s.start-end > g.most {
 		return false

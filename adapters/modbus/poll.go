@@ -58,9 +58,6 @@ func (a *Adapter) doRead(ctx context.Context, r *read) error {
 func (a *Adapter) readFailed(r *read, now time.Time, err error) {
 	d := r.device
 	if halves := d.refused(r, err, now); halves != nil {
-		for _, h := range halves {
-			h.deadline = r.deadline
-		}
 		a.log.Debug("a read is cut in two", "device", d.name, "register", r.String(), "err", err)
 		a.queue.add(halves...)
 		return

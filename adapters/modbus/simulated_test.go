@@ -121,6 +121,27 @@ func TestARefusedBatchIsBisectedAndOnlyItsOwnPointsGoBad(t *testing.T) {
 	}, every(time.Second, deviceOf("m", 1, points...)))
 }
 
+// TestATableThatIsNotThereCostsLittle: it is found out point by point, while the
+// neighbour is polled in time, and then asked for again in few requests.
+func TestATableThatIsNotThereCostsLittle(t *testing.T) {
+	var points []Point
+	for i := range 100 {
+		points = append(points, holding(fmt.Sprint("p", i), i))
+	}
+	simulate(t, line9600, turnaround, time.Second, func(b *bus) {
+		b.Unit(1).SetInput(0, 1)
+		b.Unit(2).SetHolding(0, 1)
+		good := b.counted(time.Hour)
+		if n := good["neighbour/x"]; n < 3595 {
+			t.Errorf("the neighbour had %d polls in an hour", n)
+		}
+		// 199 to find out; one by one the rest of the hour would take 1,200.
+		if n := b.Unit(1).Counts().Requests; n > 300 {
+			t.Errorf("%d requests were made in an hour for what is not there", n)
+		}
+	}, every(time.Second, deviceOf("m", 1, points...)), every(time.Second, deviceOf("neighbour", 2, holding("x", 0))))
+}
+
 func TestAHoleThatTheDeviceRefusesIsLearnt(t *testing.T) {
 	simulate(t, line9600, 5*time.Millisecond, time.Second, func(b *bus) {
 		b.Unit(1).SetHolding(0, 1, 2, 3)
