@@ -121,6 +121,21 @@ func TestARefusedBatchIsBisectedAndOnlyItsOwnPointsGoBad(t *testing.T) {
 	}, every(time.Second, deviceOf("m", 1, points...)))
 }
 
+// TestTheMeasuredTurnaroundDecidesWhatIsReadTogether: at 115200 baud a hole of 40
+// registers does not pay if the unit answers at once, and does at 5 ms, which is
+// known after the first answer.
+func TestTheMeasuredTurnaroundDecidesWhatIsReadTogether(t *testing.T) {
+	for turnaround, want := range map[time.Duration]uint64{0: 120, 5 * time.Millisecond: 61} {
+		simulate(t, "rtu:///dev/simulated?baud=115200", turnaround, time.Second, func(b *bus) {
+			b.Unit(1).SetHolding(0, make([]uint16, 50)...)
+			b.counted(59*time.Second + 500*time.Millisecond)
+			if n := b.Unit(1).Counts().Requests; n != want {
+				t.Errorf("with %v %d requests were made in 60 polls, want %d", turnaround, n, want)
+			}
+		}, every(time.Second, deviceOf("m", 1, holding("a", 0), holding("b", 41))))
+	}
+}
+
 // TestATableThatIsNotThereCostsLittle: it is found out point by point, while the
 // neighbour is polled in time, and then asked for again in few requests.
 func TestATableThatIsNotThereCostsLittle(t *testing.T) {
