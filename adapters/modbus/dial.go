@@ -9,13 +9,17 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"headgate/adapters/port"
 )
 
 const dialTimeout = 5 * time.Second
 
-// dial opens the stream of a link over the network.
+// dial opens the stream of a link.
 func (l link) dial(ctx context.Context, t TLS) (stream, error) {
 	switch l.carrier {
+	case serialLine:
+		return port.Open(l.path, l.mode)
 	case viaUDP:
 		return l.connect(ctx, "udp")
 	case viaTLS:

@@ -51,17 +51,16 @@ type transport struct {
 
 func newTransport(l link, cfg Config, c *counts) *transport {
 	t := &transport{link: l, gap: max(l.frameGap(), cfg.Delay), settle: cfg.ConnectDelay, echo: cfg.LocalEcho, counts: c, framer: newFramer(l), pause: wait}
-	t.dial = func(ctx context.Context) (stream, error) { return l.dial(ctx, cfg.TLS) }
+	t.dial = func(ctx context.Context) (stream, error) {
+		s, err := l.dial(ctx, cfg.TLS)
+		if err == nil && l.carrier == serialLine {
+			// Pulled and put back it may have another name.
+			l.path = port.Identity(l.path)
+		}
+		return s, err
+	}
 	if l.carrier == serialLine {
 		t.pause = port.Pause
-		t.dial = func(ctx context.Context) (stream, error) {
-			p, err := port.Open(l.path, l.mode)
-			if err == nil {
-				// Pulled and put back it may have another name.
-				l.path = port.Identity(l.path)
-			}
-			return p, err
-		}
 	}
 	return t
 }
