@@ -63,6 +63,9 @@ func (c *conn) settle() {
 	defer c.mu.Unlock()
 	c.unanswered += c.expected
 	c.expected = 0
+	if !c.last {
+		c.out.expect(len(c.owed) * ackRoom)
+	}
 	for _, a := range c.owed {
 		a.after += c.acks.submitted
 		if len(c.acks.queue) == 0 && a.after <= c.acks.completed {
@@ -144,6 +147,9 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 	owed := false
 	var refused, unreleased []uint16 // QoS 2 identifiers
 	n := 0
+	if !c.last {
+		c.out.expect(len(c.acks.queue) * ackRoom)
+	}
 	for _, a := range c.acks.queue {
 		if a.after > number {
 			break

@@ -1,6 +1,9 @@
 package broker
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // outbox is the bytes that wait to be written to a client, in pieces that go out
 // in one call. Those of readRoom bytes come from a pool and go back to it; what
@@ -34,6 +37,17 @@ func (o *outbox) room(n int) []byte {
 		return make([]byte, 0, n)
 	}
 	return o.pooled()
+}
+
+// expect makes room at once for what comes in several parts, n bytes in all.
+func (o *outbox) expect(n int) {
+	switch need := len(o.buf) + n; {
+	case need <= cap(o.buf):
+	case need <= idleRoom:
+		o.buf = slices.Grow(o.buf, n)
+	case cap(o.buf) < readRoom && len(o.buf) < readRoom:
+		o.buf = append(o.pooled(), o.buf...)
+	}
 }
 
 // write adds b.

@@ -179,6 +179,14 @@ func (c *conn) accept(st *stage, spans []span) (r received) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := c.out.len()
+	size := 0
+	for _, s := range spans {
+		f := &st.forms[s.form]
+		size += f.packets[s.end-1].end - f.start(s.first)
+	}
+	if !c.last {
+		c.out.expect(min(size, readRoom))
+	}
 	for _, s := range spans {
 		f := &st.forms[s.form]
 		if f.qos == 0 && c.acceptBytes(f, s.first, s.end) {
