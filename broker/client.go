@@ -62,7 +62,7 @@ type Client struct {
 	// While the disk takes nothing: what was routed, or refused, and is to be
 	// committed when it does.
 	away      bool
-	late      []lateBatch
+	late      []lateBatch // oldest first
 	lateBytes int64
 	batches   uint64 // routed
 	spare     batch  // room for the next one
@@ -157,7 +157,9 @@ func (c *Client) commit(b lateBatch) {
 
 // keepLate keeps a batch until the disk takes it. The caller holds c.mu.
 func (c *Client) keepLate(b lateBatch) {
-	c.late = append(c.late, b)
+	// One that was refused comes here later than those after it.
+	i, _ := slices.BinarySearchFunc(c.late, b.n, func(l lateBatch, n uint64) int { return cmp.Compare(l.n, n) })
+	c.late = slices.Insert(c.late, i, b)
 	c.lateBytes += b.bytes + lateOverhead
 	for c.lateBytes > maxWaiting {
 		c.lateBytes -= c.late[0].bytes + lateOverhead
@@ -176,8 +178,6 @@ func (c *Client) diskIsBack(err error) {
 	defer c.mu.Unlock()
 	c.b.log.Info("store takes the gateway's messages again", "count", len(c.late))
 	late := c.late
-	// One that was refused comes here later than those after it.
-	slices.SortFunc(late, func(a, b lateBatch) int { return cmp.Compare(a.n, b.n) })
 	c.away, c.late, c.lateBytes = false, nil, 0
 	for _, b := range late {
 		c.commit(b)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,11 +21,12 @@ type fragile struct {
 	dir string
 }
 
-func startFragile(t *testing.T) *fragile {
+// startFragile makes one that has begun a generation of so many bytes: another
+// one cannot be made.
+func startFragile(t *testing.T, generation store.Bytes) *fragile {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "store")
-	// Generations of 2 MB, and a new one cannot be made.
-	return &fragile{brokertest.StartOnDisk(t, dir, store.Config{MaxBytes: 8 << 20, Patience: 300 * time.Millisecond}), t, dir}
+	return &fragile{brokertest.StartOnDisk(t, dir, store.Config{MaxBytes: 4 * generation, Patience: 300 * time.Millisecond}), t, dir}
 }
 
 // breakDisk lets the disk take nothing any more once what it has begun is full.
@@ -76,7 +78,7 @@ func publishUntilHeld(t *testing.T, c *brokertest.Client, topic string) (acked i
 func large(n int) []byte { return fmt.Appendf(nil, "%0100000d", n) }
 
 func TestWithoutADiskWhatNeedsItIsNotAcknowledgedAndEverythingElseGoesOn(t *testing.T) {
-	s := startFragile(t)
+	s := startFragile(t, 2<<20)
 	keep(t, s.Server, "offline", "log/#")
 	inside := s.Broker.NewClient("inside")
 	panel, _ := brokertest.Connect(t, s.Addr, packet.V5, "panel")
@@ -146,7 +148,7 @@ func TestWithoutADiskWhatNeedsItIsNotAcknowledgedAndEverythingElseGoesOn(t *test
 }
 
 func TestAQoS2MessageThatWasHeldComesOnceWhenItsPublisherSendsItAgain(t *testing.T) {
-	s := startFragile(t)
+	s := startFragile(t, 2<<20)
 	keep(t, s.Server, "offline", "#")
 	pub, _ := brokertest.Connect(t, s.Addr, packet.V5, "pub")
 	exact, _ := brokertest.Connect(t, s.Addr, packet.V5, "exact", brokertest.Persistent)
@@ -205,6 +207,49 @@ func receiveUntil(c *brokertest.Client, last string) map[string]int {
 		}
 		if string(p.Topic) == last {
 			return counts
+		}
+	}
+}
+
+func TestWhatTheProcessItselfPublishesWaitsForTheDiskUpToALimit(t *testing.T) {
+	s := startFragile(t, 12<<20)
+	keep(t, s.Server, "offline", "#")
+	inside := s.Broker.NewClient("inside")
+	pub, _ := brokertest.Connect(t, s.Addr, packet.V5, "pub")
+	s.breakDisk()
+	publishUntilHeld(t, pub, "large")
+	const n, size = 100, 100_000 // twice what is kept
+	for i := range n {
+		if err := inside.Publish(broker.Message{Topic: "inside", Payload: fmt.Appendf(nil, "%0*d", size, i), QoS: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 { // what comes next is known to be refused
+			done := make(chan error, 1)
+			s.Store.Commit([]store.Record{{Kind: store.Put, Key: "k"}}, func(err error) { done <- err })
+			<-done
+		}
+	}
+	dropped := int(inside.Dropped())
+	if dropped < n/2 || dropped > n*3/4 {
+		t.Errorf("%d of %d are dropped, want what is beyond 4 MB", dropped, n)
+	}
+	s.repair()
+	got, _ := brokertest.Connect(t, s.Addr, packet.V5, "offline", brokertest.Persistent)
+	for {
+		p := got.Receive()
+		got.SendAck(packet.PUBACK, p.PacketID)
+		if string(p.Topic) != "inside" {
+			continue
+		}
+		i, err := strconv.Atoi(string(p.Payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i != dropped {
+			t.Fatalf("message %d comes, want %d: the oldest are dropped and the others come in order", i, dropped)
+		}
+		if dropped++; dropped == n {
+			break
 		}
 	}
 }
