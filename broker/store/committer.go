@@ -237,7 +237,7 @@ func (s *Store) write(b *batch) error {
 	begin := time.Now()
 	var bytes, records int64
 	for i, g := range b.segs {
-		g.place = i
+		g.place, g.of = i, len(b.segs)
 		bytes += int64(len(g.finish(s.compressor)))
 		records += int64(g.count)
 	}

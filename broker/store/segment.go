@@ -17,7 +17,8 @@ import (
 //	     0     4  magic "hgsg"
 //	     4     1  version of the format: 1, or compressedVersion
 //	     5     1  place of the segment in its commit, 255 at most
-//	     6     2  zero
+//	     6     1  count of segments in its commit, 255 at most; 0: not known
+//	     7     1  zero
 //	     8     8  number of the first record; the others follow without a gap
 //	    16     4  count of records
 //	    20     4  length of the records
@@ -59,6 +60,7 @@ type segmentView struct {
 	bodyCRC uint32
 	salt    uint32
 	place   byte
+	of      byte
 	packed  bool   // body is as compressor.pack has made it
 	whole   []byte // all of it
 	opened  []byte // the records, once they were asked for
@@ -95,7 +97,7 @@ func parseSegment(b []byte) (segmentView, error) {
 	v.count = int(binary.BigEndian.Uint32(b[16:]))
 	v.body = b[headerSize : headerSize+body]
 	v.queues = b[headerSize+body : headerSize+body+queues]
-	v.salt, v.place = binary.BigEndian.Uint32(b[32:]), b[5]
+	v.salt, v.place, v.of = binary.BigEndian.Uint32(b[32:]), b[5], b[6]
 	v.whole = b[:headerSize+body+queues]
 	v.bodyCRC = binary.BigEndian.Uint32(b[28:])
 	if headCRC(b[:36], v.queues) != binary.BigEndian.Uint32(b[36:]) {
@@ -189,6 +191,7 @@ type segment struct {
 	finished bool
 	salt     uint32
 	place    int         // in its commit
+	of       int         // segments in that
 	living   *generation // of a store without a disk: counts what waits in it
 }
 
@@ -247,7 +250,7 @@ func (g *segment) finish(z *compressor) []byte {
 	h := g.buf[:headerSize]
 	copy(h, segmentMagic)
 	h[4] = version
-	h[5] = byte(min(g.place, 255))
+	h[5], h[6] = byte(min(g.place, 255)), byte(min(g.of, 255))
 	binary.BigEndian.PutUint32(h[32:], g.salt)
 	binary.BigEndian.PutUint64(h[8:], g.first)
 	binary.BigEndian.PutUint32(h[16:], uint32(g.count))

@@ -13,8 +13,9 @@ import (
 
 // settle opens a generation that a crash has left, so that its write-ahead log
 // becomes a table. What Badger leaves out of a damaged log is found in the files
-// and written again. The commit that was under way, of which there may be parts,
-// ends where something of it is missing: it was not acknowledged.
+// and written again. The commit that was under way, of which there may be parts, is
+// left out: it was not acknowledged. One that the database has had whole, and of which
+// something is damaged, ends there.
 func (g *generation) settle() error {
 	found, err := findSegments(g.dir, g.salt)
 	if err != nil {
@@ -45,11 +46,11 @@ func (g *generation) compare(db *badger.DB, found map[uint64][]byte) error {
 	keys = g.own(keys) // what was evacuated has another place until it is durable here
 	maps.DeleteFunc(found, func(first uint64, _ []byte) bool { return first < g.first })
 	last := make(map[uint64]uint64) // of the segments that are readable; 0: of others
-	begin := uint64(0)              // of the last commit of which something is there
+	begin, of := uint64(0), 0       // the last commit of which something is there, and its segments
 	note := func(first uint64, v *segmentView) {
 		last[first] = v.last()
-		if v.place == 0 {
-			begin = max(begin, first)
+		if v.place == 0 && first >= begin {
+			begin, of = first, int(v.of)
 		}
 	}
 	extra := maps.Clone(found)
@@ -67,13 +68,20 @@ func (g *generation) compare(db *badger.DB, found map[uint64][]byte) error {
 		note(first, &v)
 	}
 	all := slices.Sorted(maps.Keys(last))
-	end, at := uint64(math.MaxUint64), uint64(0)
+	end, at, there := uint64(math.MaxUint64), uint64(0), 0
 	for _, first := range all {
 		if first >= begin && (last[first] == 0 || first > begin && first != at+1) {
 			end = first
 			break
 		}
 		at = last[first]
+		if first >= begin {
+			there++
+		}
+	}
+	taken := len(keys) > 0 && keys[len(keys)-1] >= begin // the database has had all of it
+	if begin > 0 && !taken && (end != math.MaxUint64 || there < of && of < 255) {
+		end = min(end, begin)
 	}
 	maps.DeleteFunc(extra, func(first uint64, _ []byte) bool { return first >= end })
 	if len(extra) > 0 {

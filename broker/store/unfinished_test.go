@@ -1,0 +1,53 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A kill may come when the first segments of a commit are in the value log, the others
+// nowhere, and Badger's transaction is not ended: of such a commit nothing is there
+// afterwards, and of one that is whole, all.
+//
+// The control is a segment that does not say how many its commit has (of, 0): then the
+// message is there without what else was in its commit.
+func TestOfACommitThatAKillHasInterruptedNothingIsThereOrAll(t *testing.T) {
+	t.Parallel()
+	for of, want := range map[int]uint64{1: 11, 2: 10, 3: 10} {
+		s := open(t, t.TempDir(), small())
+		q := queue(t, s, "client")
+		fill(t, s, q, 0, 10, 2000)
+		tail := s.spool.tail
+		g := newSegment(make([]byte, 8192), s.next)
+		g.salt, g.place, g.of = s.spool.salt, 0, of
+		data := append([]byte("0000010"), make([]byte, 2000)...)
+		g.buf = appendMessage(g.buf, []target{{q, nil}}, data)
+		g.count = 1
+		g.queues = append(g.queues, segmentQueue{q, queueEntry{q.id, 1, int64(len(data)), q.Stats().Next}})
+		used := tail.tail.values.at
+		dir := copyDir(t, s.dir) // as a kill leaves it
+		closeStore(t, s)
+		f, err := os.OpenFile(filepath.Join(spoolDir(dir), filepath.Base(tail.dir), "000001.vlog"), os.O_RDWR, 0)
+		if err == nil {
+			_, err = f.WriteAt(g.finish(nil), used+64)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		s = open(t, dir, small())
+		q = queue(t, s, "client")
+		if got := q.Stats().Next; got != want {
+			t.Errorf("a segment of a commit of %d: %d messages are there, want %d", of, got, want)
+		}
+		fill(t, s, q, int(want), 5, 2000) // it goes on with the same numbers
+		closeStore(t, s)
+		s = open(t, dir, small())
+		expect(t, queue(t, s, "client").Reader(nil), 0, int(want)+5)
+		if st := s.Stats(); st.DamagedSegments+st.DamagedGenerations+st.LostRecords > 0 {
+			t.Errorf("damage is reported: %+v", st)
+		}
+		closeStore(t, s)
+	}
+}
