@@ -211,23 +211,46 @@ func (c *conn) fillOwn(now time.Time) (drained bool, err error) {
 	s := c.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c.waiting() < outBatch {
+	// What is read from the disk holds up nobody who has something for this client.
+	filled := outbox{rooms: c.out.rooms}
+	var count tally
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.last {
+			c.out.append(&filled)
+			c.sent.add(count)
+		}
+	}()
+	for room := outBatch - c.waiting(); room > filled.len(); {
 		m, ok, err := s.out.next(now, c.waitDurable, c.dropped)
 		if err != nil || !ok {
 			return true, err
 		}
-		if m.release {
+		if m.release && !c.plain {
 			c.append(packet.PUBREL, m.packetID, packet.Success)
 			continue
 		}
+		if m.release {
+			filled.buf = packet.AppendAck(filled.room(ackRoom), c.version, packet.PUBREL, m.packetID, packet.Success)
+			count.packets++
+			continue
+		}
 		m.message = *c.entry.unmount(&m.message)
-		if c.tooLarge(m) {
+		size := m.publishSize(c.version, m.delivery)
+		if c.maxPacket > 0 && size > c.maxPacket {
 			s.out.ack(m.packetID) // [MQTT-3.1.2-25]
 			c.dropped(m, "packet too large for the client")
 			continue
 		}
+		if c.plain {
+			filled.buf = m.appendPublish(filled.room(size), c.version, m.delivery, now)
+			count.message(len(m.payload))
+			continue
+		}
 		c.mu.Lock()
 		c.appendPacket(&m.message, m.delivery, now)
+		room -= size
 		c.mu.Unlock()
 	}
 	return false, nil

@@ -29,8 +29,6 @@ func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
 		case h.Type == packet.PUBREL:
 			c.handlePubrel(a.id)
 			return nil
-		case c.session.persistent():
-			return c.ackDurable(a)
 		}
 		c.acksIn = append(c.acksIn, a)
 		return nil
@@ -187,11 +185,9 @@ func unfitting(a receivedAck, qos byte) error {
 }
 
 // ackDurable takes PUBACK, PUBREC and PUBCOMP for what came from the session's
-// queue.
+// queue. The caller holds the session's mutex.
 func (c *conn) ackDurable(a receivedAck) error {
 	s := c.session
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if f, known := s.out.flight[a.id]; known && !fits(a, f.qos, f.received) {
 		return unfitting(a, f.qos)
 	}

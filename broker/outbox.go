@@ -68,6 +68,22 @@ func (o *outbox) write(b []byte) {
 	}
 }
 
+// append adds what more holds.
+func (o *outbox) append(more *outbox) {
+	if more.len() == 0 {
+		return
+	}
+	if more.size == 0 && cap(o.buf)-len(o.buf) >= len(more.buf) {
+		o.buf = append(o.buf, more.buf...)
+		more.giveBack(more.buf)
+		return
+	}
+	o.seal()
+	o.full = append(o.full, more.full...)
+	o.size += more.size
+	o.buf = more.buf
+}
+
 // prepend puts b before all else.
 func (o *outbox) prepend(b []byte) {
 	o.full = append([][]byte{b}, o.full...)

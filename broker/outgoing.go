@@ -20,6 +20,8 @@ type outgoing struct {
 	flight map[uint16]inflight // by packet identifier
 	held   *store.Item         // a QoS 2 message that is not on disk yet
 
+	message outgoingMessage // the one that next gave last
+
 	lastLease uint16 // the packet identifier that a group's message got last
 
 	sent     uint64 // the highest record number ever handed out
@@ -85,14 +87,15 @@ func (o *outgoing) endLeases() (ls []*lease) {
 // next gives the next message, or false when there is none, the window is
 // closed, or the next one must wait until it is on disk: then waitDurable is
 // called, once, with the number of its record, and next is to be called again
-// after durable.
+// after durable. What it gives stands until the next call.
 func (o *outgoing) next(now time.Time, waitDurable func(number uint64), drop func(m *outgoingMessage, reason string)) (*outgoingMessage, bool, error) {
 	for len(o.flight) < o.window {
 		it, ok, err := o.nextItem()
 		if err != nil || !ok {
 			return nil, false, err
 		}
-		m := &outgoingMessage{number: it.Number}
+		m := &o.message
+		*m = outgoingMessage{number: it.Number}
 		m.delivery, err = parseMeta(it.Meta)
 		if err == nil {
 			err = m.message.fromStored(it.Data, o.clock)
@@ -105,14 +108,14 @@ func (o *outgoing) next(now time.Time, waitDurable func(number uint64), drop fun
 			// Exactly once needs an identifier that a crash cannot give to
 			// another message.
 			if o.held == nil {
-				o.held = &it
+				o.hold(it)
 				waitDurable(it.Number)
 			}
 			return nil, false, nil
 		}
 		if id := packetID(it.Ordinal); m.delivery.qos > 0 && o.taken(id) {
 			// One is unacknowledged since 65,535 messages: wait for it.
-			o.held = &it
+			o.hold(it)
 			return nil, false, nil
 		}
 		o.held = nil
@@ -144,6 +147,8 @@ func (o *outgoing) next(now time.Time, waitDurable func(number uint64), drop fun
 	}
 	return nil, false, nil
 }
+
+func (o *outgoing) hold(it store.Item) { o.held = &it }
 
 func (o *outgoing) nextItem() (store.Item, bool, error) {
 	if o.held != nil {

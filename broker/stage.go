@@ -34,7 +34,7 @@ type form struct {
 type stagedPacket struct {
 	end     int
 	id      int // where its packet identifier goes; 0: it has none
-	payload int // bytes
+	payload int // bytes, with those of all before it
 	message int // of stage.messages
 }
 
@@ -108,7 +108,7 @@ func (st *stage) encode(f *form, m *message, d delivery, now time.Time) {
 	}
 	start := len(f.buf)
 	f.buf = m.appendPublish(f.buf, version, d, now)
-	p := stagedPacket{end: len(f.buf), payload: len(m.payload)}
+	p := stagedPacket{end: len(f.buf), payload: f.payload(len(f.packets)) + len(m.payload)}
 	if f.qos > 0 {
 		p.id = idPlace(f.buf[start:], len(m.topic)) + start
 		p.message = st.keep(m)
@@ -157,6 +157,14 @@ func (f *form) start(i int) int {
 		return 0
 	}
 	return f.packets[i-1].end
+}
+
+// payload is how many bytes the payloads of the first n packets have.
+func (f *form) payload(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return f.packets[n-1].payload
 }
 
 // reset empties it after all has been handed over. Much room is let go.
@@ -219,9 +227,8 @@ func (c *conn) acceptBytes(f *form, first, end int) bool {
 		return false
 	}
 	c.out.write(b)
-	for _, p := range f.packets[first:end] {
-		c.sent.message(p.payload)
-	}
+	n := int64(end - first)
+	c.sent.add(tally{packets: n, messages: n, payload: int64(f.payload(end) - f.payload(first))})
 	return true
 }
 
@@ -248,6 +255,6 @@ func (c *conn) acceptOne(st *stage, f *form, i int) bool {
 	id := c.volatile.id(f.qos)
 	out[at], out[at+1] = byte(id>>8), byte(id)
 	c.out.buf = out
-	c.sent.message(p.payload)
+	c.sent.message(p.payload - f.payload(i))
 	return true
 }

@@ -57,6 +57,12 @@ func (t *tally) message(payload int) {
 	t.payload += int64(payload)
 }
 
+func (t *tally) add(more tally) {
+	t.packets += more.packets
+	t.messages += more.messages
+	t.payload += more.payload
+}
+
 func (t *tally) addTo(packets, messages, payload *atomic.Int64) {
 	if t.packets == 0 {
 		return

@@ -152,10 +152,17 @@ func (c *conn) takeAcks(now time.Time) error {
 		return nil
 	}
 	defer func() { c.acksIn = c.acksIn[:0] }()
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	take := c.ackDurable
+	if s := c.session; s.persistent() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	} else {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		take = func(a receivedAck) error { return c.takeAck(a, now) }
+	}
 	for _, a := range c.acksIn {
-		if err := c.takeAck(a, now); err != nil {
+		if err := take(a); err != nil {
 			return err
 		}
 	}
