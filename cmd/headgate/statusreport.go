@@ -103,7 +103,7 @@ func (h *house) status() statusReport {
 		Version: version(), Gateway: h.config.Gateway.ID, Time: now.UTC().Truncate(time.Second), Uptime: now.Sub(h.started).Seconds(),
 		Alarms:  []alarmReport{},
 		Clients: clientsReport{Connected: b.Connections, Maximum: b.MaxConnections, Away: b.Offline},
-		Flow:    messagesReport{In: b.MessagesIn, Out: b.MessagesOut, Dropped: b.Dropped, Retained: b.Retained},
+		Flow:    messagesReport{In: b.MessagesIn, Out: b.MessagesOut, Dropped: b.Dropped + b.QueueDropped, Retained: b.Retained},
 		Store: storeReport{
 			Messages: b.Queued, Bytes: b.QueuedBytes, Used: s.SpoolBytes, Limit: s.MaxBytes, Free: s.FreeBytes, Lost: int64(s.Lost),
 			Commits: s.Commits, CommitP50: s.CommitP50.Seconds(), CommitP99: s.CommitP99.Seconds(),
