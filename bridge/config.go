@@ -22,7 +22,12 @@ const (
 
 	// Packet identifiers are 16 bits wide and are given in the order of the
 	// queue: what is on its way must span clearly less than all of them.
-	limitInFlight = 60000
+	limitInFlight = 50000
+
+	priorityNormal = "normal"
+
+	// PriorityHigh is the Priority of an Up that overtakes.
+	PriorityHigh = "high"
 )
 
 // Config is one [[bridge]] table: an upstream broker, which local topics go up
@@ -63,7 +68,7 @@ type Config struct {
 	MaxBackoff time.Duration `toml:"max_backoff"`
 
 	// MaxInFlight is how many messages may be on their way unacknowledged; the upstream's Receive Maximum lowers it.
-	// Default 1000, at most 60000. Of messages at QoS 2 on MQTT 3.1.1, which knows no Receive Maximum, never more than 20.
+	// Default 1000, at most 50000. Of messages at QoS 2 on MQTT 3.1.1, which knows no Receive Maximum, never more than 20.
 	MaxInFlight int `toml:"max_in_flight"`
 
 	// QueueQoS0 says whether local messages of QoS 0 are queued like the others while they wait for the upstream
@@ -120,6 +125,10 @@ type Up struct {
 	RemotePrefix string `toml:"remote_prefix"`
 	// Retain says what becomes of the RETAIN flag: "keep" (the default) or "strip".
 	Retain string `toml:"retain"`
+	// Priority is "normal" (the default) or "high": what matches goes up before everything that waits with the normal one.
+	// Order holds among those of one priority. A topic that an entry with "high" matches has it, also where another one
+	// decides the rest.
+	Priority string `toml:"priority"`
 }
 
 // Down is one [[bridge.down]] table: topics of the upstream that come into the local broker.
@@ -163,6 +172,7 @@ func (u *Up) setDefaults() {
 		u.QoS = new(defaultQoS)
 	}
 	fill(&u.Retain, retainKeep)
+	fill(&u.Priority, priorityNormal)
 }
 
 func (d *Down) setDefaults() {
@@ -218,6 +228,9 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 		checkPrefix(key+"remote_prefix", u.RemotePrefix, fault)
 		checkQoS(key+"qos", *u.QoS, fault)
 		checkRetain(key+"retain", u.Retain, fault)
+		if u.Priority != priorityNormal && u.Priority != PriorityHigh {
+			fault(key+"priority", "%q: want %q or %q", u.Priority, priorityNormal, PriorityHigh)
+		}
 	}
 	for i := range c.Down {
 		d := &c.Down[i]

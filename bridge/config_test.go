@@ -42,6 +42,7 @@ credentials = { username = "plant7", password_file = "/etc/headgate/cloud.passwo
 keep_alive = "30s"
   [[bridge.up]]
   filter = "boiler-house/#"
+  priority = "high"
   qos = 0
   [[bridge.up]]
   filter = "other/#"
@@ -60,8 +61,8 @@ keep_alive = "30s"
 		KeepAlive:   30 * time.Second, ConnectTimeout: 10 * time.Second, SessionExpiry: 720 * time.Hour,
 		MaxBackoff: 30 * time.Second, MaxInFlight: 1000, QueueQoS0: new(true),
 		Up: []Up{
-			{Filter: "boiler-house/#", QoS: new(0), Retain: "keep"},
-			{Filter: "other/#", QoS: new(1), Retain: "keep"},
+			{Filter: "boiler-house/#", QoS: new(0), Retain: "keep", Priority: "high"},
+			{Filter: "other/#", QoS: new(1), Retain: "keep", Priority: "normal"},
 		},
 		Down: []Down{{
 			Filter: "plant7/cmd/#", QoS: new(1), RemotePrefix: "plant7/cmd/", LocalPrefix: "boiler-house/", Retain: "keep",
@@ -96,7 +97,8 @@ func TestEachMistakeIsNamedByItsKey(t *testing.T) {
 		{ok + "connect_timeout = \"1ms\"\n" + up, "connect_timeout: 1ms"},
 		{ok + "session_expiry = \"1ms\"\n" + up, "session_expiry: 1ms"},
 		{ok + "max_backoff = \"1ms\"\n" + up, "max_backoff: 1ms"},
-		{ok + "max_in_flight = 70000\n" + up, "max_in_flight: 70000: want 1 to 60000"},
+		{ok + "max_in_flight = 70000\n" + up, "max_in_flight: 70000: want 1 to 50000"},
+		{ok + "[[bridge.up]]\nfilter = \"a\"\npriority = \"low\"\n", "up[0].priority: \"low\": want \"normal\" or \"high\""},
 		{ok, "up: a bridge without [[bridge.up]] and [[bridge.down]] carries nothing"},
 		{ok + up + "[[bridge.up]]\nqos = 1\n", "up[1].filter: missing"},
 		{ok + "[[bridge.up]]\nfilter = \"a/#/b\"\n", `up[0].filter: "a/#/b": topic filter has levels after #`},

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -16,6 +17,11 @@ type outgoing struct {
 	clock  *clock.Clock
 	reader *store.Reader
 	window int // messages in flight at most
+
+	// The identifiers that the queue's messages have: count of them, 0 for all,
+	// after the first skip.
+	skip  uint16
+	count int
 
 	flight map[uint16]inflight // by packet identifier
 	held   *store.Item         // a QoS 2 message that is not on disk yet
@@ -50,16 +56,19 @@ const identifiers = 65_535
 
 // packetID derives a message's packet identifier from its place in the queue, so
 // that it is the same after a restart without having been written.
-func packetID(ordinal uint64) uint16 { return uint16(ordinal%identifiers) + 1 }
+func (o *outgoing) packetID(ordinal uint64) uint16 {
+	count := uint64(cmp.Or(o.count, identifiers))
+	return o.skip + uint16(ordinal%count) + 1
+}
 
 // start begins at the first message that is not acknowledged.
 func (o *outgoing) start(window int, notify func()) {
-	o.window = min(window, identifiers)
+	o.window = min(window, cmp.Or(o.count, identifiers))
 	o.flight = make(map[uint16]inflight)
 	o.held = nil
 	o.reader = o.queue.Reader(notify)
 	// Far from those that the queue's own messages will have.
-	o.lastLease = packetID(o.queue.Stats().Next + identifiers/2)
+	o.lastLease = o.packetID(o.queue.Stats().Next + identifiers/2)
 }
 
 // lease puts a group's message in flight and gives it a packet identifier.
@@ -113,8 +122,8 @@ func (o *outgoing) next(now time.Time, waitDurable func(number uint64), drop fun
 			}
 			return nil, false, nil
 		}
-		if id := packetID(it.Ordinal); m.delivery.qos > 0 && o.taken(id) {
-			// One is unacknowledged since 65,535 messages: wait for it.
+		if id := o.packetID(it.Ordinal); m.delivery.qos > 0 && o.taken(id) {
+			// One is unacknowledged since as many messages as there are: wait for it.
 			o.hold(it)
 			return nil, false, nil
 		}
@@ -134,7 +143,7 @@ func (o *outgoing) next(now time.Time, waitDurable func(number uint64), drop fun
 			}
 			return m, true, nil
 		}
-		m.packetID = packetID(it.Ordinal)
+		m.packetID = o.packetID(it.Ordinal)
 		m.release = it.Received && m.delivery.qos == 2
 		if !m.release && !m.dup && m.expired(now) {
 			// Not begun: it need not be sent any more. [MQTT-3.3.2-5]

@@ -109,7 +109,7 @@ func (b *Broker) queueLimits(name string) (QueueLimits, bool) {
 	if bridge, ok := strings.CutPrefix(name, bridgePrefix); ok {
 		b.bridgesMu.Lock()
 		defer b.bridgesMu.Unlock()
-		l, ok := b.bridges[bridge]
+		l, ok := b.bridges[strings.TrimSuffix(bridge, highLane)]
 		return l, ok
 	}
 	return b.live.Load().sessionQueue(), true
@@ -128,14 +128,14 @@ func (b *Broker) limitQueues() {
 	}
 }
 
-// LimitBridge limits the queue of the bridge called name from now on; until then
-// it has no limit.
+// LimitBridge limits the queue of the bridge called name from now on, that of each
+// lane; until then it has no limit.
 func (b *Broker) LimitBridge(name string, l QueueLimits) {
 	b.bridgesMu.Lock()
 	b.bridges[name] = l
 	b.bridgesMu.Unlock()
 	for _, q := range b.store.Queues() {
-		if q.Name() == bridgePrefix+name {
+		if strings.TrimSuffix(q.Name(), highLane) == bridgePrefix+name {
 			q.SetQuota(l.quota())
 		}
 	}

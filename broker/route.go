@@ -123,7 +123,10 @@ func (r *router) find(name string) *destination {
 	for !r.match(d, name) {
 		d.targets = nil
 	}
-	d.targets = slices.DeleteFunc(d.targets, func(t target) bool { return !t.session.rights.Load().MayReceive(name) })
+	goes := func(s *session) bool { o := r.stage.outlets[s]; return o != nil && o.found == r.finds }
+	d.targets = slices.DeleteFunc(d.targets, func(t target) bool {
+		return !t.session.rights.Load().MayReceive(name) || overtaken(t.session, goes)
+	})
 	return d
 }
 
@@ -162,7 +165,7 @@ func (r *router) route(m *message, now time.Time) (matched int, dest *destinatio
 	r.stage.number++
 	for i := range dest.targets {
 		t := &dest.targets[i]
-		if t.noLocal && t.session == m.from {
+		if t.noLocal && t.session.isFrom(m) {
 			continue // [MQTT-3.8.3-3]
 		}
 		matched++

@@ -4,20 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
-	"headgate/broker/clock"
 	"headgate/broker/store"
 	"headgate/broker/topic"
 )
 
 // Uplink is a persistent session whose receiver is a bridge inside the process:
-// its queue is the bridge's backlog. A message leaves the queue when the bridge
-// says that the upstream has it.
+// its queue is the bridge's backlog, or where something has the high priority, its
+// two queues are. A message leaves its queue when the bridge says that the upstream
+// has it.
 type Uplink struct {
 	b      *Broker
-	s      *session
+	s      *session   // of the normal lane, and of what comes down
+	high   *session   // of the high one; nil: there is none
+	lanes  []*session // both, the high one first
 	wakeup chan struct{}
 
 	routeMu sync.Mutex
@@ -35,6 +38,9 @@ type UplinkFilter struct {
 	// QueueQoS0 keeps messages that were published at QoS 0 on disk too, at QoS.
 	// Otherwise they go up at QoS 0, as far as memory holds them.
 	QueueQoS0 bool
+	// High has what matches sent before all that waits without it. A topic that
+	// two filters match has it if one of them does.
+	High bool
 }
 
 // Delivery is one message for the upstream.
@@ -56,34 +62,24 @@ func (b *Broker) NewUplink(name string, filters []UplinkFilter) (*Uplink, error)
 	id := bridgePrefix + name
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.sessions[id]
-	if s == nil {
-		s = newSession(id)
-		if err := b.makePersistent(s); err != nil {
-			return nil, err
-		}
-		b.sessions[id] = s
-	}
-	delete(b.offline, s) // it never expires
-	u := &Uplink{b: b, s: s, wakeup: make(chan struct{}, 1)}
+	u := &Uplink{b: b, wakeup: make(chan struct{}, 1)}
 	u.router.b = b
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.expiry, s.inside, s.gone = expiryNever, u, clock.Instant{}
-	b.store.Commit([]store.Record{s.record()}, func(err error) {
-		if err != nil {
-			b.log.Error("session of a bridge is not on disk", "bridge", name, "err", err)
-		}
-	})
+	if err := u.open(id, slices.ContainsFunc(filters, func(f UplinkFilter) bool { return f.High })); err != nil {
+		return nil, err
+	}
 	for _, f := range filters {
 		if err := topic.CheckFilter(f.Filter); err != nil {
 			return nil, fmt.Errorf("bridge %s: filter %q: %w", name, f.Filter, err)
 		}
 		// In the index only: the config says them again at each start, and the
 		// queue of a bridge that it names no more does not grow.
+		s := u.s
+		if f.High {
+			s = u.high
+		}
 		b.index.Set(f.Filter, s, subscription{qos: f.QoS, noLocal: true, retainAsPublished: true, raise: f.QueueQoS0})
 	}
-	s.out.start(identifiers, u.wake)
+	u.Rewind()
 	return u, nil
 }
 
@@ -94,15 +90,18 @@ func (u *Uplink) wake() {
 	}
 }
 
-// Rewind starts again at the first message that is not acknowledged. No Next
-// runs meanwhile.
+// Rewind starts each lane again at the first message that is not acknowledged. No
+// Next runs meanwhile.
 func (u *Uplink) Rewind() {
-	u.s.mu.Lock()
-	defer u.s.mu.Unlock()
-	u.s.out.start(identifiers, u.wake)
+	for _, s := range u.lanes {
+		s.mu.Lock()
+		s.out.start(identifiers, u.wake)
+		s.mu.Unlock()
+	}
 }
 
-// Next waits for the next message, in the queue's order.
+// Next waits for the next message: of the high lane if there is one, in the order
+// of each.
 func (u *Uplink) Next(ctx context.Context) (Delivery, error) {
 	for {
 		d, ok, err := u.TryNext()
@@ -129,11 +128,21 @@ func (u *Uplink) TryNext() (Delivery, bool, error) {
 		return d, true, nil
 	}
 	u.mu.Unlock()
-	u.s.mu.Lock()
-	m, ok, err := u.s.out.next(time.Now(), u.waitDurable, u.dropped)
-	u.s.mu.Unlock()
-	if err != nil || !ok {
-		return Delivery{}, false, err
+	var m *outgoingMessage
+	for _, s := range u.lanes {
+		s.mu.Lock()
+		next, ok, err := s.out.next(time.Now(), func(number uint64) { u.waitDurable(s, number) }, u.dropped)
+		s.mu.Unlock()
+		if err != nil {
+			return Delivery{}, false, err
+		}
+		if ok {
+			m = next
+			break
+		}
+	}
+	if m == nil {
+		return Delivery{}, false, nil
 	}
 	msg, err := m.message.toExternal(m.delivery)
 	if err != nil {
@@ -142,14 +151,14 @@ func (u *Uplink) TryNext() (Delivery, bool, error) {
 	return Delivery{Message: msg, PacketID: m.packetID, Dup: m.dup, Received: m.release}, true, nil
 }
 
-func (u *Uplink) waitDurable(number uint64) {
+func (u *Uplink) waitDurable(s *session, number uint64) {
 	u.b.store.Commit(nil, func(err error) {
 		if err != nil {
 			return
 		}
-		u.s.mu.Lock()
-		u.s.out.durable(number)
-		u.s.mu.Unlock()
+		s.mu.Lock()
+		s.out.durable(number)
+		s.mu.Unlock()
 		u.wake()
 	})
 }
@@ -183,25 +192,27 @@ func directBytes(d *Delivery) int64 {
 
 // Ack lets a message go: the upstream has it, or it is given up.
 func (u *Uplink) Ack(packetID uint16) {
-	u.s.mu.Lock()
-	u.s.out.ack(packetID)
-	u.s.mu.Unlock()
+	s := u.of(packetID)
+	s.mu.Lock()
+	s.out.ack(packetID)
+	s.mu.Unlock()
 	u.wake() // one may have waited for its identifier
 }
 
 // Received notes an upstream's PUBREC; done runs when that is on disk. Where that
 // waits already, only the first one's does.
 func (u *Uplink) Received(packetID uint16, done func(error)) {
-	u.s.mu.Lock()
-	known, atOnce := u.s.out.receive(packetID, func(err error) {
+	s := u.of(packetID)
+	s.mu.Lock()
+	known, atOnce := s.out.receive(packetID, func(err error) {
 		if err == nil {
-			u.s.mu.Lock()
-			u.s.out.released(packetID)
-			u.s.mu.Unlock()
+			s.mu.Lock()
+			s.out.released(packetID)
+			s.mu.Unlock()
 		}
 		done(err)
 	})
-	u.s.mu.Unlock()
+	s.mu.Unlock()
 	if !known || atOnce {
 		done(nil)
 	}
@@ -285,6 +296,9 @@ func (u *Uplink) ForgetReceived() {
 
 // Backlog is how much waits for the upstream.
 func (u *Uplink) Backlog() (messages, bytes int64) {
-	st := u.s.queue.Stats()
-	return st.Messages, st.Bytes
+	for _, s := range u.lanes {
+		st := s.queue.Stats()
+		messages, bytes = messages+st.Messages, bytes+st.Bytes
+	}
+	return messages, bytes
 }

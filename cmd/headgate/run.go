@@ -120,7 +120,7 @@ func (h *house) buildOn(file *config.File) (err error) {
 func (h *house) addBridge(c bridge.Config) error {
 	filters := make([]broker.UplinkFilter, len(c.Up))
 	for i, up := range c.Up {
-		filters[i] = broker.UplinkFilter{Filter: up.Filter, QoS: byte(*up.QoS), QueueQoS0: *c.QueueQoS0}
+		filters[i] = broker.UplinkFilter{Filter: up.Filter, QoS: byte(*up.QoS), QueueQoS0: *c.QueueQoS0, High: up.Priority == bridge.PriorityHigh}
 	}
 	u, err := h.broker.NewUplink(c.Name, filters)
 	if err != nil {
