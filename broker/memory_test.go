@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"headgate/broker"
@@ -147,4 +148,36 @@ func TestADisconnectOfTheServersIsTheLastThatItSends(t *testing.T) {
 		}
 		last = next
 	}
+}
+
+func TestALargeMessageIsInMemoryOnceForAllWhoGetIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, connect := bubble(t, func(c *broker.Config) { c.MaxQueuedTotalBytes = 100 << 20 })
+		subs := make([]*brokertest.Client, 40)
+		for i := range subs {
+			subs[i] = connect(fmt.Sprint("sub", i))
+			subs[i].SubscribeTo("a", byte(i%2))
+		}
+		pub := connect("pub")
+		payload := strings.Repeat("x", 950_000)
+		const n = 2
+		before := heap()
+		for range n {
+			pub.Publish("a", payload, 1)
+		}
+		if grown := heap() - before; grown > 20<<20 { // 76 MB as copies: a pipe holds nothing
+			t.Errorf("%d bytes more are in use for %d messages", grown, n)
+		}
+		for i, sub := range subs {
+			for range n {
+				p := sub.Receive()
+				if string(p.Payload) != payload || p.QoS != byte(i%2) {
+					t.Fatalf("subscriber %d got %d bytes at QoS %d", i, len(p.Payload), p.QoS)
+				}
+				if p.QoS == 1 {
+					sub.SendAck(packet.PUBACK, p.PacketID)
+				}
+			}
+		}
+	})
 }

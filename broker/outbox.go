@@ -68,6 +68,27 @@ func (o *outbox) write(b []byte) {
 	}
 }
 
+// share adds b without a copy: it must not change any more.
+func (o *outbox) share(b []byte) {
+	if cap(b) == readRoom {
+		o.write(b) // or it would go to the pool
+		return
+	}
+	o.seal()
+	o.full = append(o.full, b)
+	o.size += len(b)
+}
+
+// after gives what of a piece is left when n bytes of it have been written. What
+// has the size of the pool's pieces is copied, for it is not one of them.
+func after(piece []byte, n int) []byte {
+	rest := piece[n:]
+	if n > 0 && cap(rest) == readRoom {
+		return append(make([]byte, 0, len(rest)+1), rest...)
+	}
+	return rest
+}
+
 // append adds what more holds.
 func (o *outbox) append(more *outbox) {
 	if more.len() == 0 {

@@ -12,7 +12,7 @@ func TestWhatGoesIntoAnOutboxComesOutInOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	o := outbox{rooms: new(sync.Pool)}
 	var want, got []byte
-	var list [][]byte
+	var list, shared, copies [][]byte
 	next := byte(0)
 	fill := func(b []byte) []byte {
 		for i := range b {
@@ -23,7 +23,12 @@ func TestWhatGoesIntoAnOutboxComesOutInOrder(t *testing.T) {
 		return b
 	}
 	for range 2000 {
-		switch rng.IntN(4) {
+		switch rng.IntN(5) {
+		case 4:
+			b := fill(make([]byte, readRoom+rng.IntN(2)))
+			shared = append(shared, b)
+			copies = append(copies, bytes.Clone(b))
+			o.share(b)
 		case 0:
 			o.write(fill(make([]byte, rng.IntN(3*readRoom))))
 		case 1:
@@ -45,6 +50,11 @@ func TestWhatGoesIntoAnOutboxComesOutInOrder(t *testing.T) {
 		}
 	}
 	got = append(got, slices.Concat(o.take(nil)...)...)
+	for i := range shared {
+		if !bytes.Equal(shared[i], copies[i]) {
+			t.Fatal("what others share was written over")
+		}
+	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%d bytes came out; want the %d that went in, in their order", len(got), len(want))
 	}
@@ -58,5 +68,13 @@ func TestAnIdleOutboxHoldsLittle(t *testing.T) {
 	}
 	if cap(o.buf) > idleRoom || len(o.full) > 0 {
 		t.Errorf("it keeps %d bytes and %d pieces; want at most %d and none", cap(o.buf), len(o.full), idleRoom)
+	}
+}
+
+func TestWhatIsLeftOfAPieceIsNotTakenForOneOfThePools(t *testing.T) {
+	piece := make([]byte, 3*readRoom)
+	piece[2*readRoom] = 1
+	if rest := after(piece, 2*readRoom); cap(rest) == readRoom || len(rest) != readRoom || rest[0] != 1 {
+		t.Errorf("%d bytes of %d are left, the first %d", len(rest), cap(rest), rest[0])
 	}
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"time"
 
 	"headgate/broker/packet"
@@ -33,9 +34,13 @@ type form struct {
 // stagedPacket is a packet in a form's buf, from the end of the one before.
 type stagedPacket struct {
 	end     int
-	id      int // where its packet identifier goes; 0: it has none
+	id      int // where in it its packet identifier goes; 0: it has none
 	payload int // bytes, with those of all before it
 	message int // of stage.messages
+
+	// A large packet has memory of its own, in which all who get it share it, and
+	// is not in buf.
+	large []byte
 }
 
 // outlet is a session that gets messages of this publisher.
@@ -76,13 +81,13 @@ func (st *stage) add(o *outlet, c *conn, m *message, d delivery, now time.Time) 
 		st.encode(f, m, d, now)
 	}
 	n := len(f.packets)
-	if c.maxPacket > 0 && f.packets[n-1].end-f.start(n-1) > c.maxPacket { // [MQTT-3.1.2-24]
+	if c.maxPacket > 0 && f.size(n-1, n) > c.maxPacket { // [MQTT-3.1.2-24]
 		return false
 	}
 	if len(o.spans) == 0 {
 		o.conn = c
 		st.lent = append(st.lent, o)
-	} else if s := &o.spans[len(o.spans)-1]; s.form == at && s.end == n-1 {
+	} else if s := &o.spans[len(o.spans)-1]; s.form == at && s.end == n-1 && f.packets[n-1].large == nil && f.packets[n-2].large == nil {
 		s.end = n
 		return true
 	}
@@ -106,16 +111,24 @@ func (st *stage) encode(f *form, m *message, d delivery, now time.Time) {
 	if f.v5 {
 		version = packet.V5
 	}
-	start := len(f.buf)
-	f.buf = m.appendPublish(f.buf, version, d, now)
+	size := m.publishSize(version, d)
 	p := stagedPacket{end: len(f.buf), payload: f.payload(len(f.packets)) + len(m.payload)}
+	var b []byte
+	if size > readRoom {
+		p.large = m.appendPublish(make([]byte, 0, size), version, d, now)
+		b = p.large
+	} else {
+		f.buf = m.appendPublish(f.buf, version, d, now)
+		b = f.buf[p.end:]
+		p.end = len(f.buf)
+	}
 	if f.qos > 0 {
-		p.id = idPlace(f.buf[start:], len(m.topic)) + start
+		p.id = idPlace(b, len(m.topic))
 		p.message = st.keep(m)
 	}
 	f.packets = append(f.packets, p)
 	f.newest = st.number
-	st.bytes += p.end - start
+	st.bytes += size
 }
 
 // idPlace is where in a PUBLISH its packet identifier is. [MQTT 3.3.2.2]
@@ -151,6 +164,17 @@ func (st *stage) clone(i int) *message {
 	return m
 }
 
+// bytes gives packets first to end-1, which are one if it is large.
+func (f *form) bytes(first, end int) []byte {
+	if large := f.packets[first].large; large != nil {
+		return large
+	}
+	return f.buf[f.start(first):f.packets[end-1].end]
+}
+
+// size is how many bytes they are.
+func (f *form) size(first, end int) int { return len(f.bytes(first, end)) }
+
 // start is where packet i begins.
 func (f *form) start(i int) int {
 	if i == 0 {
@@ -171,6 +195,7 @@ func (f *form) payload(n int) int {
 func (st *stage) reset() {
 	for i := range st.forms {
 		f := &st.forms[i]
+		clear(f.packets)
 		f.buf, f.packets, f.newest = f.buf[:0], f.packets[:0], 0
 		if cap(f.buf) > 2*maxStaged {
 			f.buf = nil
@@ -190,7 +215,9 @@ func (c *conn) accept(st *stage, spans []span) (r received) {
 	size := 0
 	for _, s := range spans {
 		f := &st.forms[s.form]
-		size += f.packets[s.end-1].end - f.start(s.first)
+		if f.packets[s.first].large == nil {
+			size += f.size(s.first, s.end)
+		}
 	}
 	if !c.last {
 		c.out.expect(min(size, readRoom))
@@ -222,11 +249,15 @@ type received struct {
 
 // acceptBytes takes packets of QoS 0, all or none. The caller holds c.mu.
 func (c *conn) acceptBytes(f *form, first, end int) bool {
-	b := f.buf[f.start(first):f.packets[end-1].end]
+	b := f.bytes(first, end)
 	if !c.roomFor(len(b)) {
 		return false
 	}
-	c.out.write(b)
+	if f.packets[first].large != nil {
+		c.out.share(b)
+	} else {
+		c.out.write(b)
+	}
 	n := int64(end - first)
 	c.sent.add(tally{packets: n, messages: n, payload: int64(f.payload(end) - f.payload(first))})
 	return true
@@ -245,16 +276,21 @@ func (c *conn) acceptOne(st *stage, f *form, i int) bool {
 	if c.volatile.full() {
 		return !c.last && c.postpone(st.clone(p.message), delivery{qos: f.qos, retain: f.retain})
 	}
-	b := f.buf[f.start(i):p.end]
+	b := f.bytes(i, i+1)
 	if !c.roomFor(len(b)) {
 		return false
 	}
-	out := c.out.room(len(b))
-	at := len(out) + p.id - f.start(i)
-	out = append(out, b...)
+	own := b
+	if p.large != nil {
+		own = b[:p.id+2]
+	}
+	out := append(c.out.room(len(own)), own...)
 	id := c.volatile.id(f.qos)
-	out[at], out[at+1] = byte(id>>8), byte(id)
+	binary.BigEndian.PutUint16(out[len(out)-len(own)+p.id:], id)
 	c.out.buf = out
+	if p.large != nil {
+		c.out.share(b[p.id+2:])
+	}
 	c.sent.message(p.payload - f.payload(i))
 	return true
 }

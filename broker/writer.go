@@ -61,7 +61,7 @@ func (c *conn) wakeHere() {
 	n := c.writeSome(pieces)
 	for i, p := range pieces {
 		if n < len(p) {
-			pieces[i] = p[n:]
+			pieces[i] = after(p, n)
 			go c.write(pieces[i:], false)
 			return
 		}
