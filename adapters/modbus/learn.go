@@ -158,7 +158,7 @@ func (d *device) refused(r *read, err error, now time.Time) (halves []*read) {
 		d.known.split(halves, now)
 		for _, h := range halves {
 			// As if it had become due now: others have their turn meanwhile.
-			h.deadline = now.Add(h.fields[0].interval)
+			h.deadline = now.Add(h.fields[0].interval / 2)
 		}
 		return halves
 	}

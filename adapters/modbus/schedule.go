@@ -61,6 +61,12 @@ func (g *group) advance(now time.Time) (merged uint64) {
 	return merged
 }
 
+// deadline is when what is due now should have been read: half an interval before
+// it is due again. On a line that is asked for more than it can carry, what is due
+// often is late for ever; with the whole interval what is due seldom would then
+// always come after the next one has become due, and every other be left out.
+func (g *group) deadline() time.Time { return g.due.Add(-g.interval / 2) }
+
 // release gives the reads for what is due now. What is due again before it is
 // done is left out, and counted.
 func (d *device) release(now time.Time, c cost) (reads []*read, merged uint64) {
@@ -83,10 +89,10 @@ func (d *device) release(now time.Time, c cost) (reads []*read, merged uint64) {
 		reads = append(reads, d.planned(set, now, c)...)
 	}
 	for _, r := range reads {
-		r.deadline = r.groups[0].due
-		for _, g := range r.groups {
-			if g.due.Before(r.deadline) {
-				r.deadline = g.due
+		r.deadline = r.groups[0].deadline()
+		for _, g := range r.groups[1:] {
+			if t := g.deadline(); t.Before(r.deadline) {
+				r.deadline = t
 			}
 		}
 	}

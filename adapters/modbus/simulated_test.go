@@ -121,6 +121,24 @@ func TestARefusedBatchIsBisectedAndOnlyItsOwnPointsGoBad(t *testing.T) {
 	}, every(time.Second, deviceOf("m", 1, points...)))
 }
 
+// TestOnALineThatCannotCarryAllNothingStarves: eight units want more than the line
+// has; what is due once in a minute comes once in a minute.
+func TestOnALineThatCannotCarryAllNothingStarves(t *testing.T) {
+	var devices []Device
+	for unit := range byte(8) {
+		devices = append(devices, every(100*time.Millisecond, deviceOf(fmt.Sprint("fast", unit), unit+1, holding("x", 0))))
+	}
+	devices = append(devices, every(time.Minute, deviceOf("slow", 9, holding("x", 0))))
+	simulate(t, line9600, turnaround, time.Second, func(b *bus) {
+		for unit := range byte(9) {
+			b.Unit(unit+1).SetHolding(0, 1)
+		}
+		if n := b.counted(10*time.Minute + time.Second)["slow/x"]; n < 10 {
+			t.Errorf("it was read %d times in ten minutes, want 10", n)
+		}
+	}, devices...)
+}
+
 // TestTheMeasuredTurnaroundDecidesWhatIsReadTogether: at 115200 baud a hole of 40
 // registers does not pay if the unit answers at once, and does at 5 ms, which is
 // known after the first answer.

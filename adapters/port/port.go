@@ -81,7 +81,10 @@ func (p *Port) open() error {
 		}
 		return fmt.Errorf("lock it: %w", err)
 	}
-	if err := p.control(p.mode.RS485.apply); err != nil {
+	if err := p.control(func(fd int) error {
+		lowLatency(fd, p.path)
+		return p.mode.RS485.apply(fd)
+	}); err != nil {
 		return err
 	}
 	if p.line, err = serial.Open(p.path, p.mode.library()); err != nil {

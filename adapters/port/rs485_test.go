@@ -24,6 +24,17 @@ func TestRS485IsSaidToTheKernelAsItStandsInItsHeader(t *testing.T) {
 	}
 }
 
+func TestTheKernelsSerialStructIsAsItStandsInItsHeader(t *testing.T) {
+	want := uintptr(72)
+	if unsafe.Sizeof(uintptr(0)) == 4 {
+		want = 60
+	}
+	var s kernelSerial
+	if size, at := unsafe.Sizeof(s), unsafe.Offsetof(s.flags); size != want || at != 16 {
+		t.Errorf("struct serial_struct is %d bytes with its flags at %d, want %d and 16", size, at, want)
+	}
+}
+
 func TestWrongRS485SettingsSayWhatWouldBeRight(t *testing.T) {
 	for query, want := range map[string]string{
 		"rs485=on":                    "want rts (high",
