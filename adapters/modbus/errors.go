@@ -51,6 +51,7 @@ type silence struct {
 	heard     int  // bytes that came, of which none was the answer
 	unasked   bool // they came before we could ask
 	collision bool // they came where the echo of the request should
+	broken    bool // they were an answer whose checksum is wrong
 }
 
 func (e *silence) Error() string {
@@ -59,6 +60,9 @@ func (e *silence) Error() string {
 	}
 	if e.unasked {
 		return fmt.Sprintf("the line was not silent for %v: %d bytes came that nobody had asked for", e.timeout, e.heard)
+	}
+	if e.broken {
+		return fmt.Sprintf("the answer came broken: the checksum of its %d bytes is wrong", e.heard)
 	}
 	if e.heard > 0 {
 		return fmt.Sprintf("no answer within %v: the %d bytes that came are not a whole answer", e.timeout, e.heard)

@@ -76,7 +76,11 @@ func (e expected) fits(unit byte, pdu []byte) error {
 type frameReader struct {
 	want expected
 	buf  []byte // what may still be the answer or its beginning
-	seen int    // bytes fed
+
+	// broken says that there was an answer but for its checksum. The right one may
+	// still come, for what looked like one may have been something else.
+	broken bool
+	seen   int // bytes fed
 }
 
 // feed takes what was read, and gives the answer when it is whole. The frame
@@ -137,6 +141,7 @@ func (r *frameReader) at(b []byte) (frame []byte, more bool) {
 		return nil, true
 	}
 	if binary.LittleEndian.Uint16(b[length-2:]) != crc(b[:length-2]) {
+		r.broken = true
 		return nil, false
 	}
 	return b[:length], false

@@ -21,6 +21,9 @@ type framer interface {
 	// comes will never make sense.
 	feed(b []byte) (answer []byte, err error)
 
+	// broken says whether an answer has come whose checksum is wrong.
+	broken() bool
+
 	// last is asked when nothing else will come in time.
 	last() (answer []byte)
 
@@ -77,6 +80,7 @@ func (f *rtuFramer) ask(request []byte) (int, error) {
 }
 
 func (f *rtuFramer) feed(b []byte) ([]byte, error) { return f.reader.feed(b), nil }
+func (f *rtuFramer) broken() bool                  { return f.reader.broken }
 func (f *rtuFramer) last() []byte                  { return f.reader.last() }
 func (f *rtuFramer) skip([]byte)                   {}
 
@@ -90,6 +94,7 @@ const maxASCIIFrame = 513
 type asciiFramer struct {
 	want expected
 	line []byte // from the colon on; empty while none has come
+	bad  bool   // one that began like the answer was none
 }
 
 func (f *asciiFramer) ask(request []byte) (int, error) {
@@ -101,7 +106,7 @@ func (f *asciiFramer) ask(request []byte) (int, error) {
 	if !ok {
 		return 0, errNotSent()
 	}
-	f.want, f.line = want, f.line[:0]
+	f.want, f.line, f.bad = want, f.line[:0], false
 	// A colon, two digits a byte with the LRC in place of the CRC, CR and LF.
 	return 1 + 2*(want.length-1) + 2, nil
 }
@@ -119,14 +124,18 @@ func (f *asciiFramer) feed(b []byte) ([]byte, error) {
 		if f.line = append(f.line, c); c != '\n' {
 			continue
 		}
-		if frame := asciiBytes(f.line); frame != nil && f.want.fits(frame[0], frame[1:]) == nil {
+		frame := asciiBytes(f.line)
+		if frame != nil && f.want.fits(frame[0], frame[1:]) == nil {
 			return f.line, nil
 		}
+		begin := fmt.Sprintf(":%02X%02X", f.want.unit, f.want.function)
+		f.bad = f.bad || frame == nil && bytes.HasPrefix(f.line, []byte(begin))
 		f.line = f.line[:0]
 	}
 	return nil, nil
 }
 
+func (f *asciiFramer) broken() bool      { return f.bad }
 func (f *asciiFramer) last() []byte      { return nil }
 func (f *asciiFramer) skip([]byte)       {}
 func (f *asciiFramer) lateAnswers() bool { return true }
@@ -216,6 +225,7 @@ func (f *mbapFramer) cut() ([]byte, error) {
 	return frame, nil
 }
 
+func (f *mbapFramer) broken() bool { return false }
 func (f *mbapFramer) last() []byte { return nil }
 
 // skip keeps count of where frames begin. What makes no sense is found out when

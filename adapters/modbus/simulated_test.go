@@ -46,7 +46,11 @@ func simulate(t *testing.T, url string, turnaround, timeout time.Duration, f fun
 			w := &modbussim.Wire{Far: far, Mode: a.transport.link.mode, Turnaround: turnaround, Simulated: true}
 			b.wire = w
 			serving.Go(func() {
-				if err := b.ServeRTU(context.Background(), w); err != nil {
+				serve := b.ServeRTU
+				if a.transport.link.framing == ascii {
+					serve = b.ServeASCII
+				}
+				if err := serve(context.Background(), w); err != nil {
 					t.Error(err)
 				}
 			})
@@ -119,6 +123,21 @@ func TestARefusedBatchIsBisectedAndOnlyItsOwnPointsGoBad(t *testing.T) {
 			t.Errorf("a register that is there now had %d good samples in 60 s", good["m/p17"])
 		}
 	}, every(time.Second, deviceOf("m", 1, points...)))
+}
+
+// TestABrokenAnswerDoesNotCostTheTimeout of a second: the neighbour is polled
+// meanwhile.
+func TestABrokenAnswerDoesNotCostTheTimeout(t *testing.T) {
+	for _, scheme := range []string{"rtu", "ascii"} {
+		simulate(t, scheme+":///dev/simulated?baud=9600", turnaround, time.Second, func(b *bus) {
+			b.Unit(1).SetHolding(0, 1)
+			b.Unit(2).SetHolding(0, 1)
+			b.Unit(1).Inject(modbussim.Fault{CorruptCRC: true, Chance: 0.3})
+			if n := b.counted(time.Minute)["well/x"]; n < 595 {
+				b.t.Errorf("%s: the neighbour had %d of 600 polls", scheme, n)
+			}
+		}, every(time.Second, deviceOf("ill", 1, holding("x", 0))), every(100*time.Millisecond, deviceOf("well", 2, holding("x", 0))))
+	}
 }
 
 // TestOnALineThatCannotCarryAllNothingStarves: eight units want more than the line

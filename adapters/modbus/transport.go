@@ -22,6 +22,10 @@ const (
 // quarter of an hour.
 const unansweredToReopen = 3
 
+// brokenGap is how long the right answer is waited for behind one whose checksum
+// is wrong, in place of the whole timeout: more than a USB adapter keeps bytes for.
+const brokenGap = 50 * time.Millisecond
+
 // transport carries one request at a time over a link, and its answer back. It
 // is used by one goroutine. It is ours because goburrow's own take a late answer
 // for the next one's, sleep longer than the answer takes, and do not come back
@@ -179,7 +183,7 @@ func (t *transport) Send(request []byte) ([]byte, error) {
 func (t *transport) await(ctx context.Context, length int, echo []byte) ([]byte, error) {
 	heard := 0
 	for {
-		chunk, err := t.next(ctx)
+		chunk, err := t.nextOf(ctx)
 		heard += len(chunk)
 		n := min(len(echo), len(chunk))
 		if !bytes.Equal(echo[:n], chunk[:n]) {
@@ -192,7 +196,7 @@ func (t *transport) await(ctx context.Context, length int, echo []byte) ([]byte,
 			frame, err = t.framer.feed(chunk[n:])
 		case errors.Is(err, context.DeadlineExceeded) && t.ctx.Err() == nil:
 			if frame = t.framer.last(); frame == nil {
-				return nil, t.silent(&silence{timeout: t.timeout, heard: heard})
+				return nil, t.silent(&silence{timeout: t.timeout, heard: heard, broken: t.framer.broken()})
 			}
 			err = nil
 		}
@@ -208,6 +212,16 @@ func (t *transport) await(ctx context.Context, length int, echo []byte) ([]byte,
 			return frame, err
 		}
 	}
+}
+
+// nextOf waits for the next chunk of an answer.
+func (t *transport) nextOf(ctx context.Context) ([]byte, error) {
+	if !t.framer.broken() {
+		return t.next(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, brokenGap)
+	defer cancel()
+	return t.next(ctx)
 }
 
 // next waits for the next chunk.
