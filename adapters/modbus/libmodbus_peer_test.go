@@ -50,12 +50,16 @@ func TestLibmodbusAndItsFaults(t *testing.T) {
 		holding("first", 0x160, rw),
 		holding("wide", 0x163, rw, func(p *Point) { p.Type = "u64" }),
 		Point{Name: "bit", Register: "coil:0x130", Access: "rw"},
+		holding("by22", 0x161, rw, func(p *Point) { p.Type = "i8h" }),
+		holding("by23", 0x162, rw, func(p *Point) { p.WriteFunction = 23 }),
+		Point{Name: "by15", Register: "coil:0x131", Access: "rw", WriteFunction: 15},
 	)
 	// Only a read that begins at one of those goes wrong.
 	wrongUnit, late := deviceOf("wrong_unit", 17, holding("x", 0x171, slow)), deviceOf("late", 17, holding("x", 0x172, slower))
 	x := run(t, "rtu://"+client+"?baud=115200", 300*time.Millisecond, m, wrongUnit, late)
 	x.status(0, "m", true, "")
-	for name, v := range map[string]point.Value{"first": point.OfUint(555), "wide": point.OfUint(1<<64 - 3), "bit": point.OfBool(true)} {
+	for name, v := range map[string]point.Value{"first": point.OfUint(555), "wide": point.OfUint(1<<64 - 3), "bit": point.OfBool(true),
+		"by22": point.OfInt(-2), "by23": point.OfUint(77), "by15": point.OfBool(true)} {
 		got, err := x.Write(t.Context(), point.Command{Device: "m", Point: name, Value: v})
 		if err != nil || got != v {
 			t.Errorf("%s: got %v, %v; want %v", name, got, err, v)

@@ -98,6 +98,10 @@ func pymodbusMeter() []Device {
 			Point{Name: "relay", Register: "coil:5", Access: "rw"},
 			Point{Name: "door", Register: "discrete:0"},
 			holding("hole", 50),
+			holding("by16", 6, rw, func(p *Point) { p.WriteFunction = 16 }),
+			holding("by22", 8, rw, func(p *Point) { p.Bits = "4:4" }),
+			holding("by23", 7, rw, func(p *Point) { p.WriteFunction = 23 }),
+			Point{Name: "by15", Register: "coil:6", Access: "rw", WriteFunction: 15},
 		),
 		deviceOf("nobody", 9, holding("x", 0)),
 	}
@@ -113,7 +117,8 @@ func agreeWithPymodbus(t *testing.T, x *tested) {
 	x.value(0, "meter", "door", "true")
 	x.bad(0, "meter", "hole", "read holding register 50 of unit 1 on rs485: exception 2 (illegal data address)")
 	x.status(0, "nobody", false, "unit 9 on rs485 does not answer")
-	for name, v := range map[string]point.Value{"three": point.OfFloat(4.5), "u64": point.OfUint(1<<64 - 1), "relay": point.OfBool(true)} {
+	for name, v := range map[string]point.Value{"three": point.OfFloat(4.5), "u64": point.OfUint(1<<64 - 1), "relay": point.OfBool(true),
+		"by16": point.OfUint(61), "by22": point.OfUint(9), "by23": point.OfUint(71), "by15": point.OfBool(true)} {
 		got, err := x.Write(t.Context(), point.Command{Device: "meter", Point: name, Value: v})
 		if err != nil || got != v {
 			t.Errorf("%s: got %v, %v; want %v", name, got, err, v)

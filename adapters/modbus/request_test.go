@@ -22,13 +22,13 @@ func overEither(t *testing.T, f func(t *testing.T, u *modbussim.Unit, a asker)) 
 	t.Run("adapter", func(t *testing.T) {
 		s, url := overTCP(t)
 		s.Unit(3).SetHolding(99, 1)
-		x := run(t, url, 300*time.Millisecond, deviceOf("m", 3, holding("x", 99)))
+		x := run(t, url, guard/4, deviceOf("m", 3, holding("x", 99)))
 		x.status(0, "m", true, "")
 		f(t, s.Unit(3), x)
 	})
 	t.Run("probe", func(t *testing.T) {
 		s, url := overTCP(t)
-		p, err := Open(t.Context(), Config{URL: url, Timeout: 300 * time.Millisecond})
+		p, err := Open(t.Context(), Config{URL: url, Timeout: guard / 4})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,9 +94,9 @@ func TestAToolIsToldWhatCameOfItsRequest(t *testing.T) {
 func TestAToolThatAsksForAUnitThatIsNotThereDisturbsNoDevice(t *testing.T) {
 	s, url, _ := overRTU(t)
 	s.Unit(3).SetHolding(0, 7)
-	x := run(t, url, 50*time.Millisecond, deviceOf("m", 3, holding("x", 0)))
+	x := run(t, url, guard/4, deviceOf("m", 3, holding("x", 0)))
 	from := x.value(0, "m", "x", "7")
-	if _, err := x.Do(t.Context(), Request{Unit: 9, Register: "holding:0", Count: 1}); !errors.Is(err, point.ErrTimeout) {
+	if _, err := x.Do(t.Context(), Request{Unit: 9, Register: "holding:0", Count: 1, Timeout: 30 * time.Millisecond}); !errors.Is(err, point.ErrTimeout) {
 		t.Errorf("got %v", err)
 	}
 	x.value(from, "m", "x", "7")

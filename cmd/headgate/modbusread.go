@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -65,16 +66,27 @@ func (c *modbusReadCmd) Run(k *kong.Kong) error {
 	return nil
 }
 
-// printRegisters prints one register a line: address, bits, and the number without
-// and with a sign; or one bit.
+// manualNumber is what many manuals call an address: 40101 for holding:100. Above
+// 9999 it has six digits.
+func manualNumber(table string, address uint64) string {
+	digit := map[string]int{"coil": 0, "discrete": 1, "input": 3, "holding": 4}[table]
+	if address < 9999 {
+		return fmt.Sprintf("%d%04d", digit, address+1)
+	}
+	return fmt.Sprintf("%d%05d", digit, address+1)
+}
+
+// printRegisters prints one register a line: address and number in manuals, bits,
+// and the number without and with a sign; or one bit.
 func printRegisters(w io.Writer, r modbus.Request, a modbus.Answer) {
-	table, number, _ := strings.Cut(r.Register, ":")
-	var first uint64
-	fmt.Sscan(number, &first) // it was good enough for the unit
+	table, number, _ := strings.Cut(strings.ToLower(r.Register), ":")
+	table = strings.TrimSpace(table)
+	first, _ := strconv.ParseUint(strings.TrimSpace(number), 0, 16) // it was good enough for the unit
 	fmt.Fprintf(w, "unit %d answered in %v\n", r.Unit, a.Took.Round(100*time.Microsecond))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for i := range r.Count {
-		name := fmt.Sprintf("%s:%d", table, first+uint64(i))
+		address := first + uint64(i)
+		name := fmt.Sprintf("%s:%d\t%s", table, address, manualNumber(table, address))
 		if table == "coil" || table == "discrete" {
 			fmt.Fprintf(t, "%s\t%d\t\n", name, a.Data[i/8]>>(i%8)&1)
 			continue

@@ -42,11 +42,11 @@ var modbusTools = []struct {
 	status int
 	want   []string
 }{
-	{"read -u 7 holding:100 2", 0, []string{"unit 7 answered in", "holding:100", "0x4366", "17254", "holding:101", "0x3334"}},
+	{"read -u 7 holding:100 2", 0, []string{"unit 7 answered in", "holding:100  40101  0x4366  17254", "holding:101  40102  0x3334"}},
 	{"read -u 7 holding:0x64 --as f32", 0, []string{"230.20001\n"}},
 	{"read -u 7 holding:100 --as f32 --order CDAB --scale 0", 0, []string{"4.1"}},
 	{"read -u 7 holding:100 --as all", 0, []string{"f32        ABCD      230.20001", `{ name = "...", register = "holding:100", type = "f32" }`}},
-	{"read -u 7 coil:0 2", 0, []string{"coil:0  1", "coil:1  0"}},
+	{"read -u 7 coil:0 2", 0, []string{"coil:0  00001  1", "coil:1  00002  0"}},
 	{"read -u 7 holding:9", 1, []string{"read holding register 9 of unit 7", "exception 2 (illegal data address)"}},
 	{"read -u 7 holding:100 --as u17", 1, []string{`did you mean "u16"?`}},
 	{"read -u 7 holdin:100", 1, []string{`did you mean "holding"?`}},
@@ -54,7 +54,7 @@ var modbusTools = []struct {
 	{"write -u 7 --as i16 holding:103 -- -3", 0, []string{"-3\n"}},
 	{"write -u 7 holding:103 70000", 1, []string{"u16 holds 0 to 65535"}},
 	{"write -u 7 coil:1 true", 0, []string{"true\n"}},
-	{"scan --units 5-8 --timeout 50ms", 0, []string{"unit 7: answers: read holding register 0 of unit 7", "1 found in"}},
+	{"scan --units 6-7 --timeout 700ms", 0, []string{"unit 7: answers: read holding register 0 of unit 7", "1 found in"}},
 	{"scan --units 7 --register holding:100", 0, []string{"unit 7: holding:100 is 0x4366, in "}},
 	{"scan --units 9 --timeout 20ms", 1, []string{"0 found in"}},
 	{"scan --units 9-", 1, []string{"want unit ids and ranges"}},
@@ -95,7 +95,7 @@ url = "mqtt://127.0.0.1:0"
 [[modbus]]
 name = "rs485"
 url = "{URL}"
-timeout = "300ms"
+timeout = "5s"
 [[modbus.device]]
 name = "meter"
 unit = 7
