@@ -9,8 +9,9 @@
 // It takes the read that is due first (schedule.go), sends it through a
 // transporter of our own (transport.go) below goburrow's packagers (client.go):
 // any framing (framer.go) over any carrier (url.go, dial.go), one goroutine of
-// which hears what comes (wire.go). It emits what came (point.go). What a unit's
-// silence means stands in unit.go, what a failed link means in link.go.
+// which hears what comes (wire.go). It emits what came (poll.go). What is read
+// together stands in plan.go, what a device has been found not to have in learn.go,
+// what a unit's silence means in unit.go, what a failed link means in link.go.
 package modbus
 
 import (
