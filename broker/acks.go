@@ -127,7 +127,7 @@ func (c *conn) endBatch() {
 	c.router.flush()
 	s := &c.b.stats
 	c.got.addTo(&s.packetsIn, &s.messagesIn, &s.payloadIn)
-	c.wakeHere()
+	c.wakeHere(0)
 	if len(c.router.behind) > 0 {
 		c.waitFor(c.router.behind)
 	}

@@ -58,6 +58,7 @@ type conn struct {
 
 	// The writer's own: its deadline, and room for a list of pieces.
 	writeBy time.Time
+	wrote   time.Time // when a publisher looked last whether to write
 	list    [][]byte
 
 	writer   atomic.Int32  // its state

@@ -263,10 +263,10 @@ func (r *router) flush() {
 		r.stage.reset()
 	}
 	for i, c := range r.woken {
-		if len(r.woken) <= 2 {
-			c.wakeHere()
+		if len(r.woken) == 1 {
+			c.wakeHere(writeApart)
 		} else {
-			c.wake() // they have cores of their own, maybe
+			c.wake()
 		}
 		r.woken[i] = nil
 	}

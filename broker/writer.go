@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"net"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -45,13 +46,23 @@ func (c *conn) wake() {
 	}
 }
 
-// wakeHere is wake for a goroutine that may write by itself what the kernel takes
-// at once.
-func (c *conn) wakeHere() {
+// wakeHere is wake for a publisher's goroutine, which may write by itself what the
+// kernel takes at once, if the last write was not less than apart ago: under load
+// a writer finds more to send when its turn comes.
+func (c *conn) wakeHere(apart time.Duration) {
 	if c.raw == nil || c.tracing || c.session.persistent() || c.session.memberships.Load() != nil ||
 		!c.writer.CompareAndSwap(writerIdle, writerRunning) {
 		c.wake()
 		return
+	}
+	if apart > 0 {
+		now := time.Now()
+		if now.Sub(c.wrote) < apart {
+			c.wrote = now
+			go c.write(nil, false)
+			return
+		}
+		c.wrote = now
 	}
 	pieces, last := c.take()
 	if last || len(pieces) == 0 {
@@ -96,8 +107,13 @@ func (c *conn) writeSome(pieces [][]byte) (n int) {
 
 const maxPieces = 1024 // of one writev(2)
 
+const writeApart = 200 * time.Microsecond
+
 // write is the writer. It begins with pieces, which have been taken already.
 func (c *conn) write(pieces [][]byte, last bool) {
+	if len(pieces) == 0 {
+		runtime.Gosched() // what others have for this client goes with it
+	}
 	err := c.guard(func() error { return c.writeOut(pieces, last) })
 	if err == nil {
 		return
