@@ -73,7 +73,9 @@ func (s *Store) keepReserve() {
 	if free, err := freeBytes(s.dir); err != nil || free-reserveBytes-memAlloc-s.spool.room < s.space.minFree {
 		return
 	}
-	if err := r.take(); err != nil {
+	err := r.take()
+	s.space.last.Store(err != nil && s.space.last.Load())
+	if err != nil {
 		s.log.Warn("the reserve of disk space cannot be made", "path", r.path, "err", err)
 	}
 }
@@ -87,6 +89,7 @@ func (s *Store) makeRoom(bytes int64) bool {
 	if !s.reserve.release() {
 		return false
 	}
+	s.space.last.Store(true)
 	s.log.Warn("the disk is full: the reserve is given up to go on", "path", s.reserve.path)
 	return s.space.writable(bytes)
 }

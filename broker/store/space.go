@@ -20,6 +20,7 @@ type space struct {
 	seenAt atomic.Int64 // when, in ns since 1970
 	unused atomic.Int64 // of the tail's allocated files
 	left   atomic.Int64 // what the tail takes for sure
+	last   atomic.Bool  // the reserve has been given up for it
 	next   int64        // what the next generation takes on disk
 }
 
@@ -30,7 +31,7 @@ func (sp *space) follow(t *tailFiles) {
 }
 
 // lookInterval is how old the free space may be.
-const lookInterval = 100 * time.Millisecond
+const lookInterval = 10 * time.Millisecond
 
 // look brings the free space up to date, if it is old.
 func (sp *space) look(now time.Time) {
@@ -54,8 +55,8 @@ func (sp *space) admit(bytes, spool int64) error {
 		return fmt.Errorf("%w: the spool holds %v of max_bytes %v", ErrFull, Bytes(spool), Bytes(sp.maxBytes))
 	}
 	// Where there is no room for another generation, what is left of the tail is
-	// for acknowledgements and state.
-	if free := sp.free.Load(); sp.next > 0 && free-sp.next < sp.minFree/4 && bytes > sp.left.Load()-sp.next/16 {
+	// for acknowledgements and state; all of it, if it stands in the reserve's place.
+	if free := sp.free.Load(); sp.next > 0 && free-sp.next < sp.minFree/4 && (sp.last.Load() || bytes > sp.left.Load()-sp.next/16) {
 		return fmt.Errorf("%w: %v free in the file system of %s are not enough for another generation", ErrFull, Bytes(free), sp.dir)
 	}
 	if free := sp.free.Load(); free+sp.unused.Load()-bytes < sp.minFree {
