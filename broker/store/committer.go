@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -255,8 +256,9 @@ func (s *Store) write(b *batch) error {
 		tail := s.spool.tail
 		err := tail.append(b.segs, s.cfg.unsynced)
 		if err == nil {
-			// One that became read-only meanwhile may have said that it synced.
-			err = takesWrites(s.dir)
+			// One that became read-only meanwhile may have said that it synced. It
+			// is only known to have when its journal was asked for something.
+			err = errors.Join(tail.tail.touch(), takesWrites(s.dir))
 		}
 		if err != nil {
 			s.setFailed(tail)
