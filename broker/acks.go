@@ -130,6 +130,8 @@ func (c *conn) endBatch() {
 	c.wakeHere(0)
 	if len(c.router.behind) > 0 {
 		c.waitFor(c.router.behind)
+		clear(c.router.behind)
+		c.router.behind = c.router.behind[:0]
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // bubble is a broker whose clients are at the other end of pipes, in a bubble.
-func bubble(t *testing.T, change func(*broker.Config)) (b *broker.Broker, connect func(id string) *brokertest.Client) {
+func bubble(t *testing.T, change func(*broker.Config)) (b *broker.Broker, connect func(id string, v packet.Version) *brokertest.Client) {
 	log := slog.New(slog.DiscardHandler)
 	st := store.OpenMemory(store.Config{}, log)
 	var cfg broker.Config
@@ -32,10 +32,10 @@ func bubble(t *testing.T, change func(*broker.Config)) (b *broker.Broker, connec
 		synctest.Wait()
 		st.Close()
 	})
-	return b, func(id string) *brokertest.Client {
+	return b, func(id string, v packet.Version) *brokertest.Client {
 		here, there := net.Pipe()
 		go b.ServeConn(ctx, there)
-		c := brokertest.Over(t, here, packet.V311)
+		c := brokertest.Over(t, here, v)
 		c.Connect(id)
 		t.Cleanup(c.Close)
 		return c
@@ -56,9 +56,9 @@ func publishing(n int) []byte {
 func TestAPublisherThatIsTooFastIsSlowedBeforeAnythingIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, connect := bubble(t, func(c *broker.Config) { c.MaxQueuedBytes = 500_000 })
-		reads := connect("reads")
+		reads := connect("reads", packet.V311)
 		reads.SubscribeTo("t", 0)
-		pub := connect("pub")
+		pub := connect("pub", packet.V311)
 		const n = 10_000
 		go pub.Send(publishing(n))
 		for range n {
@@ -76,9 +76,9 @@ func TestAClientThatTakesLittleOrNothingHoldsAPublisherUpOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, connect := bubble(t, func(c *broker.Config) { c.MaxQueuedBytes = 500_000 })
 		for _, id := range []string{"dead1", "dead2", "dead3"} {
-			connect(id).SubscribeTo("t", 0)
+			connect(id, packet.V311).SubscribeTo("t", 0)
 		}
-		slow := connect("slow")
+		slow := connect("slow", packet.V311)
 		slow.SubscribeTo("t", 0)
 		ended := make(chan struct{})
 		defer func() {
@@ -94,7 +94,7 @@ func TestAClientThatTakesLittleOrNothingHoldsAPublisherUpOnce(t *testing.T) {
 				time.Sleep(50 * time.Millisecond)
 			}
 		}()
-		pub := connect("pub")
+		pub := connect("pub", packet.V311)
 		start := time.Now()
 		pub.Send(publishing(10_000))
 		pub.Send(packet.AppendPingreq(nil))

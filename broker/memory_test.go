@@ -155,10 +155,10 @@ func TestALargeMessageIsInMemoryOnceForAllWhoGetIt(t *testing.T) {
 		_, connect := bubble(t, func(c *broker.Config) { c.MaxQueuedTotalBytes = 100 << 20 })
 		subs := make([]*brokertest.Client, 40)
 		for i := range subs {
-			subs[i] = connect(fmt.Sprint("sub", i))
+			subs[i] = connect(fmt.Sprint("sub", i), packet.V311)
 			subs[i].SubscribeTo("a", byte(i%2))
 		}
-		pub := connect("pub")
+		pub := connect("pub", packet.V311)
 		payload := strings.Repeat("x", 950_000)
 		const n = 2
 		before := heap()

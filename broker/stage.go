@@ -19,6 +19,7 @@ type stage struct {
 	clones   map[int]*message     // of messages
 	bytes    int                  // in forms
 	number   uint64               // of the message that is being routed
+	kept     uint64               // number of the last of messages
 }
 
 // form is how messages look to all clients of a kind: packets, one after another.
@@ -142,9 +143,10 @@ func idPlace(b []byte, topic int) int {
 
 // keep gives m's place in messages; forms of two kinds share it.
 func (st *stage) keep(m *message) int {
-	if n := len(st.messages); n > 0 && len(m.topic) > 0 && &st.messages[n-1].topic[0] == &m.topic[0] && len(m.props) == 0 {
-		return n - 1
+	if st.kept == st.number {
+		return len(st.messages) - 1
 	}
+	st.kept = st.number
 	k := *m
 	k.props = append([]byte(nil), m.props...) // their room is used again for the next message
 	st.messages = append(st.messages, k)

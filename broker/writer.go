@@ -65,20 +65,22 @@ func (c *conn) wakeHere(apart time.Duration) {
 		c.wrote = now
 	}
 	pieces, last := c.take()
-	if last || len(pieces) == 0 {
+	if last {
 		go c.write(pieces, last)
 		return
 	}
-	n := c.writeSome(pieces)
-	for i, p := range pieces {
-		if n < len(p) {
-			pieces[i] = after(p, n)
-			go c.write(pieces[i:], false)
-			return
+	if len(pieces) > 0 {
+		n := c.writeSome(pieces)
+		for i, p := range pieces {
+			if n < len(p) {
+				pieces[i] = after(p, n)
+				go c.write(pieces[i:], false)
+				return
+			}
+			n -= len(p)
 		}
-		n -= len(p)
+		c.giveBack(pieces)
 	}
-	c.giveBack(pieces)
 	if !c.writer.CompareAndSwap(writerRunning, writerIdle) {
 		go c.write(nil, false)
 	}
