@@ -67,7 +67,14 @@ func FuzzDecode(f *testing.F) {
 				again.data[i] |= data[i] &^ again.mask[i]
 			}
 		}
-		if back, err := x.decode(again.data); err != nil || back != v {
+		back, err := x.decode(again.data)
+		if a, ok := v.Float(); ok && p.Scale != 0 && err == nil {
+			// Scale and offset of a float64 round.
+			if b, ok := back.Float(); ok && math.Abs(a-b) <= 1e-12*max(math.Abs(a), 100) {
+				return
+			}
+		}
+		if err != nil || back != v {
 			t.Fatalf("%+v of % x: %v was written, and is %v, %v", p, data, v, back, err)
 		}
 	})
