@@ -85,5 +85,5 @@ func bucketEnd(i int) time.Duration {
 		return time.Duration(i+1) * time.Microsecond
 	}
 	shift := i/4 - 1
-	return time.Duration((i%4+5)<<shift) * time.Microsecond
+	return time.Duration(i%4+5) << shift * time.Microsecond
 }
