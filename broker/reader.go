@@ -80,14 +80,17 @@ func (r *reader) await() (err error) {
 	})
 	switch {
 	case waited != nil:
-		return waited
+		err = waited
 	case err != nil:
-		return os.NewSyscallError("read", err)
+		err = os.NewSyscallError("read", err)
 	case n <= 0:
-		return io.EOF
+		err = io.EOF
+	default:
+		r.end = n
+		return nil
 	}
-	r.end = n
-	return nil
+	r.release()
+	return err
 }
 
 // release gives the buffer back; nothing is in it.
