@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"headgate/broker"
 	"headgate/broker/auth"
@@ -363,6 +365,7 @@ func TestPubPublishesAndEndsAsMosquittoPubDoes(t *testing.T) {
 				for i, twin := range twins("pub") {
 					p := startProgram(t, stdin, append(append(slices.Clone(twin), "-p", port, "-d", "-i", fmt.Sprint("twin", i)), words...)...)
 					p.cmd.Wait()
+					awaitRead(t, port)
 					fmt.Fprint(p, arrived(t, watcher))
 					programs = append(programs, p)
 				}
@@ -379,6 +382,35 @@ func TestPubPublishesAndEndsAsMosquittoPubDoes(t *testing.T) {
 					t.Errorf("got %+v\nmosquitto's %+v\n%s", results[1], results[0], programs[1].stderr.String())
 				}
 			})
+		}
+	}
+}
+
+// awaitRead waits until a broker has read what all clients but one had sent when
+// they ended, and has closed its end of their connections.
+func awaitRead(t *testing.T, port string) {
+	t.Helper()
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := fmt.Sprintf(":%04X ", number)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		open := 0
+		for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+			table, _ := os.ReadFile(file)
+			for line := range strings.Lines(string(table)) {
+				f := strings.Fields(line) // number, local address, remote address, state: 01 established, 08 close wait
+				if len(f) > 3 && strings.HasSuffix(f[1]+" ", local) && (f[3] == "01" || f[3] == "08") {
+					open++
+				}
+			}
+		}
+		if open <= 1 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d connections are open", open)
 		}
 	}
 }
