@@ -1,9 +1,6 @@
 package port
 
-import (
-	"os"
-	"path/filepath"
-)
+import "path/filepath"
 
 // Identity gives the name by which the port that is at path now will be found
 // again when it has been pulled and put back: ttyUSB0 may be another adapter by
@@ -20,7 +17,7 @@ func identityIn(serial, class, path string) string {
 		return path // it is a link: that its name lasts is why it was chosen
 	}
 	kinds := []string{"by-path"}
-	if hasSerialNumber(filepath.Join(class, filepath.Base(device), "device")) {
+	if u, _ := usbOf(filepath.Join(class, filepath.Base(device), "device")); u.number != "" {
 		kinds = []string{"by-id", "by-path"}
 	}
 	for _, kind := range kinds {
@@ -32,22 +29,4 @@ func identityIn(serial, class, path string) string {
 		}
 	}
 	return path
-}
-
-// hasSerialNumber says whether the USB adapter that a port belongs to has one. Its
-// directory is the first above that of the port that names a vendor; those above
-// it are hubs.
-func hasSerialNumber(port string) bool {
-	dir, err := filepath.EvalSymlinks(port)
-	if err != nil {
-		return false
-	}
-	for range 3 {
-		if _, err := os.Stat(filepath.Join(dir, "idVendor")); err == nil {
-			number, err := os.ReadFile(filepath.Join(dir, "serial"))
-			return err == nil && len(number) > 1
-		}
-		dir = filepath.Dir(dir)
-	}
-	return false
 }

@@ -7,6 +7,7 @@ package port
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -17,6 +18,9 @@ const (
 	None Parity = 'N'
 	Even Parity = 'E'
 	Odd  Parity = 'O'
+
+	Mark  Parity = 'M' // the parity bit is always 1
+	Space Parity = 'S' // and always 0
 )
 
 // Mode is the speed and the shape of a character on the line.
@@ -24,8 +28,12 @@ type Mode struct {
 	Baud     int
 	DataBits int // 5 to 8
 	Parity   Parity
-	StopBits int // 1 or 2
+	StopBits float64 // 1, 1.5 (with 5 data bits) or 2
 	RS485    RS485
+
+	// DTROff and RTSOff leave that line low when the port is opened: a DTR that
+	// rises resets many a microcontroller. Both are high otherwise.
+	DTROff, RTSOff bool
 }
 
 // DefaultMode is what a URL without a query means: 9600 baud, 8N1.
@@ -33,12 +41,12 @@ func DefaultMode() Mode { return Mode{Baud: 9600, DataBits: 8, Parity: None, Sto
 
 // String gives "9600 8N1".
 func (m Mode) String() string {
-	return fmt.Sprintf("%d %d%c%d", m.Baud, m.DataBits, m.Parity, m.StopBits)
+	return fmt.Sprintf("%d %d%c%v", m.Baud, m.DataBits, m.Parity, m.StopBits)
 }
 
 // CharBits is how many bits a character takes on the line, with its start bit.
 func (m Mode) CharBits() int {
-	bits := 1 + m.DataBits + m.StopBits
+	bits := 1 + m.DataBits + int(math.Ceil(m.StopBits))
 	if m.Parity != None {
 		bits++
 	}

@@ -51,23 +51,28 @@ type Port struct {
 	line serial.Port
 }
 
-// Open opens the port at path, for us alone. What had come in before is
-// discarded. The error wraps fs.ErrNotExist, fs.ErrPermission or ErrBusy where
+// Open opens the port at path, for us alone; path may also be the "usb:..." of an
+// Address. What had come in before is discarded. The error wraps fs.ErrNotExist, fs.ErrPermission or ErrBusy where
 // one of these is the cause, and says what to do.
 func Open(path string, mode Mode) (*Port, error) {
 	p := &Port{path: path, mode: mode}
-	if err := p.open(); err != nil {
+	device, err := device(path)
+	if err == nil {
+		err = p.open(device)
+	}
+	if err != nil {
 		p.Close()
 		return nil, fmt.Errorf("open serial port %s: %w", path, err)
 	}
 	return p, nil
 }
 
-func (p *Port) open() error {
+// open opens the port by the path of its device.
+func (p *Port) open(path string) error {
 	// Without O_NONBLOCK it would wait for a modem's carrier.
-	fd, err := unix.Open(p.path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return explain(p.path, err)
+		return explain(path, err)
 	}
 	p.file = os.NewFile(uintptr(fd), p.path)
 	if p.raw, err = p.file.SyscallConn(); err != nil {
@@ -82,13 +87,13 @@ func (p *Port) open() error {
 		return fmt.Errorf("lock it: %w", err)
 	}
 	if err := p.control(func(fd int) error {
-		lowLatency(fd, p.path)
+		lowLatency(fd, path)
 		return p.mode.RS485.apply(fd)
 	}); err != nil {
 		return err
 	}
-	if p.line, err = serial.Open(p.path, p.mode.library()); err != nil {
-		return explainLibrary(p.path, p.mode, err)
+	if p.line, err = serial.Open(path, p.mode.library()); err != nil {
+		return explainLibrary(path, p.mode, err)
 	}
 	return p.Flush()
 }
@@ -101,9 +106,19 @@ func (m Mode) library() *serial.Mode {
 		l.Parity = serial.EvenParity
 	case Odd:
 		l.Parity = serial.OddParity
+	case Mark:
+		l.Parity = serial.MarkParity
+	case Space:
+		l.Parity = serial.SpaceParity
 	}
-	if m.StopBits == 2 {
+	switch m.StopBits {
+	case 1.5:
+		l.StopBits = serial.OnePointFiveStopBits
+	case 2:
 		l.StopBits = serial.TwoStopBits
+	}
+	if m.DTROff || m.RTSOff {
+		l.InitialStatusBits = &serial.ModemOutputBits{DTR: !m.DTROff, RTS: !m.RTSOff}
 	}
 	return l
 }

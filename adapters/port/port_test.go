@@ -8,9 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"go.bug.st/serial"
 )
 
 // pair gives an open port and its other end.
@@ -195,6 +198,10 @@ func TestURLs(t *testing.T) {
 		"serial:///dev/ttyUSB1":                                       "/dev/ttyUSB1 9600 8N1",
 		"rtu:///dev/serial/by-id/x?baud=19200&parity=E":               "/dev/serial/by-id/x 19200 8E1",
 		"rtu:///dev/ttyS0?baud=1200&parity=o&data_bits=7&stop_bits=2": "/dev/ttyS0 1200 7O2",
+		"serial:///dev/ttyS0?data_bits=5&stop_bits=1.5&parity=M":      "/dev/ttyS0 9600 5M1.5",
+		"serial:///dev/ttyS0?parity=space&dtr=off&rts=on":             "/dev/ttyS0 9600 8S1",
+		"serial:usb:0403:6001?baud=19200":                             "usb:0403:6001 19200 8N1",
+		"rtu:usb:1A86:7523:0001":                                      "usb:1A86:7523:0001 9600 8N1",
 	} {
 		a, err := ParseURL(text, "serial", "rtu")
 		if got := a.Path + " " + a.Mode.String(); err != nil || got != want {
@@ -214,10 +221,54 @@ func TestURLs(t *testing.T) {
 		"serial:///x?parity=X":            "N (none)",
 		"serial:///x?data_bits=9":         "5, 6, 7 or 8",
 		"serial:///x?stop_bits=3":         "1 or 2",
+		"serial:///x?stop_bits=1.5":       "with data_bits=5",
+		"serial:///x?dtr=low":             "on or off",
+		"serial:usb:0403":                 "want usb:VID:PID",
+		"serial:usb:0403:600g":            "want usb:VID:PID",
+		"serial:usb:0403:6001:":           "no serial number",
+		"serial:ttyUSB0":                  "no absolute path",
 		"serial:///x?baud=1200&baud=2400": "given 2 times",
 	} {
 		if _, err := ParseURL(text, "serial", "rtu"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want an error with %q", text, err, want)
 		}
+	}
+}
+
+func TestEveryModeOfTheLibraryCanBeAskedFor(t *testing.T) {
+	for query, want := range map[string]serial.Mode{
+		"baud=250000":               {BaudRate: 250000, DataBits: 8},
+		"data_bits=5&stop_bits=1.5": {BaudRate: 9600, DataBits: 5, StopBits: serial.OnePointFiveStopBits},
+		"data_bits=7&parity=M":      {BaudRate: 9600, DataBits: 7, Parity: serial.MarkParity},
+		"parity=S&stop_bits=2":      {BaudRate: 9600, DataBits: 8, Parity: serial.SpaceParity, StopBits: serial.TwoStopBits},
+		"parity=E&data_bits=6":      {BaudRate: 9600, DataBits: 6, Parity: serial.EvenParity},
+		"parity=O":                  {BaudRate: 9600, DataBits: 8, Parity: serial.OddParity},
+		"dtr=off":                   {BaudRate: 9600, DataBits: 8, InitialStatusBits: &serial.ModemOutputBits{RTS: true}},
+		"rts=off&dtr=on":            {BaudRate: 9600, DataBits: 8, InitialStatusBits: &serial.ModemOutputBits{DTR: true}},
+	} {
+		mode, err := ParseMode(query)
+		if got := mode.library(); err != nil || !reflect.DeepEqual(*got, want) {
+			t.Errorf("%s: got %+v, %v; want %+v", query, *got, err, want)
+		}
+	}
+}
+
+func TestAPortOpensInEveryMode(t *testing.T) {
+	path, far, err := Pair(Mode{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	for _, query := range []string{"baud=1200&parity=E", "baud=250000", "parity=O&data_bits=7&stop_bits=2", "parity=M", "parity=S"} {
+		mode, err := ParseMode(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Open(path, mode)
+		if err != nil {
+			t.Errorf("%s: %v", query, err)
+			continue
+		}
+		p.Close()
 	}
 }

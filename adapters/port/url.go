@@ -14,15 +14,19 @@ import (
 // Address is what a serial URL says.
 type Address struct {
 	Scheme string
-	Path   string // absolute
+	Path   string // absolute, or "usb:VID:PID" or "usb:VID:PID:SERIAL"
 	Mode   Mode
 }
 
 // ParseURL reads the URL of a serial port, like
 // "serial:///dev/ttyUSB1?baud=19200&parity=E": a scheme, the port's absolute
-// path, and in the query baud, data_bits (5 to 8), parity (N, E or O),
-// stop_bits (1 or 2), and for a transceiver that the kernel must switch rs485
-// (rts or rts-inverted), rts_before, rts_after (like 1ms) and rx_during_tx. What the query leaves out is as in DefaultMode. schemes
+// path, and in the query baud, data_bits (5 to 8), parity (N, E, O, M or S),
+// stop_bits (1, 1.5 or 2), dtr and rts (on or off, as the port is opened), and for
+// a transceiver that the kernel must switch rs485 (rts or rts-inverted),
+// rts_before, rts_after (like 1ms) and rx_during_tx. What the query leaves out is
+// as in DefaultMode. In place of the path a USB adapter may be named by its vendor,
+// product and serial number, "serial:usb:0403:6001:A50285BI?baud=19200", or without
+// the serial number where it is the only one of its kind. schemes
 // are those that the caller understands; the error says what is wrong, every
 // setting that is, and what would be right.
 func ParseURL(text string, schemes ...string) (Address, error) {
@@ -32,6 +36,10 @@ func ParseURL(text string, schemes ...string) (Address, error) {
 		return Address{}, fmt.Errorf("%q is no URL: want one like %q", text, want)
 	}
 	a := Address{Scheme: u.Scheme, Path: u.Path, Mode: DefaultMode()}
+	name, byUSB := strings.CutPrefix(u.Opaque, usbPrefix)
+	if byUSB {
+		a.Path = u.Opaque
+	}
 	switch {
 	case u.Scheme == "":
 		return Address{}, fmt.Errorf("%q has no scheme: want one like %q", text, want)
@@ -39,6 +47,10 @@ func ParseURL(text string, schemes ...string) (Address, error) {
 		return Address{}, fmt.Errorf("%q: the scheme %q is none of %s: want one like %q", text, u.Scheme, strings.Join(schemes, ", "), want)
 	case u.Host != "" || u.User != nil:
 		return Address{}, fmt.Errorf("%q: the path of the port begins after a third slash: \"%s:///%s\"", text, u.Scheme, strings.TrimPrefix(strings.TrimPrefix(text, u.Scheme+"://"), "/"))
+	case byUSB && u.Fragment == "":
+		if _, err := parseUSB(name); err != nil {
+			return Address{}, fmt.Errorf("%q: %w", text, err)
+		}
 	case u.Path == "" || u.Path == "/" || u.Opaque != "":
 		return Address{}, fmt.Errorf("%q has no absolute path of a port: want one like %q", text, want)
 	case strings.HasSuffix(u.Path, "/") || strings.ContainsRune(u.Path, 0):
@@ -79,7 +91,11 @@ func ParseMode(text string) (Mode, error) {
 // Link is what tells whether two addresses are the same port: its path, with
 // symbolic links resolved as far as they exist now.
 func (a Address) Link() string {
-	path := filepath.Clean(a.Path)
+	path, err := device(a.Path)
+	if err != nil {
+		return a.Path // it is not plugged in
+	}
+	path = filepath.Clean(path)
 	if resolved, err := filepath.EvalSymlinks(path); err == nil {
 		return resolved
 	}
@@ -112,10 +128,23 @@ func (m *Mode) set(key, value string) error {
 		}
 		m.DataBits = n
 	case "stop_bits":
-		if n != 1 && n != 2 {
-			return fmt.Errorf("stop_bits=%s: want 1 or 2", value)
+		switch {
+		case n == 1 || n == 2:
+			m.StopBits = float64(n)
+		case value == "1.5" && m.DataBits == 5: // data_bits comes before it
+			m.StopBits = 1.5
+		default:
+			return fmt.Errorf("stop_bits=%s: want 1 or 2, or with data_bits=5 also 1.5", value)
 		}
-		m.StopBits = n
+	case "dtr", "rts":
+		if value != "on" && value != "off" {
+			return fmt.Errorf("%s=%s: want on or off", key, value)
+		}
+		if key == "dtr" {
+			m.DTROff = value == "off"
+		} else {
+			m.RTSOff = value == "off"
+		}
 	case "parity":
 		switch strings.ToLower(value) {
 		case "n", "none":
@@ -124,8 +153,12 @@ func (m *Mode) set(key, value string) error {
 			m.Parity = Even
 		case "o", "odd":
 			m.Parity = Odd
+		case "m", "mark":
+			m.Parity = Mark
+		case "s", "space":
+			m.Parity = Space
 		default:
-			return fmt.Errorf("parity=%s: want N (none), E (even) or O (odd)", value)
+			return fmt.Errorf("parity=%s: want N (none), E (even), O (odd), M (mark) or S (space)", value)
 		}
 	default:
 		return unknownSetting(key)
@@ -150,5 +183,5 @@ func unknownSetting(key string) error {
 	if meant != "" {
 		return fmt.Errorf("there is no setting %q: did you mean %s?", key, meant)
 	}
-	return fmt.Errorf("there is no setting %q: there are baud, data_bits, parity and stop_bits; and for RS485 rs485, rts_before, rts_after and rx_during_tx", key)
+	return fmt.Errorf("there is no setting %q: there are baud, data_bits, parity, stop_bits, dtr and rts; and for RS485 rs485, rts_before, rts_after and rx_during_tx", key)
 }

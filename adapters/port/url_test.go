@@ -9,10 +9,10 @@ import (
 
 func TestSerialURLs(t *testing.T) {
 	for text, want := range map[string]Address{
-		"rtu:///dev/ttyUSB0": {"rtu", "/dev/ttyUSB0", Mode{9600, 8, None, 1, RS485{}}},
-		"rtu:///dev/serial/by-id/usb-FTDI_0:1.0-port0?baud=19200&parity=E": {"rtu", "/dev/serial/by-id/usb-FTDI_0:1.0-port0", Mode{19200, 8, Even, 1, RS485{}}},
-		"serial:///dev/ttyS1?data_bits=7&stop_bits=2&parity=odd&baud=300":  {"serial", "/dev/ttyS1", Mode{300, 7, Odd, 2, RS485{}}},
-		"serial:/dev/ttyS1": {"serial", "/dev/ttyS1", Mode{9600, 8, None, 1, RS485{}}},
+		"rtu:///dev/ttyUSB0": {"rtu", "/dev/ttyUSB0", Mode{Baud: 9600, DataBits: 8, Parity: None, StopBits: 1}},
+		"rtu:///dev/serial/by-id/usb-FTDI_0:1.0-port0?baud=19200&parity=E": {"rtu", "/dev/serial/by-id/usb-FTDI_0:1.0-port0", Mode{Baud: 19200, DataBits: 8, Parity: Even, StopBits: 1}},
+		"serial:///dev/ttyS1?data_bits=7&stop_bits=2&parity=odd&baud=300":  {"serial", "/dev/ttyS1", Mode{Baud: 300, DataBits: 7, Parity: Odd, StopBits: 2}},
+		"serial:/dev/ttyS1": {"serial", "/dev/ttyS1", Mode{Baud: 9600, DataBits: 8, Parity: None, StopBits: 1}},
 	} {
 		got, err := ParseURL(text, "rtu", "serial")
 		if err != nil || got != want {

@@ -114,6 +114,7 @@ func (a *Adapter) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.address.Path = port.Identity(a.address.Path)
 	opened := time.Now()
 	a.listener.open(opened)
 	defer func() {

@@ -27,7 +27,7 @@ var topLevel = []string{
 var imports = map[string][]string{
 	"cmd/headgate":              {"..."},
 	"cmd/headgate/control":      {},
-	"cmd/headgate/config":       {"gateway", "broker", "broker/store", "bridge", "adapters/modbus", "adapters/serial", "packaging/profiles"},
+	"cmd/headgate/config":       {"gateway", "broker", "broker/store", "bridge", "adapters/modbus", "adapters/serial", "adapters/port", "packaging/profiles"},
 	"cmd/headgate/mqttc":        {"broker/packet"},
 	"gateway":                   {"gateway/point", "broker/topic"},
 	"gateway/point":             {},

@@ -1,13 +1,15 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"headgate/adapters/port"
 )
 
 // reservedPoints are the point names that the gateway's own topics need.
@@ -153,26 +155,23 @@ func linkOf(text string) string {
 		return ""
 	}
 	if u.Host == "" {
-		if u.Path == "" {
+		path := cmp.Or(u.Path, u.Opaque)
+		if path == "" {
 			return ""
 		}
-		path := filepath.Clean(u.Path)
-		if resolved, err := filepath.EvalSymlinks(path); err == nil {
-			path = resolved
-		}
-		return path
+		return port.Address{Path: path}.Link()
 	}
-	port := u.Port()
+	number := u.Port()
 	switch {
-	case port != "":
+	case number != "":
 	case u.Scheme == "tls":
-		port = "802"
+		number = "802"
 	default:
-		port = "502"
+		number = "502"
 	}
 	transport := "tcp"
 	if strings.Contains(u.Scheme, "udp") {
 		transport = "udp"
 	}
-	return transport + " " + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+	return transport + " " + net.JoinHostPort(strings.ToLower(u.Hostname()), number)
 }
