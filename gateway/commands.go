@@ -80,7 +80,7 @@ func (g *Gateway) handle(m Message) {
 // of the intake.
 func (g *Gateway) sort(_ context.Context, c *command) {
 	c.target = g.targets[c.message.Topic]
-	req, err := parseRequest(c.message.Payload)
+	req, err := parseFor(c.target, c.message.Payload)
 	c.request = req
 	switch {
 	case c.target == nil:
@@ -118,8 +118,11 @@ func (g *Gateway) ignore(m Message) {
 
 func (g *Gateway) unknown(set string) error {
 	device, name := g.topics.names(set)
-	if g.devices[device] == nil {
+	switch {
+	case g.devices[device] == nil:
 		return fmt.Errorf("there is no device %.80q", device)
+	case name == "":
+		return fmt.Errorf("device %q takes no bytes as they are: a point is set at %s", device, g.topics.set(device, "POINT"))
 	}
 	return fmt.Errorf("device %q has no point %.80q", device, name)
 }
@@ -134,7 +137,7 @@ func (g *Gateway) refuse(c *command, reason error) {
 
 // refuseUnread is refuse for a command that sort has not seen.
 func (g *Gateway) refuseUnread(c *command, reason error) {
-	c.request, _ = parseRequest(c.message.Payload) // for its id
+	c.request, _ = parseFor(g.targets[c.message.Topic], c.message.Payload) // for its id
 	g.refuse(c, reason)
 }
 

@@ -36,7 +36,7 @@ func TestACommandIsWrittenReadBackAndAnswered(t *testing.T) {
 			return point.OfBool(true), nil
 		}))
 		b.want(startOffline)
-		if b.pub.filter != "gw/+/+/set" || b.SetFilter() != b.pub.filter {
+		if b.pub.filter != "gw/+/+/set" || b.SetFilters()[0] != b.pub.filter || b.SetFilters()[1] != "gw/+/set" {
 			t.Errorf("it subscribed to %s", b.pub.filter)
 		}
 		for _, payload := range []string{"1", ` {"value": 1} `, `{"value":1,"time":"2000-01-01T01:00:00+01:00","id":null,"by":"me"}`} {
@@ -333,13 +333,16 @@ func TestAResultIsNeverTakenForACommand(t *testing.T) {
 		for _, device := range []string{"meter1", "set", "result"} {
 			for _, p := range []string{"relay", "result"} {
 				set := tm.set(device, p)
-				if !matches(tm.setFilter(), set) {
-					t.Errorf("%s: the filter %s does not match %s", s, tm.setFilter(), set)
+				if !matches(tm.setFilters()[0], set) || !matches(tm.setFilters()[1], tm.deviceSet(device)) {
+					t.Errorf("%s: the filters %s do not match %s and %s", s, tm.setFilters(), set, tm.deviceSet(device))
 				}
-				for _, name := range []string{resultTopic(set), tm.value(device, p), tm.status(device)} {
-					if matches(tm.setFilter(), name) {
-						t.Errorf("%s: the filter %s matches %s", s, tm.setFilter(), name)
+				for _, name := range []string{resultTopic(set), resultTopic(tm.deviceSet(device)), tm.value(device, p), tm.status(device)} {
+					if filters := tm.setFilters(); matches(filters[0], name) || matches(filters[1], name) {
+						t.Errorf("%s: one of the filters %s matches %s", s, filters, name)
 					}
+				}
+				if d, n := tm.names(tm.deviceSet(device)); d != device || n != "" {
+					t.Errorf("%s reads as %s, %s", tm.deviceSet(device), d, n)
 				}
 				if d, n := tm.names(set); d != device || n != p {
 					t.Errorf("%s reads as %s, %s", set, d, n)

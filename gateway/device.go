@@ -73,6 +73,9 @@ func newDevice(g *Gateway, r *runner, d point.Device) (*device, error) {
 	for _, o := range dev.points {
 		g.targets[g.topics.set(d.Name, o.info.Name)] = &target{device: dev, point: o}
 	}
+	if d.Raw {
+		g.targets[g.topics.deviceSet(d.Name)] = &target{device: dev, point: &outlet{info: point.Info{Writable: true, Raw: true}}}
+	}
 	return dev, nil
 }
 
@@ -179,6 +182,12 @@ func (d *device) publishSample(s point.Sample) {
 	o.last = s
 	if !o.info.Report.Due(&o.sent, &s) {
 		d.held++
+		return
+	}
+	if o.info.Raw {
+		if s.Quality == point.Good {
+			d.gateway.publish(Message{Topic: o.topic, Payload: []byte(s.Value.String()), QoS: byte(*d.gateway.cfg.QoS)})
+		}
 		return
 	}
 	unit := o.unit

@@ -68,7 +68,10 @@ func (p *recorder) Publish(m Message) error {
 func (p *recorder) Subscribe(filter string, handle func(Message)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.filter, p.handle = filter, handle
+	if p.handle == nil {
+		p.filter = filter
+	}
+	p.handle = handle
 	return p.refuse
 }
 

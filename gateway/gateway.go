@@ -145,9 +145,9 @@ func (g *Gateway) addDevice(r *runner, d point.Device) error {
 	return nil
 }
 
-// SetFilter is the topic filter of the commands: what matches it is for this
+// SetFilters are the topic filters of the commands: what matches one is for this
 // gateway, and nothing that it publishes does.
-func (g *Gateway) SetFilter() string { return g.topics.setFilter() }
+func (g *Gateway) SetFilters() []string { return g.topics.setFilters() }
 
 // Run runs the adapters and carries commands until ctx ends; then it says of
 // every device that it is offline, and returns nil. The error is that of
@@ -165,10 +165,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 		running.Go(func() { r.run(ctx) })
 		running.Go(func() { r.commands.run(ctx) })
 	}
-	err := g.pub.Subscribe(g.topics.setFilter(), g.handle)
-	if err != nil {
-		err = fmt.Errorf("subscribe to commands at %s: %w", g.topics.setFilter(), err)
-		cancel()
+	var err error
+	for _, filter := range g.SetFilters() {
+		if err = g.pub.Subscribe(filter, g.handle); err != nil {
+			err = fmt.Errorf("subscribe to commands at %s: %w", filter, err)
+			cancel()
+			break
+		}
 	}
 	running.Wait()
 	return err

@@ -30,6 +30,20 @@ type request struct {
 	ttl   time.Duration // 0 for none
 }
 
+// parseFor reads the payload of a command to t, which is nil if there is none.
+func parseFor(t *target, payload []byte) (request, error) {
+	if t == nil || !t.point.info.Raw {
+		return parseRequest(payload)
+	}
+	switch n := len(payload); {
+	case n == 0:
+		return request{}, errors.New("the payload is empty")
+	case n > maxRequestBytes:
+		return request{}, fmt.Errorf("the payload is larger than %d bytes", maxRequestBytes)
+	}
+	return request{value: point.OfString(string(payload))}, nil
+}
+
 // parseRequest reads a payload. With an error the request may still have an id,
 // so that the refusal can carry it.
 func parseRequest(payload []byte) (request, error) {

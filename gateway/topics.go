@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"headgate/broker/topic"
@@ -89,23 +90,33 @@ func (t template) set(device, pointName string) string {
 	return t.value(device, pointName) + "/" + setLevel
 }
 
-// setFilter matches every set topic, and no result topic: that has a level more.
-func (t template) setFilter() string { return t.set("+", "+") }
+// deviceSet is where a device takes bytes as they are.
+func (t template) deviceSet(device string) string { return t.value(device, setLevel) }
+
+// setFilters match every set topic, and no result topic: that has a level more.
+func (t template) setFilters() []string { return []string{t.set("+", "+"), t.deviceSet("+")} }
 
 func resultTopic(set string) string { return set + "/" + resultLevel }
 
-// names reads device and point back from a set topic.
+// names reads device and point back from a set topic; the point is "" in that of
+// a device.
 func (t template) names(set string) (device, pointName string) {
 	levels := strings.Split(set, "/")
-	if len(levels) != len(t.levels)+1 {
-		return "", ""
+	switch len(levels) {
+	case len(t.levels):
+		return levels[t.device], ""
+	case len(t.levels) + 1:
+		return levels[t.device], levels[t.point]
 	}
-	return levels[t.device], levels[t.point]
+	return "", ""
 }
 
 // own says whether name is a topic that this gateway alone publishes to, or
 // takes commands from.
 func (t template) own(name string) bool {
-	values := t.value("+", "+")
-	return topic.Match(values, name) || topic.Match(t.setFilter(), name) || topic.Match(resultTopic(t.setFilter()), name)
+	filters := []string{t.value("+", "+")}
+	for _, set := range t.setFilters() {
+		filters = append(filters, set, resultTopic(set))
+	}
+	return slices.ContainsFunc(filters, func(filter string) bool { return topic.Match(filter, name) })
 }

@@ -13,16 +13,16 @@ func matches(filter, name string) bool { return topic.Match(filter, name) }
 
 func TestTheTemplateMakesAllTopics(t *testing.T) {
 	for s, want := range map[string]string{
-		"{gateway}/{device}/{point}":           "boiler/meter1/power boiler/meter1/status boiler/+/+/set",
-		"plant/{gateway}-3/{device}/v/{point}": "plant/boiler-3/meter1/v/power plant/boiler-3/meter1/v/status plant/boiler-3/+/v/+/set",
-		"{point}/of/{device}":                  "power/of/meter1 status/of/meter1 +/of/+/set",
+		"{gateway}/{device}/{point}":           "boiler/meter1/power boiler/meter1/status boiler/+/+/set boiler/+/set",
+		"plant/{gateway}-3/{device}/v/{point}": "plant/boiler-3/meter1/v/power plant/boiler-3/meter1/v/status plant/boiler-3/+/v/+/set plant/boiler-3/+/v/set",
+		"{point}/of/{device}":                  "power/of/meter1 status/of/meter1 +/of/+/set set/of/+",
 	} {
 		tm, err := parseTemplate(s, "boiler")
 		if err != nil {
 			t.Errorf("%s: %v", s, err)
 			continue
 		}
-		if got := tm.value("meter1", "power") + " " + tm.status("meter1") + " " + tm.setFilter(); got != want {
+		if got := tm.value("meter1", "power") + " " + tm.status("meter1") + " " + strings.Join(tm.setFilters(), " "); got != want {
 			t.Errorf("%s:\ngot  %s\nwant %s", s, got, want)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"headgate/adapters/modbus"
@@ -106,10 +107,12 @@ func (h *house) buildOn(file *config.File) (err error) {
 	if h.gateway, err = gateway.New(file.Gateway, adapters, localPublisher{h.client}, h.log); err != nil {
 		return err
 	}
-	commands := h.gateway.SetFilter()
+	commands := h.gateway.SetFilters()
 	for _, c := range file.Bridge {
 		h.broker.LimitBridge(c.Name, c.Queue)
-		c.Skip = func(name string) bool { return topic.Match(commands, name) }
+		c.Skip = func(name string) bool {
+			return slices.ContainsFunc(commands, func(filter string) bool { return topic.Match(filter, name) })
+		}
 		if err := h.addBridge(c.Config); err != nil {
 			return err
 		}

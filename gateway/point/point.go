@@ -14,6 +14,11 @@ import (
 type Device struct {
 	Name   string
 	Points []Info
+
+	// Raw: what is published to the device's own set topic, the one without a
+	// point, is for its line as it stands: a Command without a Point, whose Value
+	// is the payload as a String of any bytes.
+	Raw bool
 }
 
 // Info is what the configuration says of one point.
@@ -22,6 +27,10 @@ type Info struct {
 	Unit     string // the unit of measure as published, "" for none
 	Writable bool
 	Report   Report // which readings are published
+
+	// Raw: a value is a String of any bytes, and is published as these bytes, not
+	// as JSON, and never retained. What is not good is not published.
+	Raw bool
 }
 
 // Quality says how far a sample's value may be trusted.
@@ -73,7 +82,7 @@ type Update struct {
 // Command asks a device to set one point.
 type Command struct {
 	Device string
-	Point  string
+	Point  string // "" for what goes to a Device that is Raw
 	Value  Value
 }
 
