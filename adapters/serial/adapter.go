@@ -1,8 +1,8 @@
-// Package serial listens to devices that talk on a serial line by themselves,
-// such as scales and readers: it cuts what comes into messages (lineFramer),
-// makes points of them (parser), and watches over silence and over the port
-// itself (listener). It asks devices nothing and sends them nothing. The port
-// is opened by adapters/port; cmd/headgate makes one Adapter of each [[serial]]
+// Package serial talks to devices on a serial line, such as scales, readers and
+// instruments: it cuts what comes into messages (lineFramer), makes points of them
+// (parser), and watches over silence and over the port itself (listener). It asks
+// those that do not talk by themselves (asker), and sends what commands say
+// (Write), one at a time on the line (exchange). The port is opened by adapters/port; cmd/headgate makes one Adapter of each [[serial]]
 // table and the gateway's pump runs it.
 package serial
 
@@ -11,6 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"headgate/adapters/port"
@@ -35,7 +38,18 @@ type Adapter struct {
 	address  port.Address
 	points   []point.Info
 	listener *listener
+	asker    *asker
 	log      *slog.Logger
+
+	raw           bool // bytes are taken as they are
+	templates     map[string]template
+	writeInterval time.Duration
+	wroteAt       time.Time // of Write alone
+
+	port   atomic.Pointer[port.Port] // nil while it is not open
+	sentAt atomic.Int64              // ns since 1970
+	turn   chan struct{}             // full while somebody uses the line
+	late   time.Time                 // until then an answer may be a late one; of who has the turn
 
 	// Of Run alone.
 	backoff time.Duration
@@ -49,6 +63,9 @@ type Stats struct {
 	Bytes     uint64 // that came
 	Messages  uint64 // of a length within frame.max
 	Unmatched uint64 // of those, messages that parse.regexp did not match
+	Sent      uint64 // requests, commands and all else that was sent
+	Timeouts  uint64 // of those, such as had no answer in time
+	Late      uint64 // messages that were dropped as answers that came too late
 	TooLong   uint64 // messages that were longer, and dropped
 }
 
@@ -59,24 +76,65 @@ func New(cfg Config, log *slog.Logger) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serial device %q: url %w", cfg.Name, err)
 	}
-	p, err := newParser(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("serial device %q: parse.regexp %w", cfg.Name, err)
+	var p *parser
+	if !cfg.Parse.empty() {
+		if p, err = newParser(cfg); err != nil {
+			return nil, fmt.Errorf("serial device %q: parse.regexp %w", cfg.Name, err)
+		}
 	}
 	log = log.With("device", cfg.Name, "path", address.Path)
-	a := &Adapter{name: cfg.Name, address: address, listener: newListener(cfg, p, log), log: log}
-	for _, f := range p.fields {
+	a := &Adapter{
+		name: cfg.Name, address: address, log: log, turn: make(chan struct{}, 1),
+		raw: cfg.Set || cfg.Transparent, templates: map[string]template{}, writeInterval: cfg.WriteInterval,
+	}
+	if a.asker, err = newAsker(a, cfg, log); err != nil {
+		return nil, fmt.Errorf("serial device %q: %w", cfg.Name, err)
+	}
+	var others []*parser
+	for _, r := range a.asker.requests {
+		others = append(others, r.parser)
+	}
+	a.listener = newListener(cfg, p, others, log)
+	return a, a.addPoints(cfg)
+}
+
+// addPoints lists the points: those that are heard, and those that are only set.
+func (a *Adapter) addPoints(cfg Config) error {
+	for _, f := range a.listener.fields {
 		a.points = append(a.points, point.Info{Name: f.Name, Unit: f.Unit, Report: f.Report})
 	}
-	return a, nil
+	if cfg.Transparent {
+		a.points = append(a.points, point.Info{Name: rawPoint, Raw: true})
+	}
+	for _, c := range cfg.Points {
+		if c.Set == nil {
+			continue
+		}
+		t, err := newTemplate(c)
+		if err != nil {
+			return fmt.Errorf("serial device %q: point %q: set.send %w", cfg.Name, c.Name, err)
+		}
+		a.templates[c.Name] = t
+		i := slices.IndexFunc(a.points, func(p point.Info) bool { return p.Name == c.Name })
+		if i < 0 {
+			i = len(a.points)
+			a.points = append(a.points, point.Info{Name: c.Name, Unit: c.Unit, Report: c.Report})
+		}
+		a.points[i].Writable = true
+	}
+	return nil
 }
+
+// lastSent is when something was last sent.
+func (a *Adapter) lastSent() time.Time { return time.Unix(0, a.sentAt.Load()) }
 
 // Name gives the device's name.
 func (a *Adapter) Name() string { return a.name }
 
-// Devices gives the one device, with a point for each named group.
+// Devices gives the one device, with a point for each named group, and for each
+// that can be set.
 func (a *Adapter) Devices() []point.Device {
-	return []point.Device{{Name: a.name, Points: a.points}}
+	return []point.Device{{Name: a.name, Points: a.points, Raw: a.raw}}
 }
 
 // Stats gives the adapter as it stands. It may be called at any time.
@@ -84,11 +142,6 @@ func (a *Adapter) Stats() Stats {
 	a.listener.mu.Lock()
 	defer a.listener.mu.Unlock()
 	return a.listener.stats
-}
-
-// Write refuses: this version only reads serial lines.
-func (a *Adapter) Write(_ context.Context, cmd point.Command) (point.Value, error) {
-	return point.Value{}, fmt.Errorf("%w: %s is on a serial line, and this version only reads those", point.ErrRefused, cmd.Device)
 }
 
 // Run listens until ctx ends, and returns the error of ctx. A port that is not
@@ -117,8 +170,15 @@ func (a *Adapter) listen(ctx context.Context) error {
 	a.address.Path = port.Identity(a.address.Path)
 	opened := time.Now()
 	a.listener.open(opened)
+	asking, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	a.port.Store(p)
+	running.Go(func() { a.asker.run(asking, p) })
 	defer func() {
+		a.port.Store(nil)
+		cancel()
 		p.Close()
+		running.Wait()
 		a.listener.count(func(s *Stats) { s.Open = false })
 	}()
 	buffer := make([]byte, 4096)

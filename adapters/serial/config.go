@@ -10,8 +10,8 @@ import (
 	"headgate/gateway/point"
 )
 
-// Config is one [[serial]] table: one device that talks on a serial line by
-// itself.
+// Config is one [[serial]] table: one device on a serial line, that talks by itself
+// or is asked.
 type Config struct {
 	// Name is the device's name, as it stands in topics.
 	Name string `toml:"name"`
@@ -34,8 +34,31 @@ type Config struct {
 	// StaleAfter is how long the device may go without a message that parse
 	// understands: then it is offline, and its last values are published once
 	// more as stale, with the time they were measured at. Default 0: it may be
-	// silent for ever, and is online whenever its port is open.
+	// silent for ever, and is online whenever its port is open; with a request:
+	// three times the longest interval and timeout of one.
 	StaleAfter time.Duration `toml:"stale_after"`
+
+	// Init is sent each time the port was opened, in this order, and again until
+	// each has had the answer that it expects. Only then is anything asked.
+	Init []Ask `toml:"init"`
+
+	// Request says what the device is asked.
+	Request []Request `toml:"request"`
+
+	// KeepAlive is sent when nothing else is. Default: nothing.
+	KeepAlive *KeepAlive `toml:"keep_alive"`
+
+	// WriteInterval is the least time between two commands. Default 50ms.
+	WriteInterval time.Duration `toml:"write_interval"`
+
+	// Set: what is published to the device's topic with "set" in place of a point
+	// is written to the line as it stands. Default false.
+	Set bool `toml:"set"`
+
+	// Transparent is Set, and what comes is published to the device's topic "raw"
+	// as it was read, whether it is a message or not. Parse may be left out then.
+	// Default false.
+	Transparent bool `toml:"transparent"`
 }
 
 // Frame is the frame = { ... } of a [[serial]] table.
@@ -58,6 +81,9 @@ type Parse struct {
 	Regexp string `toml:"regexp"`
 }
 
+// empty says that nothing was said of it.
+func (p *Parse) empty() bool { return p.Regexp == "" }
+
 // Point is one [[serial.point]] table.
 type Point struct {
 	// Name is the group of the regular expression that this is about.
@@ -75,10 +101,19 @@ type Point struct {
 	Scale  float64 `toml:"scale"`
 	Offset float64 `toml:"offset"`
 
+	// Set is what is sent to set the point: {value} in its send stands for the
+	// value, {value:.2f} or {value:04d} for it in that form. Scale and offset are
+	// undone before. With an expect, that is how the device says yes. Default: the
+	// point cannot be written.
+	Set *Ask `toml:"set"`
+
 	// Report says which values are published: deadband, min_interval and
 	// heartbeat.
 	point.Report
 }
+
+// rawPoint is where the bytes of a transparent line are published.
+const rawPoint = "raw"
 
 const (
 	defaultMaxFrame = 4096
@@ -103,6 +138,7 @@ func (c *Config) SetDefaults() {
 		}
 		p.Report.SetDefaults()
 	}
+	c.setAskDefaults()
 }
 
 // Check reports each fault by its key, as it stands in the [[serial]] table.
@@ -126,13 +162,43 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	if c.StaleAfter < 0 {
 		fault("stale_after", "%v: want a duration like \"30s\", or 0 for never", c.StaleAfter)
 	}
-	var groups []string
-	if p, err := newParser(*c); err != nil {
-		fault("parse.regexp", "%v", err)
-	} else {
-		groups = p.names()
+	c.checkAsks(fault)
+	c.checkPoints(c.checkParsers(fault), fault)
+}
+
+// checkParsers checks how messages are parsed, and gives the names of the points
+// that come of it; nil when that is at fault.
+func (c *Config) checkParsers(fault func(key, format string, args ...any)) []string {
+	names, wrong := []string{}, false
+	one := func(key string, cfg Config) {
+		p, err := newParser(cfg)
+		if err != nil {
+			fault(key, "%v", err)
+			wrong = true
+			return
+		}
+		names = append(names, p.names()...)
 	}
-	c.checkPoints(groups, fault)
+	// There is something else to do than to make points of what comes.
+	alone := !c.Transparent && !c.Set && !slices.ContainsFunc(c.Points, func(p Point) bool { return p.Set != nil })
+	for i := range c.Request {
+		if r := &c.Request[i]; !r.Parse.empty() {
+			one(fmt.Sprintf("request[%d].parse.regexp", i), c.parsing(r))
+			alone = false
+		} else if c.Parse.empty() && r.Expect == "" {
+			fault(fmt.Sprintf("request[%d].expect", i), "is missing, and so is parse: nothing says what the answer is")
+		}
+	}
+	if alone || !c.Parse.empty() {
+		one("parse.regexp", *c)
+	}
+	if wrong {
+		return nil
+	}
+	if c.Transparent && slices.Contains(names, rawPoint) {
+		fault("transparent", "is true, and a point is called %q: that is where the bytes go", rawPoint)
+	}
+	return names
 }
 
 // checkPoints checks the [[serial.point]] tables against the groups; groups is
@@ -147,7 +213,7 @@ func (c *Config) checkPoints(groups []string, fault func(key, format string, arg
 			fault(key("name"), "is missing: want the name of a group of parse.regexp")
 		case again:
 			fault(key("name"), "%q is point[%d] already", p.Name, first)
-		case groups != nil && !slices.Contains(groups, p.Name):
+		case p.Set == nil && groups != nil && !slices.Contains(groups, p.Name):
 			fault(key("name"), "%q is no named group of parse.regexp, which has %s", p.Name, strings.Join(groups, ", "))
 		}
 		if !again {

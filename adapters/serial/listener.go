@@ -3,6 +3,7 @@ package serial
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +27,9 @@ const (
 type listener struct {
 	name       string
 	staleAfter time.Duration
-	parser     *parser
+	parser     *parser // nil: nothing is parsed but answers
+	fields     []field // of all parsers
+	raw        bool    // what comes is published as it is
 	framer     *lineFramer
 	emit       func(point.Update)
 	log        *slog.Logger
@@ -44,16 +47,32 @@ type listener struct {
 	misses   uint64         // messages in a row that did not match
 	last     []point.Sample // by field; of zero Time while there was none
 
-	mu    sync.Mutex // guards what follows
-	stats Stats
+	mu      sync.Mutex // guards what follows
+	stats   Stats
+	waiting *pending // the question that waits for an answer
+	deaf    bool     // messages are dropped: they are late answers
+	missed  []missed // to be told
 }
 
-func newListener(cfg Config, p *parser, log *slog.Logger) *listener {
-	return &listener{
-		name: cfg.Name, staleAfter: cfg.StaleAfter, parser: p, log: log,
+// newListener listens with p, which is nil where all that is parsed are the
+// answers to questions; others are the parsers of those.
+func newListener(cfg Config, p *parser, others []*parser, log *slog.Logger) *listener {
+	l := &listener{
+		name: cfg.Name, staleAfter: cfg.StaleAfter, parser: p, raw: cfg.Transparent, log: log,
 		framer: newLineFramer(cfg.Frame.Max),
-		last:   make([]point.Sample, len(p.fields)),
 	}
+	for _, p := range append([]*parser{p}, others...) {
+		if p == nil {
+			continue
+		}
+		for _, f := range p.fields {
+			if !slices.ContainsFunc(l.fields, func(have field) bool { return have.Name == f.Name }) {
+				l.fields = append(l.fields, f)
+			}
+		}
+	}
+	l.last = make([]point.Sample, len(l.fields))
+	return l
 }
 
 // begin starts anew, at the beginning of a Run.
@@ -89,6 +108,9 @@ func (l *listener) lost(now time.Time, reason string) {
 func (l *listener) take(now time.Time, b []byte) {
 	l.bytesAt = now
 	l.count(func(s *Stats) { s.Bytes += uint64(len(b)) })
+	if l.raw {
+		l.emitRaw(now, b)
+	}
 	if l.first {
 		l.first = false
 		l.framer.reset(now.Sub(l.openedAt) < cutWithin)
@@ -98,9 +120,28 @@ func (l *listener) take(now time.Time, b []byte) {
 		func() { l.overlong(now) })
 }
 
+// emitRaw gives on what was read as it is. On a line of bytes any byte is a sign
+// of life.
+func (l *listener) emitRaw(now time.Time, b []byte) {
+	u := point.Update{Device: l.name, Samples: []point.Sample{{Point: rawPoint, Value: point.OfString(string(b)), Time: now}}}
+	if l.parser == nil {
+		l.heardAt, l.stale, l.silent = now, false, false
+		if !l.online {
+			l.online = true
+			u.Status = &point.Status{Online: true, Time: now}
+		}
+	}
+	l.emit(u)
+}
+
 // message takes one whole message.
 func (l *listener) message(now time.Time, line []byte) {
-	samples, ok := l.parser.parse(nil, line, now)
+	samples, v, done := l.interpret(line, now)
+	defer done()
+	ok := v != unknown
+	if !ok && l.raw && l.parser == nil {
+		return // whoever reads the bytes may understand it
+	}
 	l.count(func(s *Stats) {
 		s.Messages++
 		if !ok {
@@ -118,7 +159,11 @@ func (l *listener) message(now time.Time, line []byte) {
 	if l.misses >= missesToWarn {
 		l.log.Info("messages match parse.regexp again", "count", l.misses)
 	}
-	l.misses, l.heardAt = 0, now
+	l.misses = 0
+	if v != parsed {
+		return // it says that the device is there, but its values are no younger
+	}
+	l.heardAt = now
 	l.stale, l.silent, l.tooLong = false, false, false
 	u := point.Update{Device: l.name, Samples: samples}
 	if !l.online {
@@ -139,16 +184,19 @@ func (l *listener) overlong(now time.Time) {
 	l.log.Debug("a message is longer than frame.max, and is dropped", "bytes", l.framer.max)
 	reason := fmt.Sprintf("a message longer than %d bytes was dropped", l.framer.max)
 	var samples []point.Sample
-	for _, f := range l.parser.fields {
+	for _, f := range l.fields {
 		samples = append(samples, point.Sample{Point: f.Name, Unit: f.Unit, Quality: point.Bad, Reason: reason, Time: now})
 	}
-	l.keep(samples)
-	l.emit(point.Update{Device: l.name, Samples: samples})
+	if len(samples) > 0 {
+		l.keep(samples)
+		l.emit(point.Update{Device: l.name, Samples: samples})
+	}
 }
 
 // tick tells of silence once it has lasted. It gives how long until it has
 // something to tell, or within if that is less.
 func (l *listener) tick(now time.Time, within time.Duration) time.Duration {
+	l.staleMissed()
 	if l.staleAfter == 0 {
 		return within
 	}
@@ -200,8 +248,8 @@ func (l *listener) staleSamples(reason string) (samples []point.Sample) {
 // keep remembers the samples for staleSamples.
 func (l *listener) keep(samples []point.Sample) {
 	for _, s := range samples {
-		for i := range l.parser.fields {
-			if l.parser.fields[i].Name == s.Point {
+		for i := range l.fields {
+			if l.fields[i].Name == s.Point {
 				l.last[i] = s
 			}
 		}

@@ -33,7 +33,7 @@ func listen(t *testing.T, cfg Config) *ear {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.listener = newListener(cfg, p, slog.New(slog.NewTextHandler(&e.logs, nil)))
+	e.listener = newListener(cfg, p, nil, slog.New(slog.NewTextHandler(&e.logs, nil)))
 	begin := e.now
 	e.begin(e.now, func(u point.Update) {
 		if u.Device != "scale" {

@@ -67,6 +67,11 @@ func (p *parser) names() []string {
 	return names
 }
 
+// has says whether it makes the point.
+func (p *parser) has(name string) bool {
+	return slices.ContainsFunc(p.fields, func(f field) bool { return f.Name == name })
+}
+
 // parse appends the samples of one message, measured at the time at; ok is
 // false when the message does not match.
 func (p *parser) parse(dst []point.Sample, line []byte, at time.Time) (samples []point.Sample, ok bool) {
