@@ -15,7 +15,10 @@ const usbPrefix = "usb:"
 
 // usbName is a USB adapter by vendor, product, and serial number; that is "" for
 // the only one of its kind.
-type usbName struct{ vendor, product, number string }
+type usbName struct {
+	vendor, product, number string
+	maker, name             string // as it says itself; not a part of what names it
+}
 
 // parseUSB reads "0403:6001" or "0403:6001:A50285BI".
 func parseUSB(text string) (usbName, error) {
@@ -83,6 +86,7 @@ func usbOf(device string) (u usbName, ok bool) {
 	for range 3 {
 		if u.vendor = attribute(dir, "idVendor"); u.vendor != "" {
 			u.product, u.number = attribute(dir, "idProduct"), attribute(dir, "serial")
+			u.maker, u.name = attribute(dir, "manufacturer"), attribute(dir, "product")
 			return u, true
 		}
 		dir = filepath.Dir(dir)

@@ -27,9 +27,10 @@ const (
 type listener struct {
 	name       string
 	staleAfter time.Duration
-	parser     *parser // nil: nothing is parsed but answers
-	fields     []field // of all parsers
-	raw        bool    // what comes is published as it is
+	parser     *parser   // nil: nothing is parsed but answers
+	every      []*parser // that, and those of answers
+	fields     []field   // of all of them
+	raw        bool      // what comes is published as it is
 	framer     *lineFramer
 	emit       func(point.Update)
 	log        *slog.Logger
@@ -65,6 +66,7 @@ func newListener(cfg Config, p *parser, others []*parser, log *slog.Logger) *lis
 		if p == nil {
 			continue
 		}
+		l.every = append(l.every, p)
 		for _, f := range p.fields {
 			if !slices.ContainsFunc(l.fields, func(have field) bool { return have.Name == f.Name }) {
 				l.fields = append(l.fields, f)

@@ -1,0 +1,73 @@
+package port
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"syscall"
+	"testing"
+)
+
+func TestPortsAreFoundWithoutOpeningThem(t *testing.T) {
+	root := t.TempDir()
+	at := func(parts ...string) string { return filepath.Join(append([]string{root}, parts...)...) }
+	file := func(path, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(to, path string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(to, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"ttyS0", "ttyS1", "ttyUSB0", "tty1"} {
+		file(at("dev", name), "")
+	}
+	usb := at("devices", "1-1")
+	for name, text := range map[string]string{"idVendor": "0403\n", "idProduct": "6001\n", "serial": "A 1\n", "manufacturer": "FTDI\n", "product": "FT232R\n"} {
+		file(filepath.Join(usb, name), text)
+	}
+	file(filepath.Join(usb, "1-1:1.0", "ttyUSB0", "x"), "")
+	file(at("devices", "serial8250", "x"), "")
+	link(filepath.Join(usb, "1-1:1.0", "ttyUSB0"), at("class", "ttyUSB0", "device"))
+	for name, kind := range map[string]string{"ttyS0": "4", "ttyS1": "0"} {
+		link(at("devices", "serial8250"), at("class", name, "device"))
+		file(at("class", name, "type"), kind+"\n")
+	}
+	file(at("class", "tty1", "dev"), "4:1\n") // a screen
+	link(at("dev", "ttyUSB0"), at("dev", "serial", "by-path", "pci-usb-1"))
+	link(at("dev", "ttyUSB0"), at("dev", "serial", "by-id", "usb-FTDI"))
+
+	// A process whose files are to be seen, one of which only the lock is.
+	link(at("dev", "ttyUSB0"), at("proc", "17", "fd", "3"))
+	file(at("proc", "17", "comm"), "minicom\n")
+	info, err := os.Stat(at("dev", "ttyUSB0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	file(at("proc", "locks"), fmt.Sprintf("1: POSIX  ADVISORY  READ 9 00:01:2 0 EOF\n2: FLOCK  ADVISORY  WRITE 18 %02x:%02x:%d 0 EOF\n", st.Dev>>8&0xfff, st.Dev&0xff, st.Ino))
+
+	got := listIn(at("class"), at("dev"), at("proc"))
+	want := []Info{{Path: at("dev", "ttyS0")}, {
+		Path: at("dev", "ttyUSB0"), USB: "usb:0403:6001:A%201", Maker: "FTDI", Product: "FT232R",
+		Links:   []string{at("dev", "serial", "by-id", "usb-FTDI"), at("dev", "serial", "by-path", "pci-usb-1")},
+		Holders: []Holder{{17, "minicom"}, {18, ""}},
+	}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+	if device, err := deviceIn(at("class"), at("dev"), got[1].USB); err != nil || device != got[1].Path {
+		t.Errorf("%s is %s, %v", got[1].USB, device, err)
+	}
+}
