@@ -45,6 +45,8 @@ type Port struct {
 	file *os.File
 	raw  syscall.RawConn
 
+	readBy time.Time // the deadline that ReadBy has set; of the one who reads
+
 	// mu guards line, which is nil once closed: the library would use the
 	// number of a closed descriptor, and that may be somebody else's by then.
 	mu   sync.Mutex
@@ -132,7 +134,28 @@ func (p *Port) Mode() Mode { return p.mode }
 // Read waits until something has come, and gives at least one byte of it, or an
 // error: that of ctx when it ended first, or one that wraps ErrGone.
 func (p *Port) Read(ctx context.Context, b []byte) (int, error) {
+	p.readBy = time.Time{}
 	n, err := p.within(ctx, p.file.SetReadDeadline, func() (int, error) { return p.file.Read(b) })
+	if err != nil {
+		return n, p.failed("read from", err)
+	}
+	return n, nil
+}
+
+// ReadBy is Read with a time in place of a context: then the error is
+// context.DeadlineExceeded. It costs less where the time is the same again and
+// again, as of one who reads what may come at any moment; Close ends it too.
+func (p *Port) ReadBy(deadline time.Time, b []byte) (int, error) {
+	if p.readBy != deadline {
+		if err := p.file.SetReadDeadline(deadline); err != nil {
+			return 0, p.failed("read from", err)
+		}
+		p.readBy = deadline
+	}
+	n, err := p.file.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, context.DeadlineExceeded
+	}
 	if err != nil {
 		return n, p.failed("read from", err)
 	}

@@ -88,6 +88,28 @@ func TestAReadEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestAReadEndsAtItsTimeAndIsNotHarmedByThoseBefore(t *testing.T) {
+	p, far, _ := pair(t, Mode{})
+	b := make([]byte, 8)
+	for range 2 {
+		// The same time again: it has passed, and still says so.
+		if n, err := p.ReadBy(time.Unix(1_000_000_000, 0), b); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("silence gave %d bytes, %v", n, err)
+		}
+	}
+	far.Write([]byte("x"))
+	if n, err := p.Read(soon(t), b); n != 1 || err != nil {
+		t.Errorf("got %d bytes, %v", n, err)
+	}
+	if n, err := p.ReadBy(time.Unix(1_000_000_000, 0), b); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("after another kind of read: %d bytes, %v", n, err)
+	}
+	time.AfterFunc(5*time.Millisecond, func() { p.Close() })
+	if _, err := p.ReadBy(time.Now().Add(10*time.Second), b); !errors.Is(err, ErrGone) {
+		t.Errorf("got %v, want ErrGone", err)
+	}
+}
+
 func TestAWriteThatNobodyTakesEnds(t *testing.T) {
 	p, _, _ := pair(t, Mode{})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

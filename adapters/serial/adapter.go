@@ -29,6 +29,11 @@ const (
 	settled      = 2 * time.Second
 )
 
+// gather is how long what comes on a line that is never silent is left to collect.
+// Drivers hand it over byte by byte, and to wake up costs more than to read; all
+// ports wake up together. What comes after a silence is read at once.
+const gather = 3 * time.Millisecond
+
 // scheme is that of the URL of a serial port.
 const scheme = "serial"
 
@@ -181,11 +186,23 @@ func (a *Adapter) listen(ctx context.Context) error {
 		running.Wait()
 		a.listener.count(func(s *Stats) { s.Open = false })
 	}()
+	// Contexts and timers for each read would cost more than what is read.
+	stop := context.AfterFunc(ctx, func() { p.Close() })
+	defer stop()
 	buffer := make([]byte, 4096)
+	var wake, last time.Time
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		wait := a.listener.tick(time.Now(), time.Second)
-		n, err := read(ctx, p, buffer, wait)
 		now := time.Now()
+		if due := now.Add(a.listener.tick(now, time.Second)); !wake.After(now) || due.Before(wake) {
+			wake = due
+		}
+		n, err := p.ReadBy(wake, buffer)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = nil
+		}
+		now = time.Now()
 		if n > 0 {
 			a.backoff = firstBackoff
 			a.listener.take(now, buffer[:n])
@@ -193,21 +210,18 @@ func (a *Adapter) listen(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if busy := now.Sub(last) < 2*gather; n > 0 && busy {
+			timer.Reset(now.Truncate(gather).Add(gather).Sub(now))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+		}
+		last = now
 		if now.Sub(opened) >= settled {
 			a.well()
 		}
 	}
-}
-
-// read reads what comes within wait; that nothing comes is no error.
-func read(ctx context.Context, p *port.Port, b []byte, wait time.Duration) (int, error) {
-	within, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	n, err := p.Read(within, b)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		err = nil
-	}
-	return n, err
 }
 
 // lost notes that the port could not be opened, or went away.
