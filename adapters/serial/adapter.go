@@ -67,11 +67,14 @@ type Stats struct {
 	Opened    uint64 // how often it was opened
 	Bytes     uint64 // that came
 	Messages  uint64 // of a length within frame.max
-	Unmatched uint64 // of those, messages that parse.regexp did not match
+	Unmatched uint64 // of those, messages that parse did not match
 	Sent      uint64 // requests, commands and all else that was sent
 	Timeouts  uint64 // of those, such as had no answer in time
 	Late      uint64 // messages that were dropped as answers that came too late
 	TooLong   uint64 // messages that were longer, and dropped
+
+	BadChecksum uint64 // messages with a wrong one, dropped
+	Broken      uint64 // messages that were cut off, or not framed as they should be, dropped
 }
 
 // New makes the adapter of one [[serial]] table, to which SetDefaults has been
@@ -87,6 +90,10 @@ func New(cfg Config, log *slog.Logger) (*Adapter, error) {
 			return nil, fmt.Errorf("serial device %q: parse.regexp %w", cfg.Name, err)
 		}
 	}
+	f, err := newFramer(cfg.Frame)
+	if err != nil {
+		return nil, fmt.Errorf("serial device %q: %w", cfg.Name, err)
+	}
 	log = log.With("device", cfg.Name, "path", address.Path)
 	a := &Adapter{
 		name: cfg.Name, address: address, log: log, turn: make(chan struct{}, 1),
@@ -99,7 +106,7 @@ func New(cfg Config, log *slog.Logger) (*Adapter, error) {
 	for _, r := range a.asker.requests {
 		others = append(others, r.parser)
 	}
-	a.listener = newListener(cfg, p, others, log)
+	a.listener = newListener(cfg, p, others, f, log)
 	return a, a.addPoints(cfg)
 }
 

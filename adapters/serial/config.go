@@ -61,18 +61,6 @@ type Config struct {
 	Transparent bool `toml:"transparent"`
 }
 
-// Frame is the frame = { ... } of a [[serial]] table.
-type Frame struct {
-	// Kind is how messages are told apart. "line": each ends with a line feed,
-	// a carriage return, or both. Default "line".
-	Kind string `toml:"kind"`
-
-	// Max is the longest message in bytes, its end not counted. A longer one is
-	// dropped up to its end and counted, and the points are bad until the next
-	// good one. Default 4096.
-	Max int `toml:"max"`
-}
-
 // Parse is the parse = { ... } of a [[serial]] table.
 type Parse struct {
 	// Regexp is a regular expression in Go's syntax (RE2). Each of its named
@@ -115,19 +103,9 @@ type Point struct {
 // rawPoint is where the bytes of a transparent line are published.
 const rawPoint = "raw"
 
-const (
-	defaultMaxFrame = 4096
-	largestMaxFrame = 1 << 20
-)
-
 // SetDefaults fills what was left out.
 func (c *Config) SetDefaults() {
-	if c.Frame.Kind == "" {
-		c.Frame.Kind = "line"
-	}
-	if c.Frame.Max == 0 {
-		c.Frame.Max = defaultMaxFrame
-	}
+	c.Frame.setDefaults()
 	for i := range c.Points {
 		p := &c.Points[i]
 		if p.Type == "" {
@@ -153,12 +131,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	} else if _, err := port.ParseURL(c.URL, scheme); err != nil {
 		fault("url", "%v", err)
 	}
-	if c.Frame.Kind != "line" {
-		fault("frame.kind", "%q: this version has only \"line\"", c.Frame.Kind)
-	}
-	if c.Frame.Max < 1 || c.Frame.Max > largestMaxFrame {
-		fault("frame.max", "%d: want 1 to %d bytes", c.Frame.Max, largestMaxFrame)
-	}
+	c.Frame.check(func(key, format string, args ...any) { fault("frame."+key, format, args...) })
 	if c.StaleAfter < 0 {
 		fault("stale_after", "%v: want a duration like \"30s\", or 0 for never", c.StaleAfter)
 	}

@@ -10,13 +10,13 @@ import (
 
 // frames gives what a framer makes of b, fed in pieces of those sizes, over and
 // over; "!" stands for a line that was too long.
-func frames(f *lineFramer, b []byte, sizes ...int) (got []string) {
+func frames(f framer, b []byte, sizes ...int) (got []string) {
 	for i := 0; len(b) > 0; i++ {
 		n := len(b)
 		if len(sizes) > 0 {
 			n = min(n, max(1, sizes[i%len(sizes)]))
 		}
-		f.feed(b[:n], func(line []byte) { got = append(got, string(line)) }, func() { got = append(got, "!") })
+		f.feed(b[:n], func(line []byte) { got = append(got, string(line)) }, func(d damage) { got = append(got, []string{"!", "!sum", "!broken"}[d]) })
 		b = b[n:]
 	}
 	return got
@@ -37,7 +37,7 @@ func TestALineEndsWithAnyOfTheUsualEnds(t *testing.T) {
 		"a\x00\xff\n":               "a\x00\xff",
 	} {
 		for size := 1; size <= len(in); size++ {
-			if got := strings.Join(frames(newLineFramer(8), []byte(in), size), "|"); got != want {
+			if got := strings.Join(frames(newLineFramer(8, nil), []byte(in), size), "|"); got != want {
 				t.Errorf("%q in pieces of %d: got %q, want %q", in, size, got, want)
 			}
 		}
@@ -45,10 +45,10 @@ func TestALineEndsWithAnyOfTheUsualEnds(t *testing.T) {
 }
 
 func TestTenMegabytesOfRandomBytesNeedNoMemory(t *testing.T) {
-	f := newLineFramer(256)
+	f := newLineFramer(256, nil)
 	noise := rand.New(rand.NewPCG(1, 2))
 	chunk := make([]byte, 4096)
-	lines, tooLong := 0, 0
+	lines, overlong := 0, 0
 	frame := func(line []byte) {
 		lines++
 		if len(line) == 0 || len(line) > 256 || bytes.ContainsAny(line, "\r\n") {
@@ -60,13 +60,13 @@ func TestTenMegabytesOfRandomBytesNeedNoMemory(t *testing.T) {
 			chunk[i] = byte(noise.Uint32())
 		}
 	}
-	feed := func() { f.feed(chunk, frame, func() { tooLong++ }) }
+	feed := func() { f.feed(chunk, frame, func(damage) { overlong++ }) }
 	for range 10 << 20 / len(chunk) {
 		fill()
 		feed()
 	}
-	if lines < 10_000 || tooLong < 100 {
-		t.Errorf("%d lines and %d that were too long: too few for this noise", lines, tooLong)
+	if lines < 10_000 || overlong < 100 {
+		t.Errorf("%d lines and %d that were too long: too few for this noise", lines, overlong)
 	}
 	if c := cap(f.line); c != 256 {
 		t.Errorf("the framer holds %d bytes, want 256", c)
@@ -86,8 +86,8 @@ func FuzzFramer(f *testing.F) {
 	f.Add([]byte("123456789012345678901234567890\rabc\n"), uint8(7), uint8(5))
 	f.Fuzz(func(t *testing.T, in []byte, a, b uint8) {
 		const most = 16
-		whole := frames(newLineFramer(most), in)
-		cut := frames(newLineFramer(most), in, int(a), int(b))
+		whole := frames(newLineFramer(most, nil), in)
+		cut := frames(newLineFramer(most, nil), in, int(a), int(b))
 		if !slices.Equal(whole, cut) {
 			t.Fatalf("whole %q, in pieces %q", whole, cut)
 		}

@@ -31,7 +31,9 @@ type listener struct {
 	every      []*parser // that, and those of answers
 	fields     []field   // of all of them
 	raw        bool      // what comes is published as it is
-	framer     *lineFramer
+	framer     framer
+	gap        time.Duration // of silence that ends a message; 0: none does
+	max        int           // bytes of a message
 	emit       func(point.Update)
 	log        *slog.Logger
 
@@ -57,10 +59,10 @@ type listener struct {
 
 // newListener listens with p, which is nil where all that is parsed are the
 // answers to questions; others are the parsers of those.
-func newListener(cfg Config, p *parser, others []*parser, log *slog.Logger) *listener {
+func newListener(cfg Config, p *parser, others []*parser, f framer, log *slog.Logger) *listener {
 	l := &listener{
 		name: cfg.Name, staleAfter: cfg.StaleAfter, parser: p, raw: cfg.Transparent, log: log,
-		framer: newLineFramer(cfg.Frame.Max),
+		framer: f, gap: cfg.Frame.Gap, max: cfg.Frame.Max,
 	}
 	for _, p := range append([]*parser{p}, others...) {
 		if p == nil {
@@ -108,6 +110,7 @@ func (l *listener) lost(now time.Time, reason string) {
 
 // take takes what was read from the port, at least a byte, at the time now.
 func (l *listener) take(now time.Time, b []byte) {
+	l.silence(now)
 	l.bytesAt = now
 	l.count(func(s *Stats) { s.Bytes += uint64(len(b)) })
 	if l.raw {
@@ -118,8 +121,23 @@ func (l *listener) take(now time.Time, b []byte) {
 		l.framer.reset(now.Sub(l.openedAt) < cutWithin)
 	}
 	l.framer.feed(b,
-		func(line []byte) { l.message(now, line) },
-		func() { l.overlong(now) })
+		func(message []byte) { l.message(now, message) },
+		func(d damage) { l.damaged(now, d) })
+}
+
+// silence tells the framer of a silence that may end a message. It gives how
+// long until there is one, 0 when nothing waits for it.
+func (l *listener) silence(now time.Time) time.Duration {
+	if l.gap == 0 || !l.framer.pending() {
+		return 0
+	}
+	if left := l.gap - now.Sub(l.bytesAt); left > 0 {
+		return left
+	}
+	l.framer.idle(
+		func(message []byte) { l.message(l.bytesAt, message) },
+		func(d damage) { l.damaged(l.bytesAt, d) })
+	return 0
 }
 
 // emitRaw gives on what was read as it is. On a line of bytes any byte is a sign
@@ -151,15 +169,12 @@ func (l *listener) message(now time.Time, line []byte) {
 		}
 	})
 	if !ok {
-		l.misses++
-		l.log.Debug("a message does not match parse.regexp", "bytes", len(line))
-		if l.misses == missesToWarn {
-			l.log.Warn("message after message does not match parse.regexp", "count", l.misses)
-		}
+		l.log.Debug("a message does not match parse", "bytes", len(line))
+		l.unusable()
 		return
 	}
 	if l.misses >= missesToWarn {
-		l.log.Info("messages match parse.regexp again", "count", l.misses)
+		l.log.Info("messages match parse again", "count", l.misses)
 	}
 	l.misses = 0
 	if v != parsed {
@@ -176,6 +191,30 @@ func (l *listener) message(now time.Time, line []byte) {
 	l.emit(u)
 }
 
+// unusable notes a message that gave no values.
+func (l *listener) unusable() {
+	l.misses++
+	if l.misses == missesToWarn {
+		l.log.Warn("message after message is damaged, or does not match parse", "count", l.misses)
+	}
+}
+
+// damaged notes that a message was dropped.
+func (l *listener) damaged(now time.Time, d damage) {
+	if d == tooLong {
+		l.overlong(now)
+		return
+	}
+	l.count(func(s *Stats) {
+		if d == badChecksum {
+			s.BadChecksum++
+		} else {
+			s.Broken++
+		}
+	})
+	l.unusable()
+}
+
 // overlong makes the points bad, once until they are good again.
 func (l *listener) overlong(now time.Time) {
 	l.count(func(s *Stats) { s.TooLong++ })
@@ -183,8 +222,8 @@ func (l *listener) overlong(now time.Time) {
 		return
 	}
 	l.tooLong = true
-	l.log.Debug("a message is longer than frame.max, and is dropped", "bytes", l.framer.max)
-	reason := fmt.Sprintf("a message longer than %d bytes was dropped", l.framer.max)
+	l.log.Debug("a message is longer than frame.max, and is dropped", "bytes", l.max)
+	reason := fmt.Sprintf("a message longer than %d bytes was dropped", l.max)
 	var samples []point.Sample
 	for _, f := range l.fields {
 		samples = append(samples, point.Sample{Point: f.Name, Unit: f.Unit, Quality: point.Bad, Reason: reason, Time: now})
@@ -199,6 +238,9 @@ func (l *listener) overlong(now time.Time) {
 // something to tell, or within if that is less.
 func (l *listener) tick(now time.Time, within time.Duration) time.Duration {
 	l.staleMissed()
+	if left := l.silence(now); left > 0 {
+		within = min(within, left)
+	}
 	if l.staleAfter == 0 {
 		return within
 	}
@@ -218,7 +260,7 @@ func (l *listener) tick(now time.Time, within time.Duration) time.Duration {
 		}
 		reason = fmt.Sprintf("silent for %v", l.staleAfter)
 		if l.bytesAt.After(since) {
-			reason = fmt.Sprintf("no message matched parse.regexp for %v", l.staleAfter)
+			reason = fmt.Sprintf("no message matched parse for %v", l.staleAfter)
 		}
 		if !l.silent && wait(since) {
 			l.silent, l.online = true, false

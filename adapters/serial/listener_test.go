@@ -33,7 +33,11 @@ func listen(t *testing.T, cfg Config) *ear {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.listener = newListener(cfg, p, nil, slog.New(slog.NewTextHandler(&e.logs, nil)))
+	f, err := newFramer(cfg.Frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.listener = newListener(cfg, p, nil, f, slog.New(slog.NewTextHandler(&e.logs, nil)))
 	begin := e.now
 	e.begin(e.now, func(u point.Update) {
 		if u.Device != "scale" {
@@ -116,7 +120,7 @@ func TestLinesThatDoNotMatchAreSilenceToo(t *testing.T) {
 	e.got = nil
 	e.after(time.Second).hear("nothing\n")
 	e.after(time.Second).hear("nothing\n")
-	e.want("offline: no message matched parse.regexp for 2s", "weight=1kg(stale: no message matched parse.regexp for 2s) at 1s")
+	e.want("offline: no message matched parse for 2s", "weight=1kg(stale: no message matched parse for 2s) at 1s")
 }
 
 func TestValuesGoStaleWhileThePortIsGone(t *testing.T) {

@@ -102,7 +102,7 @@ func TestAMistakeInTheConfigIsSaidByItsKey(t *testing.T) {
 		{func(c *Config) { c.URL = "/dev/ttyUSB1" }, "url: "},
 		{func(c *Config) { c.URL = "rtu:///dev/ttyUSB1" }, "url: "},
 		{func(c *Config) { c.URL = "serial:///dev/ttyUSB1?baut=9600" }, "url: "},
-		{func(c *Config) { c.Frame.Kind = "slip" }, `frame.kind: "slip": this version has only "line"`},
+		{func(c *Config) { c.Frame.Kind = "slib" }, `frame.kind: "slib": want one of line, `},
 		{func(c *Config) { c.Frame.Max = -1 }, "frame.max: -1: want 1 to 1048576 bytes"},
 		{func(c *Config) { c.Frame.Max = 1<<20 + 1 }, "frame.max: 1048577: want"},
 		{func(c *Config) { c.StaleAfter = -1 }, "stale_after: -1ns: want"},

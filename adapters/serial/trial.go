@@ -35,8 +35,8 @@ func NewTrial(cfg Config) (*Trial, error) {
 func (t *Trial) Feed(b []byte, at time.Time, found func(Found)) {
 	l := t.listener
 	l.framer.feed(b,
-		func(line []byte) { found(t.parse(line, at)) },
-		func() { found(Found{Damage: fmt.Sprintf("a message longer than %d bytes", l.framer.max)}) })
+		func(message []byte) { found(t.parse(message, at)) },
+		func(d damage) { found(Found{Damage: l.damage(d)}) })
 }
 
 // parse tries the parser of the device, then those of its requests.
@@ -81,4 +81,15 @@ func Monitor(ctx context.Context, cfg Config, heard func(at time.Time, b []byte)
 			return err
 		}
 	}
+}
+
+// damage says what was dropped.
+func (l *listener) damage(d damage) string {
+	switch d {
+	case tooLong:
+		return fmt.Sprintf("a message longer than %d bytes", l.max)
+	case badChecksum:
+		return "a message with a wrong checksum"
+	}
+	return "a message that was cut off, or is not framed as frame says"
 }
