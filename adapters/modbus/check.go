@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"headgate/adapters/datatype"
 	"headgate/gateway/point"
 )
 
@@ -75,7 +76,7 @@ func (d *Device) check(fault faultFunc, onSerialLine bool) {
 	}
 	checkDuration(fault, "interval", d.Interval, minInterval, maxInterval)
 	if d.Order != "" {
-		if _, err := parseOrder(d.Order, 0); err != nil {
+		if _, err := datatype.ParseOrder(d.Order, 0); err != nil {
 			fault("order", "%v", err)
 		}
 	}

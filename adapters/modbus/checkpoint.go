@@ -2,15 +2,14 @@ package modbus
 
 import (
 	"maps"
-	"math"
 	"slices"
 
+	"headgate/adapters/datatype"
 	"headgate/gateway/point"
 )
 
 const (
 	maxCharacters = 250 // characters: as many registers as one request reads
-	maxDecimals   = 15
 )
 
 // checkPoint checks one point of the device.
@@ -22,18 +21,18 @@ func (d *Device) checkPoint(p *Point, fault faultFunc) {
 	}
 	known := err == nil
 	bits := known && r.table.isBits()
-	t, err := parseType(p.Type)
+	t, err := datatype.ParseType(p.Type)
 	switch {
 	case err != nil:
 		fault("type", "%v", err)
 		known = false
-	case bits && t.kind != kindBool:
+	case bits && t.Kind != datatype.Bool:
 		fault("type", "%q: a %s is one bit: want bool, or leave the type out", p.Type, tableNames[r.table])
 		known = false
 	case !p.checkLength(t, fault):
 		known = false
-	case known && int(r.address)+registersOf(t, p.Length) > 1<<16:
-		fault("register", "%q: a %s takes %d registers, and the last one is 65535", p.Register, t, registersOf(t, p.Length))
+	case known && int(r.address)+datatype.RegistersOf(t, p.Length) > 1<<16:
+		fault("register", "%q: a %s takes %d registers, and the last one is 65535", p.Register, t, datatype.RegistersOf(t, p.Length))
 		known = false
 	}
 	if bits {
@@ -42,21 +41,21 @@ func (d *Device) checkPoint(p *Point, fault faultFunc) {
 	if known && !bits {
 		p.checkRegisters(d, t, fault)
 	}
-	p.checkNumber(fault, t)
+	p.Number.Check(fault, t.Name, t.IsNumber())
 	p.checkAccess(fault, r, known)
 	p.Report.Check(fault)
 }
 
 // checkLength says whether the length fits the type.
-func (p *Point) checkLength(t dataType, fault faultFunc) bool {
+func (p *Point) checkLength(t datatype.Type, fault faultFunc) bool {
 	most := maxCharacters
-	if t.kind == kindText8 {
+	if t.Kind == datatype.Text8 {
 		most /= 2
 	}
 	switch {
-	case t.isText() && (p.Length < 1 || p.Length > most):
+	case t.IsText() && (p.Length < 1 || p.Length > most):
 		fault("length", "%d: a %s has a length of 1 to %d characters", p.Length, t, most)
-	case !t.isText() && p.Length != 0:
+	case !t.IsText() && p.Length != 0:
 		fault("length", "%d: only a string has one", p.Length)
 	default:
 		return true
@@ -86,8 +85,10 @@ func (p *Point) checkOneBit(table string, fault faultFunc) {
 // checkRegisters checks how the value is taken out of registers whose type is t.
 // Each part is made ready as newField does it, so that nothing is checked
 // otherwise than it is used.
-func (p *Point) checkRegisters(d *Device, t dataType, fault faultFunc) {
-	f := field{typ: t, registers: registersOf(t, p.Length), shift: t.shift, width: t.width, exponent: -1, scaling: newScaling(1, 0)}
+func (p *Point) checkRegisters(d *Device, t datatype.Type, fault faultFunc) {
+	f := field{exponent: -1, Field: datatype.Field{
+		Type: t, Registers: datatype.RegistersOf(t, p.Length), Shift: t.Shift, Width: t.Width, Scaling: datatype.NewScaling(1, 0),
+	}}
 	f.register, _ = parseRegister(p.Register) // it is good
 	if p.Order != "" {
 		if err := f.setOrder(*d, *p); err != nil {
@@ -95,83 +96,38 @@ func (p *Point) checkRegisters(d *Device, t dataType, fault faultFunc) {
 		}
 	}
 	if p.Bits != "" {
-		shift, width, err := parseBits(p.Bits, t)
+		shift, width, err := datatype.ParseBits(p.Bits, t)
 		if err != nil {
 			fault("bits", "%v", err)
 			return
 		}
-		f.shift, f.width = shift, width
+		f.Shift, f.Width = shift, width
 	}
 	switch err := f.setExponent(*p); {
 	case err != nil:
 		fault("exponent", "%v", err)
-	case p.Exponent != "" && !t.isNumber():
+	case p.Exponent != "" && !t.IsNumber():
 		fault("exponent", "%q: a %s is no number", p.Exponent, t)
 	}
-	if t.isText() || t.kind == kindBool && p.Bits == "" {
+	if t.IsText() || t.Kind == datatype.Bool && p.Bits == "" {
 		if len(p.Invalid) > 0 {
 			fault("invalid", "a %s has none", t)
 		}
 	} else {
 		for _, v := range p.Invalid {
-			if _, _, err := f.pattern(v); err != nil {
+			if _, _, err := f.Pattern(v); err != nil {
 				fault("invalid", "%v", err)
 			}
 		}
 	}
-	if len(p.Enum) > 0 && !t.isWhole() && t.kind != kindBool {
+	if len(p.Enum) > 0 && !t.IsWhole() && t.Kind != datatype.Bool {
 		fault("enum", "a %s has none: it is for whole numbers and bool", t)
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(p.Enum)) {
-		if _, err := f.enumKey(key); err != nil {
+		if _, err := f.EnumKey(key); err != nil {
 			fault("enum", "%v", err)
 		}
-	}
-}
-
-// checkNumber checks what becomes of a number.
-func (p *Point) checkNumber(fault faultFunc, t dataType) {
-	for _, n := range []struct {
-		key         string
-		value, none float64
-	}{{"scale", p.Scale, 1}, {"offset", p.Offset, 0}} {
-		switch {
-		case math.IsNaN(n.value) || math.IsInf(n.value, 0):
-			fault(n.key, "%v: want a finite number", n.value)
-		case t.name != "" && !t.isNumber() && n.value != n.none:
-			fault(n.key, "%v: a %s has no %s", n.value, t, n.key)
-		}
-	}
-	if p.Decimals != nil && (*p.Decimals < 0 || *p.Decimals > maxDecimals) {
-		fault("decimals", "%d: want 0 to %d", *p.Decimals, maxDecimals)
-	}
-	if p.Decimals != nil && t.name != "" && !t.isNumber() {
-		fault("decimals", "a %s has none", t)
-	}
-	for _, n := range []struct {
-		key   string
-		value *float64
-	}{{"min", p.Min}, {"max", p.Max}} {
-		switch {
-		case n.value == nil:
-		case math.IsNaN(*n.value) || math.IsInf(*n.value, 0):
-			fault(n.key, "%v: want a finite number, or leave it out", *n.value)
-		case t.name != "" && !t.isNumber():
-			fault(n.key, "%v: a %s has no %s", *n.value, t, n.key)
-		}
-	}
-	if p.Min != nil && p.Max != nil && *p.Min > *p.Max {
-		fault("min", "%v is greater than max, %v", *p.Min, *p.Max)
-	}
-	switch p.OutOfRange {
-	case outsideKeep:
-	case outsideClamp, outsideBad:
-		if p.Min == nil && p.Max == nil {
-			fault("out_of_range", "%q: out of which range? want min or max", p.OutOfRange)
-		}
-	default:
-		fault("out_of_range", "%q: want \"keep\", \"clamp\" or \"bad\"", p.OutOfRange)
 	}
 }
 
@@ -211,12 +167,12 @@ func (p *Point) checkAccess(fault faultFunc, r register, known bool) {
 
 // checkWriteFunction checks that the function can write the point.
 func (p *Point) checkWriteFunction(fault faultFunc, r register) {
-	t, err := parseType(p.Type)
+	t, err := datatype.ParseType(p.Type)
 	if err != nil || p.WriteFunction == 0 {
 		return
 	}
-	partly := p.Bits != "" || t.width > 0
-	one := registersOf(t, p.Length) == 1
+	partly := p.Bits != "" || t.Width > 0
+	one := datatype.RegistersOf(t, p.Length) == 1
 	for _, f := range []struct {
 		function byte
 		table    table

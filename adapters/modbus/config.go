@@ -17,6 +17,7 @@ package modbus
 import (
 	"time"
 
+	"headgate/adapters/datatype"
 	"headgate/gateway/point"
 )
 
@@ -177,28 +178,15 @@ type Point struct {
 	// "ABCD".
 	Order string `toml:"order"`
 
-	// Scale and Offset make the published value of the number in the device:
-	// number * scale + offset; a write goes the other way. Defaults 1 and 0,
-	// with which whole numbers stay exact to 64 bits.
-	Scale  float64 `toml:"scale"`
-	Offset float64 `toml:"offset"`
+	// Number says what becomes of a number: scale, offset, decimals, min, max and
+	// out_of_range. A command to write a value beyond min and max is refused.
+	datatype.Number
 
 	// Exponent is the register, of the same table, that says which power of ten
 	// the number is to be multiplied by, as a signed number from -10 to 10
 	// (SunSpec calls it sunssf). It is read together with the value. Such a point
 	// cannot be written. Default: none.
 	Exponent string `toml:"exponent"`
-
-	// Decimals is how many digits after the point are published. Default: all.
-	Decimals *int `toml:"decimals"`
-
-	// Min and Max are the least and the greatest value that the point may have,
-	// after scale and offset. A command to write another is refused. What the
-	// device says beyond them is published as OutOfRange tells: "keep" as it is,
-	// "clamp" as min or max, "bad" as no value. Default: no bounds, and "keep".
-	Min        *float64 `toml:"min"`
-	Max        *float64 `toml:"max"`
-	OutOfRange string   `toml:"out_of_range"`
 
 	// Invalid lists what the device says when it has no value, as it stands in
 	// its registers, before scale and offset: numbers like 65535 or -32768, or
@@ -240,13 +228,6 @@ const (
 	defaultTCPUnit  = 1
 )
 
-// What becomes of a value out of its range.
-const (
-	outsideKeep  = "keep"
-	outsideClamp = "clamp"
-	outsideBad   = "bad"
-)
-
 // SetDefaults fills what was left out. It may run more than once.
 func (c *Config) SetDefaults() {
 	if c.Timeout == 0 {
@@ -279,12 +260,7 @@ func (p *Point) setDefaults(d *Device) {
 			p.Type = "bool"
 		}
 	}
-	if p.Scale == 0 {
-		p.Scale = 1
-	}
-	if p.OutOfRange == "" {
-		p.OutOfRange = outsideKeep
-	}
+	p.Number.SetDefaults()
 	if p.Access == "" {
 		p.Access = "r"
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"headgate/adapters/datatype"
 	"headgate/gateway/point"
 )
 
@@ -17,10 +18,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint8(20), uint8(0), uint8(9), []byte{0x12, 0x3a, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe})
 	f.Add(uint8(24), uint8(3), uint8(0), []byte("S\xb0M\x00"))
 	f.Fuzz(func(t *testing.T, typ, ord, more uint8, b []byte) {
-		p := Point{Name: "x", Register: "holding:0", Type: dataTypes[int(typ)%len(dataTypes)].name, Access: "rw"}
-		p.Order = orders[int(ord)%len(orders)].name
+		p := Point{Name: "x", Register: "holding:0", Type: datatype.Types[int(typ)%len(datatype.Types)].Name, Access: "rw"}
+		p.Order = datatype.Orders[int(ord)%len(datatype.Orders)].Name
 		d := Device{}
-		if dataTypes[int(typ)%len(dataTypes)].isText() {
+		if datatype.Types[int(typ)%len(datatype.Types)].IsText() {
 			p.Length = 7
 		} else if more&1 != 0 {
 			p.Exponent, p.Access = "holding:5", "r"
@@ -55,7 +56,7 @@ func FuzzDecode(f *testing.F) {
 		if text := v.AppendJSON(nil); !json.Valid(text) || string(text) == "null" {
 			t.Fatalf("%+v of % x: %s is no JSON value", p, data, text)
 		}
-		if n, ok := v.Float(); p.Access != "rw" || x.typ.isText() || ok && p.Scale != 0 && math.Abs(n) > 1e15 {
+		if n, ok := v.Float(); p.Access != "rw" || x.Type.IsText() || ok && p.Scale != 0 && math.Abs(n) > 1e15 {
 			return // a float64 has no more digits than that
 		}
 		again, err := x.encode(v)

@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"headgate/gateway/point"
+
+	"headgate/adapters/datatype"
 )
 
 // encode makes of a value the change that a write makes; the error says what the
 // field can hold.
 func (f *field) encode(v point.Value) (change, error) {
 	c := change{register: f.target(), function: f.function}
-	if f.typ.isText() {
+	if f.Type.IsText() {
 		var err error
 		c.data, err = f.encodeText(v)
 		return c, err
@@ -30,24 +32,24 @@ func (f *field) encode(v point.Value) (change, error) {
 		c.data = []byte{byte(bits)}
 		return c, nil
 	}
-	c.data = make([]byte, 2*f.registers)
-	f.order.put(c.data, bits<<f.shift)
-	if f.width > 0 {
-		c.mask = make([]byte, 2*f.registers)
-		f.order.put(c.mask, (1<<f.width-1)<<f.shift)
+	c.data = make([]byte, 2*f.Registers)
+	f.Order.Put(c.data, bits<<f.Shift)
+	if f.Width > 0 {
+		c.mask = make([]byte, 2*f.Registers)
+		f.Order.Put(c.mask, (1<<f.Width-1)<<f.Shift)
 	}
 	return c, nil
 }
 
 // encodeBits gives the bits of a value.
 func (f *field) encodeBits(v point.Value) (uint64, error) {
-	if f.texts != nil {
+	if f.Texts != nil {
 		return f.encodeEnum(v)
 	}
-	switch f.typ.kind {
-	case kindBool:
+	switch f.Type.Kind {
+	case datatype.Bool:
 		return f.encodeBool(v)
-	case kindTime:
+	case datatype.Time:
 		return f.encodeTime(v)
 	}
 	return f.encodeNumber(v)
@@ -60,20 +62,20 @@ func (f *field) encodeNumber(v point.Value) (uint64, error) {
 		return 0, fmt.Errorf("%s is not a number", quoted(v))
 	case math.IsNaN(n) || math.IsInf(n, 0):
 		return 0, fmt.Errorf("%v is not a finite number", n)
-	case f.min != nil && n < *f.min || f.max != nil && n > *f.max:
-		return 0, fmt.Errorf("%v is out of range: want %s", v, f.rangeText())
+	case f.Min != nil && n < *f.Min || f.Max != nil && n > *f.Max:
+		return 0, fmt.Errorf("%v is out of range: want %s", v, f.RangeText())
 	}
-	number := f.scaling.inverse(v)
-	if f.typ.kind == kindFloat {
+	number := f.Scaling.Inverse(v)
+	if f.Type.Kind == datatype.Float {
 		n, _ := number.Float64()
-		bits, fits := f.typ.floatBits(n)
+		bits, fits := f.Type.FloatBits(n)
 		if !fits {
-			return 0, fmt.Errorf("%v does not fit %s", v, f.typ)
+			return 0, fmt.Errorf("%v does not fit %s", v, f.Type)
 		}
 		return bits, nil
 	}
 	bits, err := f.intBits(v, number)
-	if err == nil && f.typ.kind == kindBCD {
+	if err == nil && f.Type.Kind == datatype.BCD {
 		bits = toBCD(bits)
 	}
 	return bits, err
@@ -82,16 +84,16 @@ func (f *field) encodeNumber(v point.Value) (uint64, error) {
 // encodeEnum takes one of the texts, or the number that stands for one: what the
 // config does not name cannot be written.
 func (f *field) encodeEnum(v point.Value) (uint64, error) {
-	keys := slices.Sorted(maps.Keys(f.texts))
+	keys := slices.Sorted(maps.Keys(f.Texts))
 	var want []string
 	for _, bits := range keys {
-		if v.Kind() == point.String && v.String() == f.texts[bits] {
+		if v.Kind() == point.String && v.String() == f.Texts[bits] {
 			return bits, nil
 		}
-		want = append(want, f.texts[bits])
+		want = append(want, f.Texts[bits])
 	}
 	if n, ok := v.Int(); ok {
-		if bits, _, err := f.pattern(n); err == nil && f.texts[bits] != "" {
+		if bits, _, err := f.Pattern(n); err == nil && f.Texts[bits] != "" {
 			return bits, nil
 		}
 	}
@@ -118,15 +120,15 @@ func (f *field) encodeTime(v point.Value) (uint64, error) {
 	if v.Kind() == point.String {
 		t, err := time.Parse(time.RFC3339, v.String())
 		n, ok = t.Unix(), err == nil
-		if f.typ.milli {
+		if f.Type.Milli {
 			n = t.UnixMilli()
 		}
 	}
 	switch {
 	case !ok || v.Kind() == point.Bool:
 		return 0, fmt.Errorf("%s is no time: want one like \"2026-11-23T18:04:05Z\"", quoted(v))
-	case f.typ.registers == 2 && (n < 0 || n > math.MaxUint32):
-		return 0, fmt.Errorf("%s does not fit %s, which holds 1970 to 2106", quoted(v), f.typ)
+	case f.Type.Registers == 2 && (n < 0 || n > math.MaxUint32):
+		return 0, fmt.Errorf("%s does not fit %s, which holds 1970 to 2106", quoted(v), f.Type)
 	}
 	return uint64(n), nil
 }
@@ -138,18 +140,18 @@ func (f *field) encodeText(v point.Value) ([]byte, error) {
 	}
 	s := v.String()
 	switch {
-	case len(s) > f.length:
-		return nil, fmt.Errorf("%s is too long: %d bytes is the most", quoted(v), f.length)
+	case len(s) > f.Length:
+		return nil, fmt.Errorf("%s is too long: %d bytes is the most", quoted(v), f.Length)
 	case strings.ContainsRune(s, 0):
 		return nil, errors.New("a text with NUL in it cannot be held")
 	}
-	b := make([]byte, 2*f.registers)
+	b := make([]byte, 2*f.Registers)
 	for i := range len(s) {
-		at := i // of kindText
-		if f.typ.kind == kindText8 {
+		at := i // of datatype.Text
+		if f.Type.Kind == datatype.Text8 {
 			at = 2*i + 1
 		}
-		if f.order.swapBytes {
+		if f.Order.SwapBytes {
 			at ^= 1
 		}
 		b[at] = s[i]
@@ -165,26 +167,26 @@ const stepParts = 1_000_000
 func (f *field) intBits(v point.Value, number *big.Rat) (uint64, error) {
 	n := nearest(number)
 	away := new(big.Rat).Sub(number, new(big.Rat).SetInt(n))
-	width := f.bits()
+	width := f.Bits()
 	low, high := new(big.Int), new(big.Int).Lsh(big.NewInt(1), uint(width))
-	switch f.typ.kind {
-	case kindSigned:
+	switch f.Type.Kind {
+	case datatype.Signed:
 		high.Rsh(high, 1)
 		low.Neg(high)
-	case kindBCD:
+	case datatype.BCD:
 		high.Exp(big.NewInt(10), big.NewInt(int64(width/4)), nil)
 	}
 	high.Sub(high, big.NewInt(1))
 	if n.Cmp(low) < 0 || n.Cmp(high) > 0 {
 		least, most := new(big.Rat).SetInt(low), new(big.Rat).SetInt(high)
-		if f.scaling.scale.Sign() < 0 {
+		if f.Scaling.Scale.Sign() < 0 {
 			least, most = most, least
 		}
-		return 0, fmt.Errorf("%v does not fit: %s holds %s to %s", v, f.holder(), f.scaling.apply(least), f.scaling.apply(most))
+		return 0, fmt.Errorf("%v does not fit: %s holds %s to %s", v, f.holder(), f.Scaling.Apply(least), f.Scaling.Apply(most))
 	}
 	if away.Abs(away).Cmp(big.NewRat(1, stepParts)) > 0 {
 		return 0, fmt.Errorf("%v cannot be held: %s has steps of %s, the nearest is %s",
-			v, f.holder(), ofRat(new(big.Rat).Abs(f.scaling.scale)), f.scaling.apply(new(big.Rat).SetInt(n)))
+			v, f.holder(), datatype.OfRat(new(big.Rat).Abs(f.Scaling.Scale)), f.Scaling.Apply(new(big.Rat).SetInt(n)))
 	}
 	mask := ^uint64(0) >> (64 - width)
 	if n.Sign() < 0 {
@@ -195,10 +197,10 @@ func (f *field) intBits(v point.Value, number *big.Rat) (uint64, error) {
 
 // holder names what holds a whole number.
 func (f *field) holder() string {
-	if f.width > 0 && f.typ.width == 0 {
-		return fmt.Sprintf("%d bits of %s", f.width, f.typ)
+	if f.Width > 0 && f.Type.Width == 0 {
+		return fmt.Sprintf("%d bits of %s", f.Width, f.Type)
 	}
-	return f.typ.String()
+	return f.Type.String()
 }
 
 // toBCD is the inverse of fromBCD for a number that fits.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"headgate/adapters/datatype"
 	"headgate/gateway/point"
 )
 
@@ -98,7 +99,7 @@ func TestScalingLeavesNoBinaryNoise(t *testing.T) {
 		{"f32", 0.1, 0, "\x41\xbb\x99\x9a", "2.345"},
 		{"f32", 1, 0, "\x3d\xcc\xcc\xcd", "0.1"},
 	} {
-		f := ready(t, Point{Type: c.typ, Scale: c.scale, Offset: c.offset})
+		f := ready(t, Point{Type: c.typ, Number: datatype.Number{Scale: c.scale, Offset: c.offset}})
 		if got, err := f.decode([]byte(c.wire)); err != nil || got.String() != c.want {
 			t.Errorf("%s % x * %v + %v: got %v, %v; want %s", c.typ, c.wire, c.scale, c.offset, got, err, c.want)
 		}
@@ -107,7 +108,7 @@ func TestScalingLeavesNoBinaryNoise(t *testing.T) {
 
 func TestEveryStepOfAScaleComesBackExactly(t *testing.T) {
 	for _, scale := range []float64{1, 0.1, 0.01, 0.001, 0.05, 0.3, 2.5, -0.1} {
-		f := ready(t, Point{Type: "u16", Scale: scale, Offset: 7.25})
+		f := ready(t, Point{Type: "u16", Number: datatype.Number{Scale: scale, Offset: 7.25}})
 		for n := range 1 << 16 {
 			wire := []byte{byte(n >> 8), byte(n)}
 			v, err := f.decode(wire)
@@ -147,7 +148,7 @@ func TestWhatDoesNotFitIsNotWritten(t *testing.T) {
 		{"u16", 1, point.Value{}, "not a number"},
 		{"bool", 1, point.OfString("maybe"), "neither on nor off"},
 	} {
-		f := ready(t, Point{Type: c.typ, Scale: c.scale})
+		f := ready(t, Point{Type: c.typ, Number: datatype.Number{Scale: c.scale}})
 		if b, err := f.encode(c.value); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v as %s * %v: got % x, %v; want an error with %q", c.value, c.typ, c.scale, b.data, err, c.want)
 		}
@@ -232,7 +233,7 @@ func TestWhatADeviceSaysInsteadOfAValueIsBad(t *testing.T) {
 		{Point{Type: "f64"}, "\x7f\xf0\x00\x00\x00\x00\x00\x00", "+Inf"},
 		{Point{Type: "bcd16"}, "\x12\x3a", "0x123a, which is no BCD number"},
 		{Point{Type: "epoch64"}, "\x7f\xff\xff\xff\xff\xff\xff\xff", "no time of the years"},
-		{Point{Type: "u16", Max: new(100.0), OutOfRange: "bad"}, "\x00\x65", "101, out of the range anything to 100"},
+		{Point{Type: "u16", Number: datatype.Number{Max: new(100.0), OutOfRange: "bad"}}, "\x00\x65", "101, out of the range anything to 100"},
 	} {
 		f := ready(t, c.p)
 		v, err := f.decode([]byte(c.wire))
@@ -253,14 +254,14 @@ func TestWhatIsPublishedOfANumber(t *testing.T) {
 		wire string
 		want string
 	}{
-		{Point{Type: "f32", Decimals: new(1)}, "\x43\x67\x5c\x29", "231.4"},
-		{Point{Type: "f32", Decimals: new(0)}, "\x43\x67\x5c\x29", "231"},
-		{Point{Type: "f32", Decimals: new(2)}, "\xba\x83\x12\x6f", "0"},
-		{Point{Type: "u16", Scale: 0.001, Decimals: new(2)}, "\x04\xd2", "1.23"},
-		{Point{Type: "u16", Decimals: new(2)}, "\x04\xd2", "1234"},
-		{Point{Type: "u16", Min: new(5.0), Max: new(100.5), OutOfRange: "clamp"}, "\x00\x65", "100.5"},
-		{Point{Type: "u16", Min: new(5.0), Max: new(100.0), OutOfRange: "clamp"}, "\x00\x04", "5"},
-		{Point{Type: "u16", Max: new(100.0)}, "\x00\x65", "101"},
+		{Point{Type: "f32", Number: datatype.Number{Decimals: new(1)}}, "\x43\x67\x5c\x29", "231.4"},
+		{Point{Type: "f32", Number: datatype.Number{Decimals: new(0)}}, "\x43\x67\x5c\x29", "231"},
+		{Point{Type: "f32", Number: datatype.Number{Decimals: new(2)}}, "\xba\x83\x12\x6f", "0"},
+		{Point{Type: "u16", Number: datatype.Number{Scale: 0.001, Decimals: new(2)}}, "\x04\xd2", "1.23"},
+		{Point{Type: "u16", Number: datatype.Number{Decimals: new(2)}}, "\x04\xd2", "1234"},
+		{Point{Type: "u16", Number: datatype.Number{Min: new(5.0), Max: new(100.5), OutOfRange: "clamp"}}, "\x00\x65", "100.5"},
+		{Point{Type: "u16", Number: datatype.Number{Min: new(5.0), Max: new(100.0), OutOfRange: "clamp"}}, "\x00\x04", "5"},
+		{Point{Type: "u16", Number: datatype.Number{Max: new(100.0)}}, "\x00\x65", "101"},
 		{Point{Type: "i16", Enum: modes}, "\x00\x20", "fault"},
 		{Point{Type: "i16", Enum: modes}, "\xff\xff", "unknown"},
 		{Point{Type: "i16", Enum: modes}, "\x00\x02", "2"},
@@ -307,8 +308,8 @@ func TestWhatACommandMayNotSetIsRefused(t *testing.T) {
 		value point.Value
 		want  string
 	}{
-		{Point{Type: "u16", Max: new(100.0)}, point.OfInt(101), "out of range: want anything to 100"},
-		{Point{Type: "u16", Scale: 0.1, Min: new(5.0), Max: new(30.5)}, point.OfFloat(4.9), "want 5 to 30.5"},
+		{Point{Type: "u16", Number: datatype.Number{Max: new(100.0)}}, point.OfInt(101), "out of range: want anything to 100"},
+		{Point{Type: "u16", Number: datatype.Number{Scale: 0.1, Min: new(5.0), Max: new(30.5)}}, point.OfFloat(4.9), "want 5 to 30.5"},
 		{Point{Type: "u16", Enum: modes}, point.OfString("cooling"), "none of off, heating"},
 		{Point{Type: "u16", Enum: modes}, point.OfInt(2), "none of off, heating"},
 		{Point{Type: "u16", Bits: "4:3"}, point.OfInt(8), "3 bits of u16 holds 0 to 7"},
@@ -323,22 +324,6 @@ func TestWhatACommandMayNotSetIsRefused(t *testing.T) {
 		f := ready(t, c.p)
 		if got, err := f.encode(c.value); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v as %+v: got % x, %v; want an error with %q", c.value, c.p, got.data, err, c.want)
-		}
-	}
-}
-
-func TestEveryHalfGoesBothWays(t *testing.T) {
-	for b := range 1 << 16 {
-		n := half(uint16(b))
-		if math.IsNaN(n) {
-			continue
-		}
-		if got := halfBits(n); got != uint16(b) {
-			t.Fatalf("%#04x is %v, which is %#04x", b, n, got)
-		}
-		next := half(uint16(b + 1))
-		if b&0x7fff < 0x7bff && b&1 == 0 && halfBits((n+next)/2) != uint16(b) {
-			t.Fatalf("half way above %#04x is %#04x, want the even one", b, halfBits((n+next)/2))
 		}
 	}
 }

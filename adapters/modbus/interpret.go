@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"headgate/adapters/datatype"
 	"headgate/gateway/point"
 )
 
@@ -24,39 +25,41 @@ func Interpretations(r Request, data []byte) []Interpretation {
 		return nil
 	}
 	var all []Interpretation
-	for _, t := range dataTypes {
-		registers, length := t.registers, 0
-		if t.isText() {
+	for _, t := range datatype.Types {
+		registers, length := t.Registers, 0
+		if t.IsText() {
 			registers = len(data) / 2
 			length = registers
-			if t.kind == kindText {
+			if t.Kind == datatype.Text {
 				length = 2 * registers
 			}
 		}
 		if registers > len(data)/2 {
 			continue
 		}
-		for _, o := range orders {
-			if o.onlyFor != orderClass(t, registers) || t.kind == kindBool && o.order.swapBytes {
+		for _, o := range datatype.Orders {
+			if o.OnlyFor != orderClass(t, registers) || t.Kind == datatype.Bool && o.Order.SwapBytes {
 				continue
 			}
-			p := Point{Register: r.Register, Type: t.name, Order: o.name, Length: length}
-			f := field{typ: t, registers: registers, order: o.order, shift: t.shift, width: t.width, length: length, exponent: -1, decimals: -1, scaling: newScaling(1, 0)}
+			p := Point{Register: r.Register, Type: t.Name, Order: o.Name, Length: length}
+			f := field{exponent: -1, Field: datatype.Field{
+				Type: t, Registers: registers, Order: o.Order, Shift: t.Shift, Width: t.Width, Length: length, Decimals: -1, Scaling: datatype.NewScaling(1, 0),
+			}}
 			f.register = register{reg.table, reg.address}
 			v, err := f.decode(data[:2*registers])
-			if err != nil || t.isText() && !printable(v.String()) {
+			if err != nil || t.IsText() && !printable(v.String()) {
 				continue
 			}
-			all = append(all, Interpretation{t.name, o.name, v, p.line()})
+			all = append(all, Interpretation{t.Name, o.Name, v, p.line()})
 		}
 	}
 	return all
 }
 
 // orderClass is which of the orders differ for a type, by what they are only for.
-func orderClass(t dataType, registers int) int {
+func orderClass(t datatype.Type, registers int) int {
 	switch {
-	case registers == 1 || t.isText():
+	case registers == 1 || t.IsText():
 		return 1
 	case registers == 4:
 		return 4

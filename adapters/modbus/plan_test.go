@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"headgate/adapters/datatype"
 )
 
 // fieldsOf makes points at these registers, each "holding:0 u16" or with its own
@@ -14,7 +16,7 @@ func fieldsOf(t *testing.T, points ...string) (fields []*field) {
 	t.Helper()
 	for i, text := range points {
 		w := strings.Fields(text)
-		p := Point{Name: fmt.Sprint(i), Register: w[0], Type: w[1], Interval: time.Second, Scale: 1}
+		p := Point{Name: fmt.Sprint(i), Register: w[0], Type: w[1], Interval: time.Second, Number: datatype.Number{Scale: 1}}
 		if len(w) > 2 {
 			p.Interval, _ = time.ParseDuration(w[2])
 		}

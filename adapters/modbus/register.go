@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"headgate/adapters/datatype"
 )
 
 // table is one of the four tables of a Modbus device.
@@ -68,7 +70,7 @@ func parseRegister(s string) (register, error) {
 		}
 	}
 	if !known {
-		return register{}, fmt.Errorf("%q: there is no table %q%s; want holding, input, coil or discrete", s, name, didYouMean(name, tableNames))
+		return register{}, fmt.Errorf("%q: there is no table %q%s; want holding, input, coil or discrete", s, name, datatype.DidYouMean(name, tableNames))
 	}
 	a, err := strconv.ParseUint(strings.TrimSpace(number), 0, 16)
 	if err != nil || strings.ContainsRune(number, '_') {

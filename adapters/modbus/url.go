@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"headgate/adapters/datatype"
 	"headgate/adapters/port"
 )
 
@@ -78,7 +79,7 @@ func parseURL(text string) (link, error) {
 	s, known := schemes()[name]
 	if !known {
 		names := slices.Sorted(maps.Keys(schemes()))
-		return link{}, fmt.Errorf("%q: there is no scheme %q%s; %s; the schemes are %s", text, name, didYouMean(name, names), want, strings.Join(names, ", "))
+		return link{}, fmt.Errorf("%q: there is no scheme %q%s; %s; the schemes are %s", text, name, datatype.DidYouMean(name, names), want, strings.Join(names, ", "))
 	}
 	l := link{scheme: s, name: name}
 	if s.carrier != serialLine {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"headgate/adapters/datatype"
 	"headgate/adapters/modbus"
 	"headgate/cmd/headgate/config"
 	"headgate/cmd/headgate/control"
@@ -168,6 +169,6 @@ type modbusValue struct {
 func (v modbusValue) format(register, typ, access string) (modbus.Format, error) {
 	return modbus.NewFormat(modbus.Point{
 		Register: register, Type: typ, Order: v.Order, Length: v.Length, Bits: v.Bits,
-		Scale: v.Scale, Offset: v.Offset, WriteFunction: v.Function, Access: access,
+		Number: datatype.Number{Scale: v.Scale, Offset: v.Offset}, WriteFunction: v.Function, Access: access,
 	})
 }

@@ -1,4 +1,4 @@
-package modbus
+package datatype
 
 import (
 	"fmt"
@@ -9,11 +9,11 @@ import (
 	"headgate/gateway/point"
 )
 
-// scaling makes values of the numbers in a device: number * scale + offset. It
+// Scaling makes values of the numbers in a device: number * scale + offset. It
 // computes with the decimals that stand in the config, not with their binary
 // neighbours: 2314 * 0.1 is 231.4 and not 231.40000000000003.
-type scaling struct {
-	scale, offset *big.Rat
+type Scaling struct {
+	Scale, Offset *big.Rat
 	none          bool // scale 1, offset 0
 
 	// (number * a + b) / d is the same where these fit 53 bits, which is where
@@ -22,26 +22,27 @@ type scaling struct {
 	a, b, d int64
 }
 
-func newScaling(scale, offset float64) scaling {
+// NewScaling is the scaling of two finite numbers.
+func NewScaling(scale, offset float64) Scaling {
 	return exactScaling(decimal(scale), decimal(offset))
 }
 
-// times10 is the scaling of numbers that have a power of ten of their own.
-func (s *scaling) times10(power int) scaling {
+// Times10 is the Scaling of numbers that have a power of ten of their own.
+func (s *Scaling) Times10(power int) Scaling {
 	ten := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(power, -power))), nil)
 	by := new(big.Rat).SetInt(ten)
 	if power < 0 {
 		by.Inv(by)
 	}
-	return exactScaling(by.Mul(by, s.scale), s.offset)
+	return exactScaling(by.Mul(by, s.Scale), s.Offset)
 }
 
-func exactScaling(scale, offset *big.Rat) scaling {
-	s := scaling{scale: scale, offset: offset}
+func exactScaling(scale, offset *big.Rat) Scaling {
+	s := Scaling{Scale: scale, Offset: offset}
 	s.none = scale.Cmp(big.NewRat(1, 1)) == 0 && offset.Sign() == 0
-	d := new(big.Int).Mul(s.scale.Denom(), s.offset.Denom())
-	a := new(big.Int).Mul(s.scale.Num(), s.offset.Denom())
-	b := new(big.Int).Mul(s.offset.Num(), s.scale.Denom())
+	d := new(big.Int).Mul(s.Scale.Denom(), s.Offset.Denom())
+	a := new(big.Int).Mul(s.Scale.Num(), s.Offset.Denom())
+	b := new(big.Int).Mul(s.Offset.Num(), s.Scale.Denom())
 	g := new(big.Int).GCD(nil, nil, a, d)
 	g.GCD(nil, nil, g, b)
 	a.Quo(a, g)
@@ -54,10 +55,10 @@ func exactScaling(scale, offset *big.Rat) scaling {
 	return s
 }
 
-// ofInt makes the value of a whole number that the device holds; unsigned says
+// OfInt makes the value of a whole number that the device holds; unsigned says
 // that bits is one of 64 bits without a sign. It stays whole, and exact to 64
 // bits, where scale and offset are whole numbers.
-func (s *scaling) ofInt(bits uint64, unsigned bool) point.Value {
+func (s *Scaling) OfInt(bits uint64, unsigned bool) point.Value {
 	if s.none {
 		if unsigned {
 			return point.OfUint(bits)
@@ -79,22 +80,22 @@ func (s *scaling) ofInt(bits uint64, unsigned bool) point.Value {
 	} else {
 		exact.SetInt64(number)
 	}
-	return ofRat(exact.Mul(exact, s.scale).Add(exact, s.offset))
+	return OfRat(exact.Mul(exact, s.Scale).Add(exact, s.Offset))
 }
 
-// ofFloat makes the value of a finite number that the device holds.
-func (s *scaling) ofFloat(f float64) point.Value {
+// OfFloat makes the value of a finite number that the device holds.
+func (s *Scaling) OfFloat(f float64) point.Value {
 	if s.none {
 		return point.OfFloat(f)
 	}
 	exact := decimal(f)
-	v, _ := exact.Mul(exact, s.scale).Add(exact, s.offset).Float64()
+	v, _ := exact.Mul(exact, s.Scale).Add(exact, s.Offset).Float64()
 	return point.OfFloat(v)
 }
 
-// inverse gives the number that a device must hold for its point to have the
+// Inverse gives the number that a device must hold for its point to have the
 // value v, a number.
-func (s *scaling) inverse(v point.Value) *big.Rat {
+func (s *Scaling) Inverse(v point.Value) *big.Rat {
 	exact := new(big.Rat)
 	if i, ok := v.Int(); ok {
 		exact.SetInt64(i)
@@ -104,17 +105,17 @@ func (s *scaling) inverse(v point.Value) *big.Rat {
 		f, _ := v.Float()
 		exact = decimal(f)
 	}
-	return exact.Sub(exact, s.offset).Quo(exact, s.scale)
+	return exact.Sub(exact, s.Offset).Quo(exact, s.Scale)
 }
 
-// apply is the value of the number, as a person reads it.
-func (s *scaling) apply(number *big.Rat) string {
-	v := new(big.Rat).Mul(number, s.scale)
-	return ofRat(v.Add(v, s.offset)).String()
+// Apply is the value of the number, as a person reads it.
+func (s *Scaling) Apply(number *big.Rat) string {
+	v := new(big.Rat).Mul(number, s.Scale)
+	return OfRat(v.Add(v, s.Offset)).String()
 }
 
-// ofRat is a whole number where r is one that fits, or the nearest float64.
-func ofRat(r *big.Rat) point.Value {
+// OfRat is a whole number where r is one that fits, or the nearest float64.
+func OfRat(r *big.Rat) point.Value {
 	if r.IsInt() {
 		if n := r.Num(); n.IsInt64() {
 			return point.OfInt(n.Int64())

@@ -1,13 +1,13 @@
-package modbus
+package datatype
 
 import (
 	"fmt"
 	"strings"
 )
 
-// didYouMean is "; did you mean ...?" with the name among known that s was most
+// DidYouMean is "; did you mean ...?" with the name among known that s was most
 // likely meant for; "" when none is near.
-func didYouMean(s string, known []string) string {
+func DidYouMean(s string, known []string) string {
 	s = strings.ToLower(strings.TrimSpace(s))
 	best, least := "", 1+len(s)/3
 	for _, k := range known {
