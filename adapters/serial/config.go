@@ -1,9 +1,6 @@
 package serial
 
 import (
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"headgate/adapters/port"
@@ -63,41 +60,37 @@ type Config struct {
 
 // Parse is the parse = { ... } of a [[serial]] table.
 type Parse struct {
+	// Kind is what a message is. "regexp": a text, of which Regexp takes values.
+	// "csv": columns. "json": an object or an array. "binary": bytes, each value
+	// at its place. "nmea": an NMEA 0183 sentence. "p1": a DSMR P1 telegram, or a
+	// readout of IEC 62056-21: values by their OBIS codes. "raw": what comes is
+	// the value. All but the first want a [[serial.point]] with a from for each
+	// value. Default "regexp".
+	Kind string `toml:"kind"`
+
 	// Regexp is a regular expression in Go's syntax (RE2). Each of its named
 	// groups, (?P<weight>...), is a point; one that took no part in a match
 	// gives no value. Two groups may share a name, in alternatives.
 	Regexp string `toml:"regexp"`
+
+	// Separator stands between the columns of "csv": one character. Default ",".
+	Separator string `toml:"separator"`
+
+	// Points names the points that are in such a message, where the answers to
+	// several requests are not of one kind. Default: all that have a from.
+	Points []string `toml:"points"`
 }
 
 // empty says that nothing was said of it.
-func (p *Parse) empty() bool { return p.Regexp == "" }
+func (p *Parse) empty() bool { return p.Regexp == "" && (p.Kind == "" || p.Kind == "regexp") }
 
-// Point is one [[serial.point]] table.
-type Point struct {
-	// Name is the group of the regular expression that this is about.
-	Name string `toml:"name"`
-
-	// Unit is the unit of measure as published. Default none.
-	Unit string `toml:"unit"`
-
-	// Type is "number", "text" or "auto": a number if it reads as a decimal
-	// one, text if not. A code with leading zeros wants "text". Default "auto".
-	Type string `toml:"type"`
-
-	// Scale and Offset make the published number from the one in the message:
-	// number * scale + offset. Defaults 1 and 0.
-	Scale  float64 `toml:"scale"`
-	Offset float64 `toml:"offset"`
-
-	// Set is what is sent to set the point: {value} in its send stands for the
-	// value, {value:.2f} or {value:04d} for it in that form. Scale and offset are
-	// undone before. With an expect, that is how the device says yes. Default: the
-	// point cannot be written.
-	Set *Ask `toml:"set"`
-
-	// Report says which values are published: deadband, min_interval and
-	// heartbeat.
-	point.Report
+func (p *Parse) setDefaults() {
+	if p.Kind == "" {
+		p.Kind = "regexp"
+	}
+	if p.Separator == "" && p.Kind == "csv" {
+		p.Separator = ","
+	}
 }
 
 // rawPoint is where the bytes of a transparent line are published.
@@ -106,15 +99,12 @@ const rawPoint = "raw"
 // SetDefaults fills what was left out.
 func (c *Config) SetDefaults() {
 	c.Frame.setDefaults()
+	c.Parse.setDefaults()
+	for i := range c.Request {
+		c.Request[i].Parse.setDefaults()
+	}
 	for i := range c.Points {
-		p := &c.Points[i]
-		if p.Type == "" {
-			p.Type = "auto"
-		}
-		if p.Scale == 0 {
-			p.Scale = 1
-		}
-		p.Report.SetDefaults()
+		c.Points[i].setDefaults()
 	}
 	c.setAskDefaults()
 }
@@ -137,76 +127,4 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	}
 	c.checkAsks(fault)
 	c.checkPoints(c.checkParsers(fault), fault)
-}
-
-// checkParsers checks how messages are parsed, and gives the names of the points
-// that come of it; nil when that is at fault.
-func (c *Config) checkParsers(fault func(key, format string, args ...any)) []string {
-	names, wrong := []string{}, false
-	one := func(key string, cfg Config) {
-		p, err := newParser(cfg)
-		if err != nil {
-			fault(key, "%v", err)
-			wrong = true
-			return
-		}
-		names = append(names, p.names()...)
-	}
-	// There is something else to do than to make points of what comes.
-	alone := !c.Transparent && !c.Set && !slices.ContainsFunc(c.Points, func(p Point) bool { return p.Set != nil })
-	for i := range c.Request {
-		if r := &c.Request[i]; !r.Parse.empty() {
-			one(fmt.Sprintf("request[%d].parse.regexp", i), c.parsing(r))
-			alone = false
-		} else if c.Parse.empty() && r.Expect == "" {
-			fault(fmt.Sprintf("request[%d].expect", i), "is missing, and so is parse: nothing says what the answer is")
-		}
-	}
-	if alone || !c.Parse.empty() {
-		one("parse.regexp", *c)
-	}
-	if wrong {
-		return nil
-	}
-	if c.Transparent && slices.Contains(names, rawPoint) {
-		fault("transparent", "is true, and a point is called %q: that is where the bytes go", rawPoint)
-	}
-	return names
-}
-
-// checkPoints checks the [[serial.point]] tables against the groups; groups is
-// nil when the regular expression is at fault itself.
-func (c *Config) checkPoints(groups []string, fault func(key, format string, args ...any)) {
-	seen := map[string]int{}
-	for i, p := range c.Points {
-		key := func(s string) string { return fmt.Sprintf("point[%d].%s", i, s) }
-		first, again := seen[p.Name]
-		switch {
-		case p.Name == "":
-			fault(key("name"), "is missing: want the name of a group of parse.regexp")
-		case again:
-			fault(key("name"), "%q is point[%d] already", p.Name, first)
-		case p.Set == nil && groups != nil && !slices.Contains(groups, p.Name):
-			fault(key("name"), "%q is no named group of parse.regexp, which has %s", p.Name, strings.Join(groups, ", "))
-		}
-		if !again {
-			seen[p.Name] = i
-		}
-		switch p.Type {
-		case "number", "auto":
-		case "text":
-			if p.Scale != 1 || p.Offset != 0 {
-				fault(key("type"), "\"text\" cannot have a scale or an offset")
-			}
-		default:
-			fault(key("type"), "%q: want \"number\", \"text\" or \"auto\"", p.Type)
-		}
-		if !finite(p.Scale) {
-			fault(key("scale"), "%v: want a finite number", p.Scale)
-		}
-		if !finite(p.Offset) {
-			fault(key("offset"), "%v: want a finite number", p.Offset)
-		}
-		p.Report.Check(func(name, format string, args ...any) { fault(key(name), format, args...) })
-	}
 }

@@ -2,9 +2,7 @@ package serial
 
 import (
 	"bytes"
-	"encoding/hex"
 	"fmt"
-	"strings"
 )
 
 // framer cuts a stream of bytes into messages. What it gives does not depend on
@@ -72,15 +70,9 @@ func newFramer(cfg Frame) (framer, error) {
 
 // parseBytes reads bytes of a config: a text, or "hex:02 aa 55".
 func parseBytes(s string) ([]byte, error) {
-	digits, isHex := strings.CutPrefix(s, "hex:")
-	if !isHex {
-		return []byte(s), nil
-	}
-	b, err := hex.DecodeString(strings.ReplaceAll(digits, " ", ""))
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w; want two hexadecimal digits a byte, like \"hex:02 aa\"", s, err)
-	}
-	return b, nil
+	var b Bytes
+	err := b.UnmarshalTOML(s)
+	return b, err
 }
 
 // checked gives a message on, or says what is wrong with it.

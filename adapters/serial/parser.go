@@ -3,66 +3,104 @@ package serial
 import (
 	"errors"
 	"fmt"
-	"math"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"headgate/gateway/point"
 )
 
-// parser makes samples of messages by the named groups of a regular expression.
+// parser makes samples of messages.
 type parser struct {
-	regexp *regexp.Regexp
 	fields []field
+	format format
 }
 
-// field is one point: the groups of its name, and what becomes of their text.
-type field struct {
-	groups []int // as FindSubmatchIndex counts them; the first that took part counts
+// format takes the values of fields out of messages of one kind.
+type format interface {
+	// samples appends those of one message, measured at the time at; ok is false
+	// when the message is not of this kind. A value that is not in the message
+	// gives no sample.
+	samples(dst []point.Sample, message []byte, fields []field, at time.Time) (samples []point.Sample, ok bool)
+}
+
+// keyed is a fault in the config with the key that has it.
+type keyed struct {
+	key string
+	error
+}
+
+func (k keyed) Unwrap() error { return k.error }
+
+// placed is a point, and where in the config it stands.
+type placed struct {
 	Point
+	index int
 }
 
-// newParser makes the parser of cfg, whose defaults are filled in. The error is
-// a regular expression that cannot be used.
+// wrong is a fault in a point's key.
+func (p placed) wrong(key, format string, args ...any) error {
+	return keyed{fmt.Sprintf("point[%d].%s", p.index, key), fmt.Errorf(format, args...)}
+}
+
+// newParser makes the parser of cfg, whose defaults are filled in. An error is
+// keyed.
 func newParser(cfg Config) (*parser, error) {
-	if cfg.Parse.Regexp == "" {
-		return nil, errors.New(`is missing: want a regular expression with a named group for each point, like '^\s*(?P<weight>[-\d.]+)\s*kg'`)
+	if cfg.Parse.Kind == "regexp" {
+		return newRegexpParser(cfg)
 	}
-	re, err := regexp.Compile(cfg.Parse.Regexp)
-	if err != nil {
-		return nil, err
-	}
-	p := &parser{regexp: re}
-	for group, name := range re.SubexpNames() {
-		if name == "" {
+	p := &parser{}
+	var places []placed
+	for i, c := range cfg.Points {
+		in := placed{c, i}.wrong
+		switch named := slices.Contains(cfg.Parse.Points, c.Name); {
+		case c.Name == "":
+			return nil, in("name", "is missing: want the point's name, as it stands in topics")
+		case len(cfg.Parse.Points) > 0 && !named, !named && c.From == "" && c.Set != nil:
 			continue
+		case c.From == "":
+			return nil, in("from", "is missing: want where in the message the value stands")
 		}
-		if err := point.CheckPointName(name); err != nil {
-			return nil, fmt.Errorf("the group name %q cannot be a point's: it %w", name, err)
+		if err := point.CheckPointName(c.Name); err != nil {
+			return nil, in("name", "%q cannot be a point's: it %w", c.Name, err)
 		}
-		if i := slices.IndexFunc(p.fields, func(f field) bool { return f.Name == name }); i >= 0 {
-			p.fields[i].groups = append(p.fields[i].groups, group)
-			continue
-		}
-		f := field{groups: []int{group}, Point: Point{Name: name, Type: "auto", Scale: 1}}
-		if i := slices.IndexFunc(cfg.Points, func(c Point) bool { return c.Name == name }); i >= 0 {
-			f.Point = cfg.Points[i]
-		}
-		p.fields = append(p.fields, f)
+		p.fields = append(p.fields, newField(c))
+		places = append(places, placed{c, i})
 	}
-	if len(p.fields) == 0 {
-		return nil, errors.New(`has no named group: want one for each point, like (?P<weight>[-\d.]+)`)
+	if len(places) == 0 {
+		return nil, keyed{"point", errors.New("is missing: want a [[serial.point]] for each value")}
 	}
-	return p, nil
+	for _, name := range cfg.Parse.Points {
+		if !slices.Contains(p.names(), name) {
+			return nil, keyed{"parse.points", fmt.Errorf("%q: there is no such [[serial.point]]", name)}
+		}
+	}
+	var err error
+	switch cfg.Parse.Kind {
+	case "csv":
+		p.format, err = newCSVFormat(places, cfg.Parse.Separator[0])
+	case "json":
+		p.format, err = newJSONFormat(places)
+	case "binary":
+		p.format, err = newBinaryFormat(places)
+	case "nmea":
+		p.format, err = newNMEAFormat(places)
+	case "p1":
+		p.format, err = newP1Format(places)
+	case "raw":
+		p.format, err = newRawFormat(places)
+	default:
+		err = keyed{"parse.kind", fmt.Errorf("%q: want regexp, csv, json, binary, nmea, p1 or raw", cfg.Parse.Kind)}
+	}
+	return p, err
 }
 
 // names lists the points.
 func (p *parser) names() []string {
 	var names []string
 	for _, f := range p.fields {
-		names = append(names, f.Name)
+		if !slices.Contains(names, f.Name) {
+			names = append(names, f.Name)
+		}
 	}
 	return names
 }
@@ -74,68 +112,6 @@ func (p *parser) has(name string) bool {
 
 // parse appends the samples of one message, measured at the time at; ok is
 // false when the message does not match.
-func (p *parser) parse(dst []point.Sample, line []byte, at time.Time) (samples []point.Sample, ok bool) {
-	m := p.regexp.FindSubmatchIndex(line)
-	if m == nil {
-		return dst, false
-	}
-	for i := range p.fields {
-		f := &p.fields[i]
-		for _, g := range f.groups {
-			if from, to := m[2*g], m[2*g+1]; from >= 0 {
-				dst = append(dst, f.sample(string(line[from:to]), at))
-				break
-			}
-		}
-	}
-	return dst, true
+func (p *parser) parse(dst []point.Sample, message []byte, at time.Time) (samples []point.Sample, ok bool) {
+	return p.format.samples(dst, message, p.fields, at)
 }
-
-// sample makes one sample of a group's text.
-func (f *field) sample(text string, at time.Time) point.Sample {
-	s := point.Sample{Point: f.Name, Unit: f.Unit, Time: at}
-	v, err := f.number(text)
-	switch {
-	case f.Type == "text" || f.Type == "auto" && err != nil:
-		s.Value = point.OfString(strings.ToValidUTF8(text, "\ufffd"))
-	case err != nil:
-		s.Quality, s.Reason = point.Bad, err.Error()
-	default:
-		s.Value = v
-	}
-	return s
-}
-
-// number reads a decimal number, as devices write them: with blanks around it
-// and behind its sign, with zeros before it.
-func (f *field) number(text string) (point.Value, error) {
-	s := strings.TrimSpace(text)
-	if s != "" && (s[0] == '-' || s[0] == '+') {
-		s = s[:1] + strings.TrimLeft(s[1:], " ")
-	}
-	// strconv would take hexadecimal, "inf" and "nan" as well.
-	if strings.Trim(s, "0123456789+-.eE") != "" {
-		return point.Value{}, fmt.Errorf("%.40q is not a number", text)
-	}
-	v, err := point.ParseNumber(s)
-	if err != nil || f.Scale == 1 && f.Offset == 0 {
-		return v, err
-	}
-	n, _ := v.Float()
-	n = scaled(n, f.Scale) + f.Offset
-	if !finite(n) {
-		return point.Value{}, fmt.Errorf("%.40q is too large once it is scaled", text)
-	}
-	return point.OfFloat(n), nil
-}
-
-// scaled multiplies by scale. Where that is one over a whole number it divides
-// by that, which is exact where 0.1 is not: 3 becomes 0.3, not 0.30000000000000004.
-func scaled(n, scale float64) float64 {
-	if whole := math.Round(1 / scale); math.Abs(scale) < 1 && 1/whole == scale {
-		return n / whole
-	}
-	return n * scale
-}
-
-func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"headgate/adapters/datatype"
 	"headgate/gateway/point"
 )
 
@@ -47,9 +48,9 @@ func TestNamedGroupsBecomePoints(t *testing.T) {
 		{`^\s*(?P<weight>[-\d.]+)\s*kg`, nil, "   12.5 lb", "no"},
 		{`(?P<t>\S+) (\S+) (?P<u>\S+)`, nil, "21 x ok", `t=21 u="ok"`},
 		{`(?P<w>\d+)`, []Point{{Name: "w", Unit: "kg"}}, "7", "w=7kg"},
-		{`(?P<w>\d+)`, []Point{{Name: "w", Scale: 0.1}}, "3", "w=0.3"},
-		{`(?P<w>\d+)`, []Point{{Name: "w", Scale: 0.001}}, "12345", "w=12.345"},
-		{`(?P<w>\d+)`, []Point{{Name: "w", Scale: 2.5, Offset: -40}}, "10", "w=-15"},
+		{`(?P<w>\d+)`, []Point{{Name: "w", Number: datatype.Number{Scale: 0.1}}}, "3", "w=0.3"},
+		{`(?P<w>\d+)`, []Point{{Name: "w", Number: datatype.Number{Scale: 0.001}}}, "12345", "w=12.345"},
+		{`(?P<w>\d+)`, []Point{{Name: "w", Number: datatype.Number{Scale: 2.5, Offset: -40}}}, "10", "w=-15"},
 		{`(?P<w>.*)`, []Point{{Name: "w", Type: "number"}}, "- 12.50 ", "w=-12.5"},
 		{`(?P<w>.*)`, []Point{{Name: "w", Type: "number"}}, "+00012", "w=12"},
 		{`(?P<w>.*)`, []Point{{Name: "w", Type: "number"}}, "1e3", "w=1000"},
@@ -58,7 +59,7 @@ func TestNamedGroupsBecomePoints(t *testing.T) {
 		{`(?P<w>.*)`, []Point{{Name: "w", Type: "number"}}, "nan", `w=null(bad: "nan" is not a number)`},
 		{`(?P<w>.*)`, []Point{{Name: "w", Type: "number"}}, "0x10", `w=null(bad: "0x10" is not a number)`},
 		{`(?P<w>.*)`, []Point{{Name: "w", Type: "number"}}, "1e999", `w=null(bad: "1e999" is not a number)`},
-		{`(?P<w>.*)`, []Point{{Name: "w", Type: "number", Scale: 10}}, "1e308", `w=null(bad: "1e308" is too large once it is scaled)`},
+		{`(?P<w>.*)`, []Point{{Name: "w", Type: "number", Number: datatype.Number{Scale: 10}}}, "1e308", `w=null(bad: "1e308" is too large once it is scaled)`},
 		{`(?P<w>.*)`, []Point{{Name: "w", Type: "number"}}, "18446744073709551615", "w=18446744073709551615"},
 		{`(?P<w>.*)`, []Point{{Name: "w", Type: "text"}}, " 007 ", `w=" 007 "`},
 		{`(?P<w>.*)`, nil, "inf", `w="inf"`},
@@ -95,7 +96,7 @@ func TestAMistakeInTheConfigIsSaidByItsKey(t *testing.T) {
 		want   string // what begins the one fault; "" for none
 	}{
 		{func(c *Config) {}, ""},
-		{func(c *Config) { c.Points = []Point{{Name: "w", Unit: "kg", Scale: 0.1}} }, ""},
+		{func(c *Config) { c.Points = []Point{{Name: "w", Unit: "kg", Number: datatype.Number{Scale: 0.1}}} }, ""},
 		{func(c *Config) { c.Name = "" }, "name: is missing"},
 		{func(c *Config) { c.Name = "a/b" }, `name: "a/b": has a '/' in it`},
 		{func(c *Config) { c.URL = "" }, "url: is missing"},
@@ -114,9 +115,9 @@ func TestAMistakeInTheConfigIsSaidByItsKey(t *testing.T) {
 		{func(c *Config) { c.Points = []Point{{}} }, "point[0].name: is missing"},
 		{func(c *Config) { c.Points = []Point{{Name: "w"}, {Name: "w"}} }, `point[1].name: "w" is point[0] already`},
 		{func(c *Config) { c.Points = []Point{{Name: "w", Type: "float"}} }, `point[0].type: "float": want "number", "text" or "auto"`},
-		{func(c *Config) { c.Points = []Point{{Name: "w", Type: "text", Scale: 2}} }, `point[0].type: "text" cannot have a scale`},
-		{func(c *Config) { c.Points = []Point{{Name: "w", Scale: inf()}} }, "point[0].scale: +Inf: want a finite number"},
-		{func(c *Config) { c.Points = []Point{{Name: "w", Offset: inf()}} }, "point[0].offset: +Inf: want a finite number"},
+		{func(c *Config) { c.Points = []Point{{Name: "w", Type: "text", Number: datatype.Number{Scale: 2}}} }, `point[0].scale: 2: a text has no scale`},
+		{func(c *Config) { c.Points = []Point{{Name: "w", Number: datatype.Number{Scale: inf()}}} }, "point[0].scale: +Inf: want a finite number"},
+		{func(c *Config) { c.Points = []Point{{Name: "w", Number: datatype.Number{Offset: inf()}}} }, "point[0].offset: +Inf: want a finite number"},
 	} {
 		cfg := good()
 		c.change(&cfg)
@@ -138,7 +139,7 @@ func FuzzParser(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	p := mustParser(f, `(?P<any>[^ ]*)(?: +(?P<number>[^=]*))?(?:=(?P<text>.*))?`,
-		Point{Name: "number", Type: "number", Scale: 0.1, Offset: 1}, Point{Name: "text", Type: "text"})
+		Point{Name: "number", Type: "number", Number: datatype.Number{Scale: 0.1, Offset: 1}}, Point{Name: "text", Type: "text"})
 	f.Fuzz(func(t *testing.T, line []byte) {
 		samples, _ := p.parse(nil, line, time.Now())
 		for _, s := range samples {

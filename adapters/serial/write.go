@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"headgate/adapters/datatype"
 	"headgate/gateway/point"
 )
 
@@ -19,13 +20,16 @@ const defaultWriteInterval = 50 * time.Millisecond
 type template struct {
 	Ask
 	before, after []byte
-	format        string // of package fmt, for the value; "" where it has no place
-	scale, offset float64
+	format        string         // of package fmt, for the value; "" where it has no place
+	number        datatype.Field // of which scale, offset, min and max are meant
 }
 
 // newTemplate reads the set = { ... } of a point.
 func newTemplate(p Point) (template, error) {
-	t := template{Ask: *p.Set, scale: p.Scale, offset: p.Offset}
+	t := template{Ask: *p.Set}
+	if finite(p.Scale) && finite(p.Offset) {
+		t.number.SetNumber(p.Number)
+	}
 	place := regexp.MustCompile(`\{value(?::([-+ 0]?\d*(?:\.\d{1,2})?[dfxXs]))?\}`)
 	found := place.FindAllSubmatchIndex(p.Set.Send, -1)
 	switch {
@@ -50,9 +54,15 @@ func (t template) render(v point.Value) ([]byte, error) {
 	if t.format == "" {
 		return t.before, nil
 	}
-	n, isNumber := v.Float()
-	if isNumber && (t.scale != 1 || t.offset != 0) {
-		v = point.OfFloat(unscaled(n-t.offset, t.scale))
+	if n, isNumber := v.Float(); isNumber && v.Kind() != point.Bool {
+		low, high := t.number.Min, t.number.Max
+		switch {
+		case !finite(n):
+			return nil, fmt.Errorf("%v is not a finite number", n)
+		case low != nil && n < *low || high != nil && n > *high:
+			return nil, fmt.Errorf("%v is out of range: want %s", v, t.number.RangeText())
+		}
+		v = datatype.OfRat(t.number.Scaling.Inverse(v))
 	}
 	var text string
 	switch t.format[len(t.format)-1] {
@@ -77,9 +87,6 @@ func (t template) render(v point.Value) ([]byte, error) {
 	}
 	return append(append(bytes.Clone(t.before), text...), t.after...), nil
 }
-
-// unscaled is scaled, the other way.
-func unscaled(n, scale float64) float64 { return scaled(n, 1/scale) }
 
 // Write sends what a command asks for: the bytes themselves where it has no
 // point, what the point's template makes of the value where it has one. It gives
