@@ -56,10 +56,13 @@ func parsePath(s string) (path []any, err error) {
 }
 
 func (j *jsonFormat) samples(dst []point.Sample, message []byte, fields []field, at time.Time) ([]point.Sample, bool) {
+	if !json.Valid(message) { // Decode would leave what is behind the first value
+		return dst, false
+	}
 	d := json.NewDecoder(bytes.NewReader(message))
 	d.UseNumber()
 	var root any
-	if err := d.Decode(&root); err != nil || d.More() {
+	if err := d.Decode(&root); err != nil {
 		return dst, false
 	}
 	switch root.(type) {

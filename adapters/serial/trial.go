@@ -33,10 +33,19 @@ func NewTrial(cfg Config) (*Trial, error) {
 
 // Feed takes bytes, and calls found with each message in them.
 func (t *Trial) Feed(b []byte, at time.Time, found func(Found)) {
-	l := t.listener
-	l.framer.feed(b,
-		func(message []byte) { found(t.parse(message, at)) },
-		func(d damage) { found(Found{Damage: l.damage(d)}) })
+	t.listener.framer.feed(b, t.hear(at, found))
+}
+
+// Silence says that the line is silent, or at its end.
+func (t *Trial) Silence(at time.Time, found func(Found)) {
+	if t.listener.gap > 0 && t.listener.framer.pending() {
+		t.listener.framer.idle(t.hear(at, found))
+	}
+}
+
+func (t *Trial) hear(at time.Time, found func(Found)) (func([]byte), func(damage)) {
+	return func(message []byte) { found(t.parse(message, at)) },
+		func(d damage) { found(Found{Damage: t.listener.damage(d)}) }
 }
 
 // parse tries the parser of the device, then those of its requests.
@@ -66,13 +75,19 @@ func Monitor(ctx context.Context, cfg Config, heard func(at time.Time, b []byte)
 		return err
 	}
 	defer p.Close()
+	wait := time.Second
+	if t.listener.gap > 0 {
+		wait = t.listener.gap
+	}
 	buffer := make([]byte, 4096)
 	for {
-		n, err := p.Read(ctx, buffer)
+		n, err := read(ctx, p, buffer, wait)
+		now := time.Now()
 		if n > 0 {
-			now := time.Now()
 			heard(now, buffer[:n])
 			t.Feed(buffer[:n], now, found)
+		} else if err == nil {
+			t.Silence(now, found)
 		}
 		if errors.Is(err, context.Canceled) {
 			return nil

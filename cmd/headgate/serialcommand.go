@@ -237,6 +237,7 @@ func (c *serialTryCmd) try(w io.Writer, in io.Reader, t *serial.Trial) error {
 			return fmt.Errorf("read the capture: %w", err)
 		}
 	}
+	t.Silence(time.Now(), show.found)
 	fmt.Fprintf(w, "%d bytes: %d messages, %d understood, %d times something dropped\n", size, show.messages, show.matched, show.wrong)
 	if show.matched == 0 {
 		return errors.New("nothing in the capture was understood")
