@@ -217,7 +217,8 @@ func (a *Adapter) listen(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if busy := now.Sub(last) < 2*gather; n > 0 && busy {
+		// Where a silence ends a message each byte is read when it comes.
+		if busy := now.Sub(last) < 2*gather; n > 0 && busy && a.listener.gap == 0 {
 			timer.Reset(now.Truncate(gather).Add(gather).Sub(now))
 			select {
 			case <-timer.C:

@@ -33,13 +33,15 @@ func NewTrial(cfg Config) (*Trial, error) {
 
 // Feed takes bytes, and calls found with each message in them.
 func (t *Trial) Feed(b []byte, at time.Time, found func(Found)) {
-	t.listener.framer.feed(b, t.hear(at, found))
+	message, bad := t.hear(at, found)
+	t.listener.framer.feed(b, message, bad)
 }
 
 // Silence says that the line is silent, or at its end.
 func (t *Trial) Silence(at time.Time, found func(Found)) {
 	if t.listener.gap > 0 && t.listener.framer.pending() {
-		t.listener.framer.idle(t.hear(at, found))
+		message, bad := t.hear(at, found)
+		t.listener.framer.idle(message, bad)
 	}
 }
 
@@ -81,7 +83,12 @@ func Monitor(ctx context.Context, cfg Config, heard func(at time.Time, b []byte)
 	}
 	buffer := make([]byte, 4096)
 	for {
-		n, err := read(ctx, p, buffer, wait)
+		within, cancel := context.WithTimeout(ctx, wait)
+		n, err := p.Read(within, buffer)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = nil
+		}
 		now := time.Now()
 		if n > 0 {
 			heard(now, buffer[:n])
