@@ -182,7 +182,7 @@ func TestAnUnknownKeyIsSaidWithTheKeyThatWasMeant(t *testing.T) {
 		"[gateway]\ndata-dir = \"/x\"":                          "main.toml:2: gateway.data-dir: unknown key; did you mean data_dir?",
 		"[[modbus]]\n[[modbus.devices]]\nname = \"a\"":          "main.toml:2: modbus.devices: unknown key; did you mean device?",
 		"[[listener]]\nurl = \"mqtt://\"":                       "main.toml:1: listener: unknown key here; it belongs in [broker]",
-		"[gateway]\nregexp = \"x\"":                             "main.toml:2: gateway.regexp: unknown key here; it belongs in [serial.parse]",
+		"[gateway]\nregexp = \"x\"":                             "main.toml:2: gateway.regexp: unknown key here; it belongs in [serial.parse] or [serial.request.parse]",
 		"[[serial]]\nframe.zzz = 1":                             "main.toml:2: serial.frame.zzz: unknown key; known here are kind, max, start, end, trailer, length, length_at, length_bytes, length_order, length_add, gap, checksum",
 		"\"strange key\".x = 1":                                 `main.toml:1: "strange key": unknown key; known here are gateway, broker, store, modbus, serial, bridge`,
 	} {
