@@ -29,11 +29,6 @@ const (
 	settled      = 2 * time.Second
 )
 
-// gather is how long what comes on a line that is never silent is left to collect.
-// Drivers hand it over byte by byte, and to wake up costs more than to read; all
-// ports wake up together. What comes after a silence is read at once.
-const gather = 3 * time.Millisecond
-
 // scheme is that of the URL of a serial port.
 const scheme = "serial"
 
@@ -197,9 +192,7 @@ func (a *Adapter) listen(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { p.Close() })
 	defer stop()
 	buffer := make([]byte, 4096)
-	var wake, last time.Time
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	var wake time.Time
 	for {
 		now := time.Now()
 		if due := now.Add(a.listener.tick(now, time.Second)); !wake.After(now) || due.Before(wake) {
@@ -217,15 +210,6 @@ func (a *Adapter) listen(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// Where a silence ends a message each byte is read when it comes.
-		if busy := now.Sub(last) < 2*gather; n > 0 && busy && a.listener.gap == 0 {
-			timer.Reset(now.Truncate(gather).Add(gather).Sub(now))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-			}
-		}
-		last = now
 		if now.Sub(opened) >= settled {
 			a.well()
 		}

@@ -131,7 +131,7 @@ func (l *listener) interpret(line []byte, now time.Time) (samples []point.Sample
 	}
 	for _, p := range l.parsers(w, line) {
 		var ok bool
-		if samples, ok = p.parse(nil, line, now); ok {
+		if samples, ok = p.parse(make([]point.Sample, 0, len(p.fields)), line, now); ok {
 			v = parsed
 			break
 		}
