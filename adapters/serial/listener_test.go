@@ -23,7 +23,7 @@ type ear struct {
 func listen(t *testing.T, cfg Config) *ear {
 	t.Helper()
 	cfg.Name = "scale"
-	if cfg.Parse.Regexp == "" {
+	if cfg.Parse.empty() {
 		cfg.Parse.Regexp = `^\s*(?P<weight>[-\d.]+)\s*kg(?: (?P<state>\w+))?$`
 		cfg.Points = []Point{{Name: "weight", Unit: "kg"}}
 	}
