@@ -334,3 +334,72 @@ func TestWhatIsWrongWithAQuestionIsSaidByItsKey(t *testing.T) {
 		}
 	}
 }
+
+func TestADeviceIsInitialisedAndAskedAgainWhenItsPortIsBack(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "ttyUSB1")
+	answer := func(line string) string {
+		if line == "HELLO" {
+			return ""
+		}
+		return "7\n"
+	}
+	device := plug(t, path)
+	instrument(device, answer)
+	r := run(t, path, func(c *Config) {
+		polled(c)
+		c.Init = []Ask{ask("HELLO\n")}
+	})
+	r.hear("volt=7V")
+	for i := range uint64(2) {
+		unplug(t, path, device)
+		r.hear("offline: ")
+		device = plug(t, path)
+		back := time.Now()
+		heard := instrument(device, answer)
+		r.hear("online")
+		r.hear("volt=7V")
+		if took := time.Since(back); took > 2*maxBackoff {
+			t.Logf("it took %v to be heard again", took)
+		}
+		if got := <-heard; got != "HELLO" {
+			t.Errorf("after it was back for the %d. time it was sent %q first", i+1, got)
+		}
+	}
+	r.stop()
+	if s := r.Stats(); s.Opened != 3 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func FuzzNoValueMakesASecondCommand(f *testing.F) {
+	f.Add("SP {value:.2f}\r", "x\r\nSP 1")
+	f.Add("{value:s}\n", "\x7f")
+	f.Add("A{value:05d}Z\n", "12")
+	f.Fuzz(func(t *testing.T, send, value string) {
+		s := Ask{Send: Bytes(send)}
+		p := Point{Name: "v", Set: &s}
+		p.setDefaults()
+		made, err := newTemplate(p)
+		if err != nil {
+			return
+		}
+		for _, v := range []point.Value{point.OfString(value), point.OfFloat(float64(len(value)) / 3), point.OfBool(true)} {
+			b, err := made.render(v)
+			if err != nil {
+				continue
+			}
+			control := func(s string) (n int) {
+				for _, c := range []byte(s) {
+					if c < ' ' || c == 0x7f {
+						n++
+					}
+				}
+				return n
+			}
+			if control(string(b)) != control(send) {
+				t.Errorf("%q with %v is %q", send, v, b)
+			}
+		}
+	})
+}
