@@ -1,9 +1,10 @@
 // Package serial talks to devices on a serial line, such as scales, readers and
-// instruments: it cuts what comes into messages (lineFramer), makes points of them
+// instruments: it cuts what comes into messages (framer), makes points of them
 // (parser), and watches over silence and over the port itself (listener). It asks
 // those that do not talk by themselves (asker), and sends what commands say
-// (Write), one at a time on the line (exchange). The port is opened by adapters/port; cmd/headgate makes one Adapter of each [[serial]]
-// table and the gateway's pump runs it.
+// (Write), one at a time on the line (exchange). The port is opened by
+// adapters/port; what bytes mean is adapters/datatype's; cmd/headgate makes one
+// Adapter of each [[serial]] table and the gateway's pump runs it.
 package serial
 
 import (

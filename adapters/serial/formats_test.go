@@ -71,6 +71,8 @@ func TestValuesAreTakenOutOfMessagesOfEachKind(t *testing.T) {
 			"$GNGGA,123519,4807.038,S,01131.000,E,1,08,0.9,545.4,M,46.9,M,,", "lat=-48.1173 lon=11.51666667 h=545.4m"},
 		{Parse{Kind: "nmea"}, []Point{{Name: "lat", From: "GGA:2", Type: "degrees"}, {Name: "h", From: "GGA:9"}}, "$GPGGA,,,,,,0,,,,,,,,*66", "lat=null(bad: the device gives no value) h=null(bad: the device gives no value)"},
 		{Parse{Kind: "nmea"}, []Point{{Name: "lat", From: "GGA:2", Type: "degrees"}}, "$GPGGA,1,4807.038,X", `lat=null(bad: "4807.038" "X" is no latitude or longitude)`},
+		{Parse{Kind: "nmea"}, []Point{{Name: "lat", From: "GGA:2", Type: "degrees"}}, "$GPGGA,1,1e999999999,N", `lat=null(bad: "1e999999999" "N" is no latitude or longitude)`},
+		{Parse{Kind: "nmea"}, []Point{{Name: "lon", From: "GGA:2", Type: "degrees"}}, "$GPGGA,1,18100.0,E", `lon=null(bad: "18100.0" "E" is no latitude or longitude)`},
 		{Parse{Kind: "nmea"}, []Point{{Name: "x", From: "PGRME:1"}, {Name: "y", From: "GRM:1"}}, "$PGRME,15.0,M", "x=15"},
 		{Parse{Kind: "nmea"}, []Point{{Name: "x", From: "MWV:9"}}, "$WIMWV,214.8,R", "x=null(bad: the sentence WIMWV has only 2 fields)"},
 		{Parse{Kind: "nmea"}, []Point{{Name: "x", From: "MWV:1"}}, "$GPGSV,1", ""},

@@ -90,14 +90,18 @@ func (f *field) degrees(text, hemisphere string, at time.Time) point.Sample {
 	if text == "" {
 		return f.none(at)
 	}
-	minutes, ok := new(big.Rat).SetString(text)
 	whole, _, _ := strings.Cut(text, ".")
-	if !ok || strings.Trim(text, "0123456789.") != "" || len(text) > 20 || len(whole) < 3 || !strings.Contains("NSEW", hemisphere) || len(hemisphere) != 1 {
-		return f.bad(fmt.Errorf("%.20q %.1q is no latitude or longitude", text, hemisphere), at)
+	wrong := len(text) > 20 || len(whole) < 3 || strings.Trim(text, "0123456789.") != "" || len(hemisphere) != 1 || !strings.Contains("NSEW", hemisphere)
+	var minutes *big.Rat
+	var n int
+	if !wrong { // of a number with an exponent the Rat could fill the memory
+		var ok bool
+		minutes, ok = new(big.Rat).SetString(text)
+		whole = whole[:len(whole)-2]
+		n, _ = strconv.Atoi(whole)
+		wrong = !ok || n > 180
 	}
-	whole = whole[:len(whole)-2]
-	n, err := strconv.Atoi(whole)
-	if err != nil || n > 180 {
+	if wrong {
 		return f.bad(fmt.Errorf("%.20q %.1q is no latitude or longitude", text, hemisphere), at)
 	}
 	// degrees = n + (minutes - 100 n) / 60, in exact numbers: 48.1173, not 48.117299999999995.
