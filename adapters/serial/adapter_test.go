@@ -193,6 +193,27 @@ func TestAScaleIsHeard(t *testing.T) {
 	}
 }
 
+func TestASilenceOnALineEndsAMessage(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "ttyUSB1")
+	device := plug(t, path)
+	r := run(t, path, func(c *Config) {
+		c.Frame = Frame{Kind: "idle", Gap: 20 * time.Millisecond}
+		c.Parse = Parse{Kind: "raw"}
+		c.Points = []Point{{Name: "bytes", From: "hex"}}
+	})
+	r.hear("online")
+	r.opened(1)
+	r.until("for a silence that ends what began unheard", func() bool { // the first may be such
+		speak(t, device, "\x01\xff\n")
+		time.Sleep(50 * time.Millisecond)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.words) > 0
+	})
+	r.hear(`bytes="01ff0a"`)
+}
+
 func TestAPortThatIsNotThereIsOpenedOnceItIs(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ttyUSB1")

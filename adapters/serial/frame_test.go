@@ -122,6 +122,24 @@ func TestASilenceDropsWhatHasNotEnded(t *testing.T) {
 	}
 }
 
+func TestAMessageWithoutValuesKeepsNoneFresh(t *testing.T) {
+	e := listen(t, Config{
+		Parse: Parse{Kind: "nmea"}, Points: []Point{{Name: "height", From: "GGA:9", Unit: "m"}}, StaleAfter: 10 * time.Second,
+	})
+	e.open(e.now)
+	e.after(time.Second).hear("$GPGGA,1,2,N,3,E,1,08,0.9,545.4,M\r\n")
+	e.got = nil
+	for range 9 {
+		e.after(time.Second).hear("$GPGSV,1,1,01\r\n")
+	}
+	e.want()
+	e.after(time.Second)
+	e.want("offline: no message matched parse for 10s", "height=545.4m(stale: no message matched parse for 10s) at 1s")
+	if e.stats.Unmatched != 0 {
+		t.Errorf("stats are %+v: a sentence that no point is of is understood", e.stats)
+	}
+}
+
 // fuzzFrames are framings of every kind.
 func fuzzFrames() []Frame {
 	return []Frame{

@@ -177,7 +177,7 @@ func (l *listener) message(now time.Time, line []byte) {
 		l.log.Info("messages match parse again", "count", l.misses)
 	}
 	l.misses = 0
-	if v != parsed {
+	if v != parsed || len(samples) == 0 {
 		return // it says that the device is there, but its values are no younger
 	}
 	l.heardAt = now

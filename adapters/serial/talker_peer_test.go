@@ -111,3 +111,61 @@ func TestAPythonTalkerIsHeardOverSocat(t *testing.T) {
 		last = v
 	}
 }
+
+// stutterer sends 300 numbered messages between STX and ETX with their xor, noise
+// between them and in any pieces; each tenth checksum is wrong.
+const stutterer = `
+import random, serial, sys, time
+noise = random.Random(1)
+with serial.Serial(sys.argv[1], 115200) as port:
+    time.sleep(0.3)
+    out = b"\x02"
+    for n in range(300):
+        body = b"%d,%d\x03" % (n, 7 * n)
+        check = 0
+        for c in body:
+            check ^= c
+        out += b"\x02" + body + bytes([check ^ (0x40 if n % 10 == 9 else 0)])
+        out += bytes(noise.choice([0, 3, 10, 65, 255]) for _ in range(noise.randrange(9)))
+        while len(out) > 20:
+            size = noise.randrange(1, 20)
+            port.write(out[:size])
+            out = out[size:]
+    port.write(out + b"\x02end,0\x03\x70")
+    time.sleep(60)
+`
+
+func TestAPythonTalkersMessagesAreFoundInNoise(t *testing.T) {
+	needs(t)
+	t.Parallel()
+	dir := t.TempDir()
+	ours, theirs := filepath.Join(dir, "ttyS0"), filepath.Join(dir, "ttyS1")
+	startPeer(t, "socat", "pty,raw,echo=0,link="+ours, "pty,raw,echo=0,link="+theirs)
+	r := run(t, ours, func(c *Config) {
+		c.Frame = Frame{Kind: "stx_etx", Trailer: 1, Checksum: Checksum{Kind: "xor", From: 1}}
+		c.Parse = Parse{Kind: "csv"}
+		c.Points = []Point{{Name: "n", From: "1"}, {Name: "seven", From: "2"}}
+	})
+	r.hear("online")
+	startPeer(t, "/usr/bin/python3", "-c", stutterer, theirs)
+	r.hear(`n="end"`)
+	r.stop()
+	var got []int64
+	for _, s := range r.samples {
+		if n, ok := s.Value.Int(); ok && s.Point == "n" {
+			got = append(got, n)
+		}
+	}
+	next := int64(0)
+	for _, n := range got {
+		if n != next {
+			t.Fatalf("%d came where %d should: %v", n, next, got)
+		}
+		if next++; next%10 == 9 {
+			next++
+		}
+	}
+	if s := r.Stats(); len(got) != 270 || s.BadChecksum < 30 || s.Unmatched != 0 {
+		t.Errorf("%d messages of 270, stats are %+v", len(got), s)
+	}
+}
