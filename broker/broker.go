@@ -42,7 +42,7 @@ type Broker struct {
 	queued    atomic.Int64 // bytes charged for slow clients
 
 	remembered atomic.Int64 // bytes of what all routers remember
-	rooms      sync.Pool    // see reader
+	rooms      rooms        // see reader
 
 	clockFailing atomic.Bool // said already
 

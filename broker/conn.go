@@ -108,7 +108,7 @@ func newConn(b *Broker, nc net.Conn, e entry) *conn {
 	}
 	c.tracing = b.log.Enabled(context.Background(), slog.LevelDebug)
 	c.router.b = b
-	c.out.rooms = &b.rooms
+	c.out.rooms = &b.rooms.small
 	return c
 }
 

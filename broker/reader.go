@@ -15,13 +15,22 @@ import (
 // reader cuts a connection's bytes into packets.
 type reader struct {
 	nc         net.Conn
-	rooms      *sync.Pool      // of *[readRoom]byte that no connection has
+	rooms      *rooms
 	raw        syscall.RawConn // of a connection without TLS or WebSocket; else nil
 	max        int             // a larger packet is refused
 	version    packet.Version  // of the connection, 0 before its CONNECT
 	buf        []byte
 	start, end int
 	need       int // bytes of the packet at start, when it is not whole yet
+
+	large bool // a room was too small for what had come: the next ones are large
+	short int  // reads in a row for which a small one would have done
+}
+
+// rooms are the buffers that no connection has.
+type rooms struct {
+	small sync.Pool // of *[readRoom]byte; also those of outboxes
+	large sync.Pool // of *[largeRoom]byte
 }
 
 // fill reads what has come, at least one byte.
@@ -36,6 +45,12 @@ func (r *reader) fill() error {
 	if r.buf == nil {
 		r.buf = make([]byte, readRoom)
 	}
+	if r.large && len(r.buf) == readRoom && r.raw != nil {
+		was := r.buf
+		r.take()
+		copy(r.buf, was[:r.end])
+		r.rooms.small.Put((*[readRoom]byte)(was))
+	}
 	if r.end == len(r.buf) {
 		// A packet larger than the room. It grows as bytes come, not by what
 		// the packet claims.
@@ -43,15 +58,51 @@ func (r *reader) fill() error {
 	}
 	n, err := r.nc.Read(r.buf[r.end:])
 	r.end += n
+	r.judge(n)
 	if n > 0 {
 		return nil
 	}
 	return err
 }
 
-const readRoom = 16 << 10
+const (
+	readRoom  = 16 << 10
+	largeRoom = 64 << 10
 
-func newReader(nc net.Conn, raw syscall.RawConn, rooms *sync.Pool, most int) *reader {
+	shortReads = 32 // a client that is busy no more gets small rooms again
+)
+
+// judge looks whether n bytes, just read, were all that the room took.
+func (r *reader) judge(n int) {
+	switch {
+	case r.end == len(r.buf):
+		r.large, r.short = true, 0
+	case n >= readRoom:
+		r.short = 0
+	case r.large:
+		r.short++
+		r.large = r.short < shortReads
+	}
+}
+
+// take gets a room.
+func (r *reader) take() {
+	if r.large {
+		p, _ := r.rooms.large.Get().(*[largeRoom]byte)
+		if p == nil {
+			p = new([largeRoom]byte)
+		}
+		r.buf = p[:]
+		return
+	}
+	p, _ := r.rooms.small.Get().(*[readRoom]byte)
+	if p == nil {
+		p = new([readRoom]byte)
+	}
+	r.buf = p[:]
+}
+
+func newReader(nc net.Conn, raw syscall.RawConn, rooms *rooms, most int) *reader {
 	return &reader{nc: nc, raw: raw, rooms: rooms, max: most}
 }
 
@@ -60,11 +111,7 @@ func (r *reader) await() (err error) {
 	n := 0
 	waited := r.raw.Read(func(fd uintptr) (done bool) {
 		if r.buf == nil {
-			room, _ := r.rooms.Get().(*[readRoom]byte)
-			if room == nil {
-				room = new([readRoom]byte)
-			}
-			r.buf = room[:]
+			r.take()
 		}
 		for {
 			n, err = syscall.Read(int(fd), r.buf)
@@ -87,6 +134,7 @@ func (r *reader) await() (err error) {
 		err = io.EOF
 	default:
 		r.end = n
+		r.judge(n)
 		return nil
 	}
 	r.release()
@@ -95,8 +143,11 @@ func (r *reader) await() (err error) {
 
 // release gives the buffer back; nothing is in it.
 func (r *reader) release() {
-	if len(r.buf) == readRoom {
-		r.rooms.Put((*[readRoom]byte)(r.buf))
+	switch len(r.buf) {
+	case readRoom:
+		r.rooms.small.Put((*[readRoom]byte)(r.buf))
+	case largeRoom:
+		r.rooms.large.Put((*[largeRoom]byte)(r.buf))
 	}
 	r.buf = nil
 }
