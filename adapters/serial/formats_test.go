@@ -164,6 +164,44 @@ func TestAMistakeInAFrameIsSaidByItsKey(t *testing.T) {
 	}
 }
 
+// Answers that do not say what was asked have points of their own.
+func TestEachRequestMayHaveItsOwnPoints(t *testing.T) {
+	cfg := Config{
+		Name: "x", URL: "serial:///dev/ttyS0",
+		Request: []Request{
+			{Ask: Ask{Send: Bytes("A?\n")}, Parse: Parse{Kind: "csv", Points: []string{"a", "b"}}},
+			{Ask: Ask{Send: Bytes("C?\n")}, Parse: Parse{Kind: "csv", Points: []string{"c"}}},
+		},
+		Points: []Point{{Name: "a", From: "1"}, {Name: "b", From: "2"}, {Name: "c", From: "1"}},
+	}
+	check := func() (got []string) {
+		cfg.SetDefaults()
+		cfg.Check(func(key, format string, args ...any) { got = append(got, key+": "+fmt.Sprintf(format, args...)) })
+		return got
+	}
+	if got := check(); len(got) > 0 {
+		t.Errorf("got %q, want no fault", got)
+	}
+	for i, want := range []string{"a=1 b=2", "c=1"} {
+		p, err := newParser(cfg.parsing(&cfg.Request[i]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if samples, _ := p.parse(nil, []byte("1,2"), time.Now()); say(samples) != want {
+			t.Errorf("request %d: got %s, want %s", i, say(samples), want)
+		}
+	}
+	cfg.Points = append(cfg.Points, Point{Name: "d", From: "1"})
+	cfg.Request[1].Parse.Points = []string{"c", "e"}
+	if got := check(); len(got) != 1 || !strings.HasPrefix(got[0], `request[1].parse.points: "e": there is no such`) {
+		t.Errorf("got %q", got)
+	}
+	cfg.Request[1].Parse.Points = []string{"c"}
+	if got := check(); len(got) != 1 || !strings.HasPrefix(got[0], `point[3].name: "d" is `) {
+		t.Errorf("got %q", got)
+	}
+}
+
 // FuzzFormats has every kind of parse take any message: what comes out is a value
 // that a payload can carry, or a reason, never both.
 func FuzzFormats(f *testing.F) {

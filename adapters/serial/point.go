@@ -176,6 +176,9 @@ func (c *Config) checkPoints(kinds map[string]string, fault func(key, format str
 		kind, heard := kinds[p.Name]
 		if !heard {
 			kind = c.Parse.Kind
+			if c.Parse.empty() && slices.ContainsFunc(c.Request, func(r Request) bool { return !r.Parse.empty() }) {
+				kind = "" // of which request it was meant for nothing is known
+			}
 		}
 		first, again := seen[p.Name]
 		switch {
@@ -184,6 +187,8 @@ func (c *Config) checkPoints(kinds map[string]string, fault func(key, format str
 		case p.Name == "": // newParser says so
 		case again:
 			inPoint("name", "%q is point[%d] already", p.Name, first)
+		case p.Set == nil && kinds != nil && !heard && kind != "regexp":
+			inPoint("name", "%q is in no message: no parse.points names it", p.Name)
 		case p.Set == nil && kinds != nil && !heard:
 			inPoint("name", "%q is no named group of parse.regexp, which has %s", p.Name, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 		}
@@ -193,9 +198,12 @@ func (c *Config) checkPoints(kinds map[string]string, fault func(key, format str
 		if kind == "regexp" && p.From != "" {
 			inPoint("from", "is for other kinds of parse: with \"regexp\" a point is the group of its name")
 		}
-		if kind != "binary" || p.Set != nil && !heard {
+		switch t, _, err := binaryType(*p); {
+		case kind == "" && p.Set == nil:
+			p.Number.Check(inPoint, "", false)
+		case kind != "binary" || p.Set != nil && !heard:
 			p.checkText(kind, inPoint)
-		} else if t, _, err := binaryType(*p); err == nil {
+		case err == nil:
 			p.Number.Check(inPoint, t.Name, t.IsNumber())
 		}
 		p.Report.Check(inPoint)

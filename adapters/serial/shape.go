@@ -25,18 +25,18 @@ func (s *prefixShape) length(b []byte) int {
 	if len(b) < end {
 		return 0
 	}
-	n := 0
+	n := int64(0) // four bytes are more than an int of 32 bits holds
 	for i := range s.bytes {
 		at := s.at + i
 		if s.lowFirst {
 			at = end - 1 - i
 		}
-		n = n<<8 | int(b[at])
+		n = n<<8 | int64(b[at])
 	}
-	if n += s.add; n < end {
+	if n += int64(s.add); n < int64(end) {
 		return -1
 	}
-	return n
+	return int(min(n, 2*largestMaxFrame))
 }
 
 func (s *prefixShape) around() (before, after int) { return 0, 0 }
