@@ -136,12 +136,10 @@ func (o *outbox) take(list [][]byte) [][]byte {
 	return pieces
 }
 
-// giveBack takes a written piece for what comes next.
+// giveBack takes a written piece for others. What is not of the pool's size may be
+// shared, or the end of such a piece, and is let go.
 func (o *outbox) giveBack(piece []byte) {
-	switch {
-	case cap(piece) == readRoom:
+	if cap(piece) == readRoom {
 		o.rooms.Put((*[readRoom]byte)(piece[:readRoom]))
-	case o.buf == nil && cap(piece) <= idleRoom:
-		o.buf = piece[:0]
 	}
 }
