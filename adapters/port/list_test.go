@@ -10,26 +10,7 @@ import (
 )
 
 func TestPortsAreFoundWithoutOpeningThem(t *testing.T) {
-	root := t.TempDir()
-	at := func(parts ...string) string { return filepath.Join(append([]string{root}, parts...)...) }
-	file := func(path, text string) {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	link := func(to, path string) {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink(to, path); err != nil {
-			t.Fatal(err)
-		}
-	}
+	at, file, link := tree(t)
 	for _, name := range []string{"ttyS0", "ttyS1", "ttyUSB0", "tty1"} {
 		file(at("dev", name), "")
 	}
