@@ -70,7 +70,8 @@ func everyLink() map[string]func(t *testing.T, s *modbussim.Server) Config {
 		},
 		"rtu with an echo": func(t *testing.T, s *modbussim.Server) Config {
 			path, far := pair(t)
-			w := &modbussim.Wire{Far: far, Mode: port.Mode{Baud: 115200, DataBits: 8, Parity: port.None, StopBits: 1}, Echo: true}
+			w := &modbussim.Wire{Far: far, Mode: port.Mode{Baud: 115200, DataBits: 8, Parity: port.None, StopBits: 1}}
+			w.Echo.Store(true)
 			serve(t, s, func() error { return s.ServeRTU(context.Background(), w) })
 			return Config{URL: "rtu://" + path + "?baud=115200", LocalEcho: true}
 		},

@@ -25,8 +25,7 @@ func newScreen(w io.Writer) screen {
 	out, ok := w.(*os.File)
 	if ok && term.IsTerminal(int(out.Fd())) && term.IsTerminal(int(os.Stdin.Fd())) {
 		if old, err := term.MakeRaw(int(os.Stdin.Fd())); err == nil {
-			s := &fullScreen{out: out, old: old, pressed: make(chan byte)}
-			go s.read() // ends with the process: a read of a terminal cannot be called off
+			s := &fullScreen{out: out, old: old, pressed: pressedKeys()}
 			fmt.Fprint(out, enterScreen)
 			return s
 		}
@@ -69,7 +68,7 @@ func (p *plainLines) close()            {}
 type fullScreen struct {
 	out           *os.File
 	old           *term.State
-	pressed       chan byte
+	pressed       <-chan byte
 	event         string
 	width, height int // of the last draw
 }
@@ -85,14 +84,20 @@ const (
 	endScreen   = "\x1b[J"
 )
 
-func (s *fullScreen) read() {
-	var b [1]byte
-	for {
-		if n, err := os.Stdin.Read(b[:]); n != 1 || err != nil {
-			return
+// pressedKeys gives the keys as a person presses them on the terminal, which is
+// raw.
+func pressedKeys() <-chan byte {
+	pressed := make(chan byte)
+	go func() { // ends with the process: a read of a terminal cannot be called off
+		var b [1]byte
+		for {
+			if n, err := os.Stdin.Read(b[:]); n != 1 || err != nil {
+				return
+			}
+			pressed <- b[0]
 		}
-		s.pressed <- b[0]
-	}
+	}()
+	return pressed
 }
 
 func (s *fullScreen) keys() <-chan byte { return s.pressed }

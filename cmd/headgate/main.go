@@ -31,6 +31,7 @@ type commandLine struct {
 	Modbus  modbusCmd  `cmd:"" help:"Tools for a Modbus link: read, write, scan, bench, sniff."`
 	Serial  serialCmd  `cmd:"" help:"Tools for serial lines: list the ports, watch a line, try a parser."`
 	Demo    demoCmd    `cmd:"" help:"Show it all at work: simulated devices, a gateway, a broker as the cloud. Needs no hardware and no root."`
+	Sim     simCmd     `cmd:"" help:"Simulate a bus of Modbus devices on a serial port of its own, with faults at the press of a key."`
 	Pub     pubCmd     `cmd:"" passthrough:"" help:"Publish messages, with the flags of mosquitto_pub."`
 	Sub     subCmd     `cmd:"" passthrough:"" help:"Subscribe and print what comes, with the flags of mosquitto_sub."`
 	Queue   queueCmd   `cmd:"" help:"Look into what waits for sessions and bridges, also while the gateway does not run."`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"headgate/adapters/port"
@@ -12,7 +13,7 @@ import (
 // Wire is a half-duplex serial line with its time: bytes take what they take at
 // its speed, and what two say at once nobody understands. It stands between the
 // far end of a link that is as fast as the machine (port.Pair, net.Pipe) and the
-// server that it is given to. Its fields are set before that.
+// server that it is given to. Its fields are set before that, but for Echo.
 type Wire struct {
 	Far  io.ReadWriteCloser
 	Mode port.Mode
@@ -26,8 +27,8 @@ type Wire struct {
 	// to the first bit of its answer.
 	Turnaround time.Duration
 
-	// Echo sends back all that is sent.
-	Echo bool
+	// Echo sends back all that is sent. It may be switched while the wire is served.
+	Echo atomic.Bool
 
 	mu         sync.Mutex // guards what follows
 	started    bool
@@ -73,7 +74,7 @@ func (w *Wire) Read(b []byte) (int, error) {
 	if !w.waitUntil(until) {
 		return 0, io.ErrClosedPipe
 	}
-	if w.Echo {
+	if w.Echo.Load() {
 		if _, err := w.Far.Write(b[:n]); err != nil {
 			return 0, err
 		}

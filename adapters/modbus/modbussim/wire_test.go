@@ -70,7 +70,9 @@ func TestWhatTwoSayAtOnceNobodyUnderstands(t *testing.T) {
 
 func TestAnEchoComesBeforeTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		near, _ := onWire(t, &Wire{Echo: true})
+		w := &Wire{}
+		w.Echo.Store(true)
+		near, _ := onWire(t, w)
 		near.Write(request10())
 		got := make([]byte, 8+25)
 		if _, err := io.ReadFull(near, got); err != nil || !bytes.Equal(got[:8], request10()) || got[8] != 7 || got[10] != 20 {
