@@ -71,7 +71,9 @@ func (c *simCmd) Run(k *kong.Kong) error {
 		}
 	}
 	s.begin()
-	return errors.Join(s.run(ctx, keys), bus.close())
+	err = s.run(ctx, keys)
+	s.say("%s", s.state())
+	return errors.Join(err, bus.close())
 }
 
 func isTerminal(w io.Writer) bool {
