@@ -167,7 +167,7 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 				delete(s.received, a.id)
 			case a.typ == packet.PUBCOMP && s.persistent():
 				unreleased = append(unreleased, a.id)
-				s.received[a.id] = struct{}{} // as on disk
+				s.receive(a.id) // as on disk
 				continue
 			}
 			if !full || c.version != packet.V5 {
@@ -180,6 +180,7 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 		c.answer(a)
 	}
 	c.acks.queue = append(c.acks.queue[:0], c.acks.queue[n:]...)
+	c.roomier()
 	c.mu.Unlock()
 	if err != nil {
 		s.mu.Unlock()
@@ -200,10 +201,6 @@ func (c *conn) committed(number uint64, bytes int64, err error) {
 		c.end(packet.QuotaExceeded, err)
 	default:
 		c.end(packet.ServerBusy, err)
-	}
-	select {
-	case c.room <- struct{}{}:
-	default:
 	}
 	c.wake()
 }

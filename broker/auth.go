@@ -54,10 +54,12 @@ func (c *conn) identify(ctx context.Context, r *reader, p *packet.Connect) (user
 		return c.authenticateEnhanced(r, policy, p)
 	case c.entry.named: // its certificate says who it is
 		return c.entry.username, nil
+	case !p.HasUsername:
+		return policy.Authenticate(ctx, auth.Login{}, c.entry.nameless)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.limits.ConnectTimeout)
 	defer cancel()
-	return policy.Authenticate(ctx, auth.Login{Named: p.HasUsername, Username: string(p.Username), Password: p.Password}, c.entry.nameless)
+	return policy.Authenticate(ctx, auth.Login{Named: true, Username: string(p.Username), Password: p.Password}, c.entry.nameless)
 }
 
 // authError gives an error of package auth its reason code.
@@ -92,6 +94,7 @@ func (c *conn) authenticateEnhanced(r *reader, policy *auth.Policy, p *packet.Co
 	if err != nil {
 		return "", err
 	}
+	c.nc.SetWriteDeadline(time.Now().Add(c.limits.ConnectTimeout))
 	if _, err := c.nc.Write(c.authPacket(packet.ContinueAuthentication, challenge)); err != nil {
 		return "", fmt.Errorf("send AUTH: %w", err)
 	}
@@ -192,9 +195,11 @@ func reAuthError(err error) error {
 // put adds a packet to what is to be written.
 func (c *conn) put(b []byte) {
 	c.mu.Lock()
-	c.out.write(b)
-	c.sent.packets++
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if !c.last {
+		c.out.write(b)
+		c.sent.packets++
+	}
 }
 
 // addrOf gives the address of the other end; invalid for one without, as behind

@@ -20,13 +20,12 @@ import (
 // (run), which takes packets and routes what they publish, and the writer
 // (writer.go), which is there while something is to be sent.
 type conn struct {
-	b      *Broker
-	nc     net.Conn
-	raw    syscall.RawConn // of a connection without TLS or WebSocket; else nil
-	remote string
-	entry  entry
-	over   func() // to be called when it has ended
-	stop   func() bool
+	b     *Broker
+	nc    net.Conn
+	raw   syscall.RawConn // of a connection without TLS or WebSocket; else nil
+	entry entry
+	over  func() // to be called when it has ended
+	stop  func() bool
 
 	// Set by the handshake, unchanged after it.
 	version   packet.Version
@@ -55,17 +54,17 @@ type conn struct {
 	allowed  int           // how many it may be until the next
 	readBy   time.Time     // the deadline that is set
 	props    []byte        // room for the properties that are passed on
+	deep     bool          // its stack has grown for what comes seldom
 
 	// The writer's own: its deadline, and room for a list of pieces.
 	writeBy time.Time
 	wrote   time.Time // when a publisher looked last whether to write
 	list    [][]byte
 
-	writer   atomic.Int32  // its state
-	room     chan struct{} // tells the reader that something was written or committed
-	done     chan struct{} // closed when the connection is to end
-	written  chan struct{} // closed when nothing is written any more
-	finished chan struct{} // closed when it has left its session, or never had one
+	writer   atomic.Int32   // its state
+	written  sync.WaitGroup // until nothing is written any more
+	done     chan struct{}  // closed when the connection is to end
+	finished chan struct{}  // closed when it has left its session, or never had one
 	once     sync.Once
 
 	mu         sync.Mutex
@@ -73,6 +72,7 @@ type conn struct {
 	writing    int               // bytes that the writer has taken and not written yet
 	signaled   bool              // the writer has been, or is about to be, woken
 	connected  bool              // the CONNACK is in out: all that it depends on is set
+	room       chan struct{}     // closed when something was written or committed; nil: the reader does not wait for that
 	ebbing     chan struct{}     // closed when out is taken; nil: nobody waits for that
 	slow       bool              // nobody waits for its client: see ebb
 	last       bool              // the connection ends: write final, then close
@@ -101,8 +101,9 @@ const (
 const closeTimeout = time.Second
 
 func newConn(b *Broker, nc net.Conn, e entry) *conn {
-	c := &conn{b: b, nc: nc, remote: nc.RemoteAddr().String(), entry: e, over: func() {},
-		room: make(chan struct{}, 1), done: make(chan struct{}), written: make(chan struct{}), finished: make(chan struct{})}
+	c := &conn{b: b, nc: nc, entry: e, over: func() {},
+		done: make(chan struct{}), finished: make(chan struct{})}
+	c.written.Add(1)
 	if s, ok := nc.(syscall.Conn); ok {
 		c.raw, _ = s.SyscallConn()
 	}
@@ -113,7 +114,7 @@ func newConn(b *Broker, nc net.Conn, e entry) *conn {
 }
 
 func (c *conn) logger() *slog.Logger {
-	return c.b.log.With("remote", c.remote, "client", c.clientID)
+	return c.b.log.With("remote", c.nc.RemoteAddr().String(), "client", c.clientID)
 }
 
 // start takes the connection through its handshake, and then runs it. over is
@@ -141,14 +142,24 @@ func (c *conn) start(ctx context.Context, over func()) {
 	go c.run(ctx, r)
 }
 
-// run reads until the connection ends, and sees to its end.
+// run reads until the connection ends, and sees to its end. What waits for bytes
+// has a stack of 2 kB as long as it calls nothing deep: from there it goes on as a
+// new goroutine.
 func (c *conn) run(ctx context.Context, r *reader) {
 	err := c.guard(func() error { return c.read(r) })
+	if err == nil {
+		go c.run(ctx, r)
+		return
+	}
+	c.finishRun(ctx, err)
+}
+
+func (c *conn) finishRun(ctx context.Context, err error) {
 	c.guard(func() error {
 		c.fail(err)
 		c.router.flush() // a fault may have come before it
 		c.router.forget()
-		<-c.written
+		c.written.Wait()
 		c.leave()
 		return nil
 	})
@@ -306,22 +317,33 @@ func (c *conn) append(t packet.Type, id uint16, reason packet.ReasonCode) {
 func (c *conn) waitRoom() error {
 	for {
 		c.mu.Lock()
-		free := c.out.len() < outPause && c.acks.outstanding < maxOutstanding && len(c.acks.queue) < maxOwed
-		c.mu.Unlock()
-		if free {
+		if c.out.len() < outPause && c.acks.outstanding < maxOutstanding && len(c.acks.queue) < maxOwed {
+			c.mu.Unlock()
 			return nil
 		}
+		room := make(chan struct{})
+		c.room = room
+		c.mu.Unlock()
 		c.wake()
 		select {
-		case <-c.room:
+		case <-room:
 		case <-c.done:
 			return net.ErrClosed
 		}
 	}
 }
 
+// roomier lets the reader look again. The caller holds c.mu.
+func (c *conn) roomier() {
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+}
+
 // read is the reader: it takes packets, many a call, until the connection ends.
-// The first ones may have come with the CONNECT. [MQTT-3.1.4-5]
+// The first ones may have come with the CONNECT. [MQTT-3.1.4-5] Without an error
+// it is to be called again, with another stack.
 func (c *conn) read(r *reader) error {
 	for {
 		now := time.Now()
@@ -351,6 +373,10 @@ func (c *conn) read(r *reader) error {
 		c.endBatch()
 		if err := c.waitRoom(); err != nil {
 			return err
+		}
+		if c.deep {
+			c.deep = false
+			return nil
 		}
 		if err := c.readMore(r); err != nil {
 			return err

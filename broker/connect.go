@@ -18,7 +18,7 @@ import (
 func (c *conn) handshake(ctx context.Context, r *reader) error {
 	limits := &c.b.live.Load().Limits
 	c.limits = limits
-	c.nc.SetDeadline(time.Now().Add(limits.ConnectTimeout))
+	c.nc.SetReadDeadline(time.Now().Add(limits.ConnectTimeout))
 	p, err := c.readConnect(r)
 	if err != nil {
 		return err
@@ -78,17 +78,7 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	if err != nil {
 		return c.refuse(err)
 	}
-	// What the CONNACK promises is on disk before it leaves.
-	limit := time.NewTimer(limits.ConnectTimeout)
-	defer limit.Stop()
-	select {
-	case err = <-durable:
-	case <-c.done:
-		err = c.ending()
-	case <-limit.C:
-		err = errors.New("the disk does not answer")
-	}
-	if err != nil {
+	if err := c.await(durable); err != nil {
 		return c.refuse(&packet.Error{Reason: packet.ServerUnavailable, Text: "CONNECT: " + err.Error()})
 	}
 	ack := packet.Connack{SessionPresent: present} // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
@@ -120,12 +110,31 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 		c.sayGoodbye(c.goodbye, c.reason)
 		c.final = c.out.take(nil)
 	} else {
-		c.nc.SetDeadline(time.Time{})
+		c.nc.SetReadDeadline(time.Time{})
 	}
 	c.mu.Unlock()
 	c.writer.Store(writerIdle)
-	c.wake()
+	c.wakeHere(0)
 	return nil
+}
+
+// await waits until what the CONNACK promises is on disk.
+func (c *conn) await(durable <-chan error) error {
+	select {
+	case err := <-durable:
+		return err // most often there is nothing to wait for
+	default:
+	}
+	limit := time.NewTimer(c.limits.ConnectTimeout)
+	defer limit.Stop()
+	select {
+	case err := <-durable:
+		return err
+	case <-c.done:
+		return c.ending()
+	case <-limit.C:
+		return errors.New("the disk does not answer")
+	}
 }
 
 // bridgeWindow is the Receive Maximum of mosquitto's bridges, which they can say

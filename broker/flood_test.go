@@ -28,7 +28,7 @@ func heap() int64 {
 // connections is how many goroutines serve one.
 func connections() int {
 	b := make([]byte, 4<<20)
-	return strings.Count(string(b[:runtime.Stack(b, true)]), "broker.(*conn).serve(")
+	return strings.Count(string(b[:runtime.Stack(b, true)]), "broker.(*conn).run(")
 }
 
 // served wants another client to be served while a test's hostile ones are there.

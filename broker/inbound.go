@@ -33,8 +33,10 @@ func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
 		c.acksIn = append(c.acksIn, a)
 		return nil
 	case packet.SUBSCRIBE:
+		c.deep = true
 		return c.handleSubscribe(body, now)
 	case packet.UNSUBSCRIBE:
+		c.deep = true
 		return c.handleUnsubscribe(body)
 	case packet.PINGREQ:
 		if err := packet.DecodeEmpty(h.Type, body); err != nil {
@@ -144,7 +146,7 @@ func (c *conn) first(id uint16) bool {
 	if _, had := s.received[id]; had {
 		return false
 	}
-	s.received[id] = struct{}{}
+	s.receive(id)
 	return true
 }
 
@@ -321,24 +323,18 @@ func (c *conn) handleUnsubscribe(body []byte) error {
 
 // answerDurably sends a packet once recs are on disk.
 func (c *conn) answerDurably(recs []store.Record, appendTo func([]byte) []byte) {
-	answer := func(err error) {
+	if len(recs) == 0 && !c.session.persistent() {
+		c.put(appendTo(nil)) // the end of the batch writes it
+		return
+	}
+	c.b.store.Commit(recs, func(err error) { // without recs: what it speaks of may be on its way there
 		if err != nil {
 			c.end(packet.ServerBusy, err)
 			return
 		}
-		c.mu.Lock()
-		if !c.last {
-			c.out.write(appendTo(nil))
-			c.sent.packets++
-		}
-		c.mu.Unlock()
+		c.put(appendTo(nil))
 		c.wake()
-	}
-	if len(recs) == 0 && !c.session.persistent() {
-		answer(nil)
-		return
-	}
-	c.b.store.Commit(recs, answer) // without recs: what it speaks of may be on its way there
+	})
 }
 
 // sendRetained sends what is retained under a new subscription's filter. It
@@ -350,6 +346,9 @@ func (c *conn) sendRetained(filter string, sub subscription, now time.Time) erro
 			found = append(found, m)
 		}
 	})
+	if len(found) == 0 {
+		return nil
+	}
 	var ids []uint32
 	if sub.id != 0 {
 		ids = []uint32{sub.id}

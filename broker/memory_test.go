@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -180,4 +181,33 @@ func TestALargeMessageIsInMemoryOnceForAllWhoGetIt(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAnIdleSubscriberHasASmallStack(t *testing.T) {
+	s := brokertest.StartInMemory(t, store.Config{})
+	const n = 500
+	clients := make([]*brokertest.Client, n)
+	for i := range clients {
+		clients[i], _ = brokertest.Connect(t, s.Addr, packet.V311, fmt.Sprint("idle", i), func(p *packet.Connect) { p.KeepAlive = 60 })
+	}
+	var before, after runtime.MemStats
+	heap() // a new goroutine's stack is as large as those that there are then, on average
+	for i, c := range clients {
+		c.SubscribeTo(fmt.Sprintf("idle/%d/cmd", i), 1)
+		c.Send([]byte{0xC0, 0}) // PINGREQ
+		if h, _, err := c.Next(); err != nil || h.Type != packet.PINGRESP {
+			t.Fatalf("got %v, %v", h.Type, err)
+		}
+	}
+	heap()
+	runtime.ReadMemStats(&before)
+	for _, c := range clients {
+		c.Close()
+	}
+	eventually(t, "they are gone", func() bool { return s.Broker.Stats().Connections == 0 })
+	heap()
+	runtime.ReadMemStats(&after)
+	if each := int64(before.StackInuse-after.StackInuse) / n; each > 3<<10 {
+		t.Errorf("%d bytes of stack for each, want the least that a goroutine has, 2 kB", each)
+	}
 }

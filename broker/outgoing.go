@@ -26,7 +26,7 @@ type outgoing struct {
 	flight map[uint16]inflight // by packet identifier
 	held   *store.Item         // a QoS 2 message that is not on disk yet
 
-	message outgoingMessage // the one that next gave last
+	message *outgoingMessage // the one that next gave last
 
 	lastLease uint16 // the packet identifier that a group's message got last
 
@@ -66,6 +66,7 @@ func (o *outgoing) start(window int, notify func()) {
 	o.window = min(window, cmp.Or(o.count, identifiers))
 	o.flight = make(map[uint16]inflight)
 	o.held = nil
+	o.message = new(outgoingMessage)
 	o.reader = o.queue.Reader(notify)
 	// Far from those that the queue's own messages will have.
 	o.lastLease = o.packetID(o.queue.Stats().Next + identifiers/2)
@@ -103,7 +104,7 @@ func (o *outgoing) next(now time.Time, waitDurable func(number uint64), drop fun
 		if err != nil || !ok {
 			return nil, false, err
 		}
-		m := &o.message
+		m := o.message
 		*m = outgoingMessage{number: it.Number}
 		m.delivery, err = parseMeta(it.Meta)
 		if err == nil {

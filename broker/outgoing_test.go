@@ -44,7 +44,7 @@ func TestAPUBRECThatComesAgainDoesNotHurryThePUBREL(t *testing.T) {
 }
 
 func TestWhatAQueueHoldsBackForTheDiskIsAskedForOnce(t *testing.T) {
-	o := outgoing{window: 10, flight: map[uint16]inflight{}, held: &store.Item{Number: 5, Meta: metaOf(delivery{qos: 2}), Data: (&message{topic: []byte("a"), qos: 2}).appendStored(nil)}}
+	o := outgoing{window: 10, message: new(outgoingMessage), flight: map[uint16]inflight{}, held: &store.Item{Number: 5, Meta: metaOf(delivery{qos: 2}), Data: (&message{topic: []byte("a"), qos: 2}).appendStored(nil)}}
 	for range 3 {
 		if _, ok, err := o.next(time.Now(), func(uint64) { t.Error("asked again") }, nil); ok || err != nil {
 			t.Fatalf("got %v, %v; want it held back", ok, err)

@@ -56,9 +56,9 @@ func (b *Broker) judge(s *session, policy *auth.Policy) {
 	s.mu.Lock()
 	user := s.user
 	var shared []string
-	for filter := range s.subs {
-		if _, inner, is, _ := topic.SplitShared(filter); is {
-			shared = append(shared, inner, filter)
+	for _, sub := range s.subs {
+		if _, inner, is, _ := topic.SplitShared(sub.filter); is {
+			shared = append(shared, inner, sub.filter)
 		}
 	}
 	s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,33 +33,20 @@ type session struct {
 	rights atomic.Pointer[auth.Rights]
 
 	mu       sync.Mutex
-	user     string                  // who connected last; "": nothing proved a name
-	expiry   uint32                  // seconds after the connection ends; expiryNever
-	subs     map[string]subscription // by topic filter
-	received map[uint16]struct{}     // inbound QoS 2 identifiers: PUBREC sent, PUBREL awaited
-	out      outgoing                // used while somebody receives, and only if persistent
-	will     *will                   // published when the connection ends badly
-	willKept bool                    // the log has a will of this client; guarded by Broker.mu
-	willAt   time.Time               // when a delayed will is due, by Go's monotonic clock; zero: none waits
-	gone     clock.Instant           // when the connection ended; zero while there is one
-	ended    bool                    // removed: whoever still holds it must not use it
+	user     string // who connected last; "": nothing proved a name
+	expiry   uint32 // seconds after the connection ends; expiryNever
+	subs     subscriptions
+	received map[uint16]struct{} // inbound QoS 2 identifiers: PUBREC sent, PUBREL awaited
+	out      outgoing            // used while somebody receives, and only if persistent
+	will     *will               // published when the connection ends badly
+	willKept bool                // the log has a will of this client; guarded by Broker.mu
+	willAt   time.Time           // when a delayed will is due, by Go's monotonic clock; zero: none waits
+	gone     clock.Instant       // when the connection ended; zero while there is one
+	ended    bool                // removed: whoever still holds it must not use it
 }
 
 // expiryNever is the Session Expiry Interval that does not expire. [MQTT 3.1.2.11.2]
 const expiryNever = 0xFFFF_FFFF
-
-// subscription is what one SUBSCRIBE asked for one topic filter.
-type subscription struct {
-	qos               byte
-	noLocal           bool
-	retainAsPublished bool
-	retainHandling    byte
-	id                uint32 // subscription identifier, 0: none
-
-	// raise gives every message that matches the subscription's QoS, also one
-	// that was published with less: a bridge's.
-	raise bool
-}
 
 // inside is a receiver within the process.
 type inside interface {
@@ -66,7 +54,16 @@ type inside interface {
 }
 
 func newSession(id string) *session {
-	return &session{id: id, subs: make(map[string]subscription), received: make(map[uint16]struct{})}
+	return &session{id: id}
+}
+
+// receive notes the packet identifier of an inbound QoS 2 message. The caller holds
+// s.mu.
+func (s *session) receive(id uint16) {
+	if s.received == nil {
+		s.received = make(map[uint16]struct{})
+	}
+	s.received[id] = struct{}{}
 }
 
 func (s *session) persistent() bool { return s.queue != nil }
@@ -155,26 +152,6 @@ func decodeSession(b []byte) (r sessionRecord, err error) {
 	return r, nil
 }
 
-func (s subscription) encode() []byte {
-	flags := s.qos | s.retainHandling<<4
-	if s.noLocal {
-		flags |= 1 << 2
-	}
-	if s.retainAsPublished {
-		flags |= 1 << 3
-	}
-	return binary.BigEndian.AppendUint32([]byte{stateFormat, flags}, s.id)
-}
-
-func decodeSubscription(b []byte) (s subscription, err error) {
-	if len(b) != 6 || b[0] != stateFormat {
-		return s, errState
-	}
-	f := b[1]
-	return subscription{qos: f & 3, noLocal: f&(1<<2) != 0, retainAsPublished: f&(1<<3) != 0,
-		retainHandling: f >> 4, id: binary.BigEndian.Uint32(b[2:])}, nil
-}
-
 // records gives what s is as it stands, for the log. The caller holds s.mu.
 func (s *session) record() store.Record {
 	r := sessionRecord{expiry: s.expiry, gone: s.gone, orderly: !s.gone.IsZero(), sent: s.out.sent, user: s.user}
@@ -230,7 +207,7 @@ func (b *Broker) restore() error {
 		if err != nil {
 			return fmt.Errorf("subscription %q of session %q: %w", filter, id, err)
 		}
-		s.subs[filter] = sub
+		s.subs.set(filter, sub)
 		return b.addToIndex(s, filter, sub)
 	})
 	if err != nil {
@@ -240,7 +217,7 @@ func (b *Broker) restore() error {
 		id, p, _ := splitKey(key, receivedPrefix)
 		n, err := strconv.ParseUint(p, 10, 16)
 		if s := b.sessions[id]; s != nil && err == nil {
-			s.received[uint16(n)] = struct{}{}
+			s.receive(uint16(n))
 		}
 		return nil
 	})
@@ -292,13 +269,10 @@ func (b *Broker) remove(s *session, r *router) {
 func (b *Broker) endSession(s *session, r *router) {
 	s.mu.Lock()
 	s.ended = true
-	filters := make([]string, 0, len(s.subs))
-	for filter := range s.subs {
-		filters = append(filters, filter)
-	}
+	subs := slices.Clone(s.subs)
 	if s.persistent() {
-		for _, filter := range filters {
-			r.keep(store.Record{Kind: store.Delete, Key: subKey(s.id, filter)})
+		for _, sub := range subs {
+			r.keep(store.Record{Kind: store.Delete, Key: subKey(s.id, sub.filter)})
 		}
 		for p := range s.received {
 			r.keep(store.Record{Kind: store.Delete, Key: receivedKey(s.id, p)})
@@ -307,8 +281,8 @@ func (b *Broker) endSession(s *session, r *router) {
 		r.keep(store.Record{Kind: store.Remove, Refs: []store.Ref{{Queue: s.queue.ID()}}})
 	}
 	s.mu.Unlock()
-	for _, filter := range filters {
-		b.removeFromIndex(s, filter)
+	for _, sub := range subs {
+		b.removeFromIndex(s, sub.filter)
 	}
 }
 
@@ -316,7 +290,7 @@ func (b *Broker) endSession(s *session, r *router) {
 func (b *Broker) roomFor(s *session, filter string) error {
 	l := b.live.Load()
 	s.mu.Lock()
-	_, had := s.subs[filter]
+	_, had := s.subs.find(filter)
 	n := len(s.subs)
 	s.mu.Unlock()
 	switch {
@@ -337,8 +311,7 @@ func (b *Broker) subscribe(s *session, filter string, sub subscription) (isNew b
 		return false, nil, err
 	}
 	s.mu.Lock()
-	_, had := s.subs[filter]
-	s.subs[filter] = sub
+	had := s.subs.set(filter, sub)
 	s.mu.Unlock()
 	if s.persistent() {
 		rec = []store.Record{{Kind: store.Put, Key: subKey(s.id, filter), Data: sub.encode()}}
@@ -366,8 +339,7 @@ func (b *Broker) removeFromIndex(s *session, filter string) {
 // unsubscribe removes one.
 func (b *Broker) unsubscribe(s *session, filter string) (had bool, rec []store.Record) {
 	s.mu.Lock()
-	_, had = s.subs[filter]
-	delete(s.subs, filter)
+	had = s.subs.remove(filter)
 	s.mu.Unlock()
 	if !had {
 		return false, nil

@@ -232,7 +232,7 @@ func (u *Uplink) Publish(m Message, packetID uint16, done func(error)) {
 	if m.QoS == 2 {
 		u.s.mu.Lock()
 		_, had := u.s.received[packetID]
-		u.s.received[packetID] = struct{}{}
+		u.s.receive(packetID)
 		u.s.mu.Unlock()
 		if had {
 			u.b.store.Commit(nil, done)

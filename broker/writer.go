@@ -127,7 +127,7 @@ func (c *conn) write(pieces [][]byte, last bool) {
 		c.nc.Close()
 	}
 	c.writer.Store(writerEnded)
-	close(c.written)
+	c.written.Done()
 }
 
 // writeOut writes until nothing is left; the error is why nothing may follow.
@@ -239,11 +239,8 @@ func (c *conn) giveBack(pieces [][]byte) {
 	more := c.out.len() > 0
 	c.slow = c.slow && more
 	c.discharge()
+	c.roomier()
 	c.mu.Unlock()
-	select {
-	case c.room <- struct{}{}:
-	default:
-	}
 	clear(pieces)
 	if more && cap(pieces) <= 64 || cap(pieces) <= 4 {
 		c.list = pieces

@@ -6,11 +6,20 @@ import (
 	"net"
 )
 
+// plain says that MQTT comes first: there is no handshake.
+func (l *Listener) plain() bool {
+	return !l.cfg.ProxyProtocol && !l.address.tls && !l.address.websocket
+}
+
+func peerOf(raw net.Conn) Peer {
+	return Peer{Remote: raw.RemoteAddr(), Local: isLoopback(raw.RemoteAddr())}
+}
+
 // handshake does all that comes before MQTT. The deadline that stands on raw
 // bounds every step of it. The peer has its address even when there is an error.
 func (l *Listener) handshake(raw net.Conn) (nc net.Conn, p Peer, err error) {
 	nc = raw
-	p = Peer{Remote: raw.RemoteAddr(), Local: isLoopback(raw.RemoteAddr())}
+	p = peerOf(raw)
 	if l.cfg.ProxyProtocol {
 		p.Local = false
 		remote, err := readProxyHeader(raw)

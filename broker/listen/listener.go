@@ -256,11 +256,24 @@ func (l *Listener) serve(ctx context.Context, raw net.Conn, timeout time.Duratio
 			l.log.Error("fault in the listener: connection closed", "remote", raw.RemoteAddr().String(), "err", p, "stack", string(debug.Stack()))
 		}
 	}()
+	nc, peer := raw, peerOf(raw)
+	if !l.plain() {
+		var ok bool
+		if nc, peer, ok = l.shake(ctx, raw, timeout); !ok {
+			return
+		}
+	}
+	handle(ctx, nc, peer, over)
+	handed = true
+}
+
+// shake is handshake, in the time that there is for it. A failure is logged.
+func (l *Listener) shake(ctx context.Context, raw net.Conn, timeout time.Duration) (nc net.Conn, p Peer, ok bool) {
 	raw.SetDeadline(time.Now().Add(timeout))
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
-	nc, peer, err := l.handshake(raw)
+	nc, p, err := l.handshake(raw)
 	if !stop() {
-		return // ctx has ended
+		return nil, p, false // ctx has ended
 	}
 	if err != nil {
 		l.failed.Add(1)
@@ -268,12 +281,11 @@ func (l *Listener) serve(ctx context.Context, raw net.Conn, timeout time.Duratio
 		if errors.Is(err, io.EOF) {
 			level = slog.LevelDebug // somebody looked whether the port is open
 		}
-		l.log.Log(ctx, level, "connection refused", "remote", peer.Remote.String(), "err", err)
-		return
+		l.log.Log(ctx, level, "connection refused", "remote", p.Remote.String(), "err", err)
+		return nil, p, false
 	}
 	nc.SetDeadline(time.Time{})
-	handle(ctx, nc, peer, over)
-	handed = true
+	return nc, p, true
 }
 
 // wait waits for d or the end of ctx, and is false at its end.

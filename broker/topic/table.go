@@ -7,18 +7,26 @@ import (
 
 // table is a map that any number of goroutines read without a lock while one
 // changes it: they see it as it was before the change or after. A change copies
-// only what has changed lately, which is merged now and then. The zero table is
-// empty.
+// only what has changed lately, which is merged now and then. Most tables have few
+// entries: they are no map. The zero table is empty.
 type table[K comparable, V any] struct {
 	current atomic.Pointer[contents[K, V]]
 }
 
 // contents never change.
 type contents[K comparable, V any] struct {
+	few    []entry[K, V] // all there are, if that is at most maxFew; else in the maps
 	base   map[K]V
 	recent map[K]change[V] // in the place of what base has
 	n      int
 }
+
+type entry[K comparable, V any] struct {
+	key   K
+	value V
+}
+
+const maxFew = 8
 
 type change[V any] struct {
 	value V
@@ -34,6 +42,11 @@ func (t *table[K, V]) get(k K) (v V, ok bool) {
 }
 
 func (c *contents[K, V]) get(k K) (v V, ok bool) {
+	for i := range c.few {
+		if c.few[i].key == k {
+			return c.few[i].value, true
+		}
+	}
 	if len(c.recent) > 0 {
 		if r, changed := c.recent[k]; changed {
 			return r.value, !r.gone
@@ -54,6 +67,12 @@ func (t *table[K, V]) len() int {
 func (t *table[K, V]) each(fn func(K, V)) {
 	c := t.current.Load()
 	if c == nil {
+		return
+	}
+	if c.n <= maxFew {
+		for i := range c.few {
+			fn(c.few[i].key, c.few[i].value)
+		}
 		return
 	}
 	for k, v := range c.base {
@@ -94,12 +113,15 @@ func (t *table[K, V]) change(k K, ch change[V], n int) {
 		return
 	}
 	next := &contents[K, V]{n: n}
-	c := t.current.Load()
-	if c == nil {
-		next.base = map[K]V{k: ch.value}
+	if n <= maxFew {
+		next.few = t.without(k, n)
+		if !ch.gone {
+			next.few = append(next.few, entry[K, V]{k, ch.value})
+		}
 		t.current.Store(next)
 		return
 	}
+	c := t.current.Load()
 	// With base's root of entries a change costs about that many copies, however
 	// they are shared out between copying and merging.
 	if most := len(c.recent) + 1; most*most <= len(c.base) {
@@ -110,6 +132,12 @@ func (t *table[K, V]) change(k K, ch change[V], n int) {
 		return
 	}
 	next.base = maps.Clone(c.base)
+	if next.base == nil {
+		next.base = make(map[K]V, n)
+		for _, e := range c.few {
+			next.base[e.key] = e.value
+		}
+	}
 	apply := func(k K, ch change[V]) {
 		if ch.gone {
 			delete(next.base, k)
@@ -122,4 +150,15 @@ func (t *table[K, V]) change(k K, ch change[V], n int) {
 	}
 	apply(k, ch)
 	t.current.Store(next)
+}
+
+// without gives the entries but k's, with room for n.
+func (t *table[K, V]) without(k K, n int) []entry[K, V] {
+	few := make([]entry[K, V], 0, n)
+	t.each(func(o K, v V) {
+		if o != k {
+			few = append(few, entry[K, V]{o, v})
+		}
+	})
+	return few
 }
