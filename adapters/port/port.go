@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -35,29 +36,30 @@ const writeGrace = time.Second
 // any may Close.
 //
 // Two descriptors stand behind it. go.bug.st/serial holds one, and sets up and
-// flushes the line through it. The bytes go over the other one, which the Go
-// runtime polls: so a read can be given up at any time, a write cannot block
-// for ever, Close wakes both, and none of it uses select(2), in which a
-// descriptor above 1023 is a panic.
+// flushes the line through it. The bytes go over the other one, which does not
+// block and is waited for at two gates: so a read can be given up at any time, a
+// write cannot block for ever, Close wakes both, and none of it uses select(2),
+// in which a descriptor above 1023 is a panic.
 type Port struct {
-	path string
-	mode Mode
-	file *os.File
-	raw  syscall.RawConn
+	path    string
+	mode    Mode
+	in, out *gate
 
 	readBy time.Time // the deadline that ReadBy has set; of the one who reads
 
 	// mu guards line, which is nil once closed: the library would use the
-	// number of a closed descriptor, and that may be somebody else's by then.
+	// number of a closed descriptor, and that may be somebody else's by then;
+	// and fd, which is that of the gates, and -1 once closed.
 	mu   sync.Mutex
 	line serial.Port
+	fd   int
 }
 
 // Open opens the port at path, for us alone; path may also be the "usb:..." of an
 // Address. What had come in before is discarded. The error wraps fs.ErrNotExist, fs.ErrPermission or ErrBusy where
 // one of these is the cause, and says what to do.
 func Open(path string, mode Mode) (*Port, error) {
-	p := &Port{path: path, mode: mode}
+	p := &Port{path: path, mode: mode, fd: -1}
 	device, err := device(path)
 	if err == nil {
 		err = p.open(device)
@@ -76,26 +78,27 @@ func (p *Port) open(path string) error {
 	if err != nil {
 		return explain(path, err)
 	}
-	p.file = os.NewFile(uintptr(fd), p.path)
-	if p.raw, err = p.file.SyscallConn(); err != nil {
-		return err
-	}
+	p.fd = fd
 	// TIOCEXCL, which the library sets, does not stop root, and root is what a
 	// gateway may run as. The lock does, and it is gone with its holder.
-	if err := p.control(func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) }); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return fmt.Errorf("%w: another link of this gateway, or another program, has locked it", ErrBusy)
-		}
+	switch err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return fmt.Errorf("%w: another link of this gateway, or another program, has locked it", ErrBusy)
+	case err != nil:
 		return fmt.Errorf("lock it: %w", err)
 	}
-	if err := p.control(func(fd int) error {
-		lowLatency(fd, path)
-		return p.mode.RS485.apply(fd)
-	}); err != nil {
+	lowLatency(fd, path)
+	if err := p.mode.RS485.apply(fd); err != nil {
 		return err
 	}
 	if p.line, err = serial.Open(path, p.mode.library()); err != nil {
 		return explainLibrary(path, p.mode, err)
+	}
+	if p.in, err = newGate(fd, unix.EPOLLIN); err != nil {
+		return err
+	}
+	if p.out, err = newGate(fd, unix.EPOLLOUT); err != nil {
+		return err
 	}
 	return p.Flush()
 }
@@ -135,7 +138,7 @@ func (p *Port) Mode() Mode { return p.mode }
 // error: that of ctx when it ended first, or one that wraps ErrGone.
 func (p *Port) Read(ctx context.Context, b []byte) (int, error) {
 	p.readBy = time.Time{}
-	n, err := p.within(ctx, p.file.SetReadDeadline, func() (int, error) { return p.file.Read(b) })
+	n, err := p.within(ctx, p.in, func() (int, error) { return p.read(b) })
 	if err != nil {
 		return n, p.failed("read from", err)
 	}
@@ -147,12 +150,12 @@ func (p *Port) Read(ctx context.Context, b []byte) (int, error) {
 // again, as of one who reads what may come at any moment; Close ends it too.
 func (p *Port) ReadBy(deadline time.Time, b []byte) (int, error) {
 	if p.readBy != deadline {
-		if err := p.file.SetReadDeadline(deadline); err != nil {
+		if err := p.in.setDeadline(deadline); err != nil {
 			return 0, p.failed("read from", err)
 		}
 		p.readBy = deadline
 	}
-	n, err := p.file.Read(b)
+	n, err := p.read(b)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, context.DeadlineExceeded
 	}
@@ -160,6 +163,21 @@ func (p *Port) ReadBy(deadline time.Time, b []byte) (int, error) {
 		return n, p.failed("read from", err)
 	}
 	return n, nil
+}
+
+// read waits for something, until the deadline of the gate.
+func (p *Port) read(b []byte) (n int, err error) {
+	err = p.in.do(func() (err error) {
+		n, err = unix.Read(p.in.fd, b)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if n == 0 {
+		err = io.EOF // a terminal that was hung up
+	}
+	return n, err
 }
 
 // Write sends b. It returns once the system has taken it, which is before the
@@ -174,10 +192,18 @@ func (p *Port) Write(ctx context.Context, b []byte) (int, error) {
 		defer cancel()
 	}
 	sent := 0
-	_, err := p.within(ctx, p.file.SetWriteDeadline, func() (int, error) {
-		n, err := p.file.Write(b[sent:])
-		sent += n
-		return n, err
+	_, err := p.within(ctx, p.out, func() (int, error) {
+		err := p.out.do(func() error {
+			for sent < len(b) {
+				n, err := unix.Write(p.out.fd, b[sent:])
+				if err != nil {
+					return err
+				}
+				sent += n
+			}
+			return nil
+		})
+		return sent, err
 	})
 	if err != nil {
 		return sent, p.failed("write to", err)
@@ -186,16 +212,16 @@ func (p *Port) Write(ctx context.Context, b []byte) (int, error) {
 }
 
 // within runs one read or write that ends when ctx does.
-func (p *Port) within(ctx context.Context, setDeadline func(time.Time) error, do func() (int, error)) (int, error) {
+func (p *Port) within(ctx context.Context, g *gate, do func() (int, error)) (int, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		deadline, bounded := ctx.Deadline()
-		if err := setDeadline(deadline); err != nil {
+		if err := g.setDeadline(deadline); err != nil {
 			return 0, err
 		}
-		stop := context.AfterFunc(ctx, func() { setDeadline(time.Unix(1, 0)) })
+		stop := context.AfterFunc(ctx, func() { g.setDeadline(time.Unix(1, 0)) })
 		n, err := do()
 		stop()
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -237,11 +263,16 @@ func (p *Port) Close() error {
 		errs = append(errs, p.line.Close())
 		p.line = nil
 	}
-	if p.file != nil {
-		if err := p.file.Close(); !errors.Is(err, os.ErrClosed) {
-			errs = append(errs, err)
+	if p.fd < 0 {
+		return errors.Join(errs...)
+	}
+	for _, g := range []*gate{p.in, p.out} {
+		if g != nil {
+			errs = append(errs, g.close())
 		}
 	}
+	errs = append(errs, unix.Close(p.fd))
+	p.fd = -1
 	return errors.Join(errs...)
 }
 
@@ -256,15 +287,6 @@ func (p *Port) failed(what string, err error) error {
 		err = path.Err
 	}
 	return fmt.Errorf("%s serial port %s: %w (%w)", what, p.path, ErrGone, err)
-}
-
-// control runs f with the descriptor.
-func (p *Port) control(f func(fd int) error) error {
-	var err error
-	if e := p.raw.Control(func(fd uintptr) { err = f(int(fd)) }); e != nil {
-		return e
-	}
-	return err
 }
 
 // explain makes of the system's error one that says what to do.

@@ -194,6 +194,8 @@ func (a *Adapter) listen(ctx context.Context) error {
 	defer stop()
 	buffer := make([]byte, 4096)
 	var wake time.Time
+	gathering := newGathering()
+	defer gathering.timer.Stop()
 	for {
 		now := time.Now()
 		if due := now.Add(a.listener.tick(now, time.Second)); !wake.After(now) || due.Before(wake) {
@@ -207,6 +209,9 @@ func (a *Adapter) listen(ctx context.Context) error {
 		if n > 0 {
 			a.backoff = firstBackoff
 			a.listener.take(now, buffer[:n])
+			if d := gathering.next(now, n); d > 0 && a.listener.patient() && gathering.wait(ctx, d) != nil {
+				return ctx.Err()
+			}
 		}
 		if err != nil {
 			return err

@@ -125,6 +125,14 @@ func (l *listener) take(now time.Time, b []byte) {
 		func(d damage) { l.damaged(now, d) })
 }
 
+// patient says that what comes need not be read at once: no silence has to be
+// measured, and nobody waits for an answer.
+func (l *listener) patient() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gap == 0 && l.waiting == nil
+}
+
 // silence tells the framer of a silence that may end a message. It gives how
 // long until there is one, 0 when nothing waits for it.
 func (l *listener) silence(now time.Time) time.Duration {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,8 +96,15 @@ func TestSerialLinesAreAskedSetAndTunnelled(t *testing.T) {
 }
 
 // BenchmarkLineToMQTT gives how long after its last byte the value of a line is with
-// a subscriber: the line has the time of 115200 baud, and speaks every 20 ms.
+// a subscriber: the line has the time of 115200 baud, and speaks every 20 ms, or
+// without a pause.
 func BenchmarkLineToMQTT(b *testing.B) {
+	for name, pause := range map[string]time.Duration{"every=20ms": 20 * time.Millisecond, "every=0": 0} {
+		b.Run(name, func(b *testing.B) { lineToMQTT(b, pause) })
+	}
+}
+
+func lineToMQTT(b *testing.B, pause time.Duration) {
 	headgate, far := serialLines(b)
 	conn, err := net.Dial("tcp", headgate.addr())
 	if err != nil {
@@ -105,44 +113,56 @@ func BenchmarkLineToMQTT(b *testing.B) {
 	defer conn.Close()
 	const filter = "plant/scale/weight"
 	fmt.Fprintf(conn, "\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01b\x82%c\x00\x01\x00%c%s\x00", len(filter)+5, len(filter), filter)
-	arrived := make(chan int, 1)
+	time.Sleep(500 * time.Millisecond)      // it is subscribed, and the port is open
+	sent := make([]atomic.Int64, 1_000_000) // ns since 1970, by line
+	var took []time.Duration
+	heard := make(chan error, 1)
 	go func() {
 		in := bufio.NewReader(conn)
-		for {
+		for len(took) < b.N {
 			text, err := in.ReadString('}')
 			if err != nil {
+				heard <- err
 				return
 			}
+			now := time.Now().UnixNano()
 			at := strings.IndexByte(text, '{')
 			var v struct{ Value int }
-			if at >= 0 && json.Unmarshal([]byte(text[at:]), &v) == nil {
-				arrived <- v.Value
+			if at < 0 || json.Unmarshal([]byte(text[at:]), &v) != nil {
+				continue
 			}
+			if v.Value != len(took) {
+				heard <- fmt.Errorf("line %d came, want %d", v.Value, len(took))
+				return
+			}
+			took = append(took, time.Duration(now-sent[v.Value].Load()))
 		}
+		heard <- nil
 	}()
-	time.Sleep(500 * time.Millisecond) // it is subscribed, and the port is open
 	mode := port.DefaultMode()
 	mode.Baud = 115200
-	var took []time.Duration
-	n := 0
-	for b.Loop() {
-		n++
+	b.ResetTimer()
+	due := time.Now()
+	for n := range b.N {
 		line := fmt.Appendf(nil, "%06d kg\n", n)
 		for part := range slices.Chunk(line, 4) { // as a driver hands it over
-			time.Sleep(mode.WireTime(len(part)))
+			due = due.Add(mode.WireTime(len(part)))
+			port.Pause(b.Context(), time.Until(due))
+			sent[n].Store(time.Now().UnixNano())
 			far["SCALE"].Write(part)
 		}
-		last := time.Now()
-		select {
-		case got := <-arrived:
-			if got != n {
-				b.Fatalf("%d came, want %d", got, n)
-			}
-		case <-time.After(10 * time.Second):
-			b.Fatalf("line %d does not come", n)
+		if pause > 0 {
+			time.Sleep(pause)
+			due = time.Now()
 		}
-		took = append(took, time.Since(last))
-		time.Sleep(20 * time.Millisecond)
+	}
+	select {
+	case err := <-heard:
+		if err != nil {
+			b.Fatal(err)
+		}
+	case <-time.After(10 * time.Second):
+		b.Fatalf("not all of %d lines came", b.N)
 	}
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms/median")
