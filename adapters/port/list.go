@@ -75,6 +75,30 @@ func (u usbName) String() string {
 	return name + ":" + strings.NewReplacer("%", "%25", "?", "%3F", "#", "%23", " ", "%20").Replace(u.number)
 }
 
+// HeldBy says who has the port at path open, like "minicom, process 812"; "" where
+// nobody is seen to. It looks at the files of all processes, and is not for every second.
+func HeldBy(path string) string {
+	path, err := device(path)
+	if err != nil {
+		return ""
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	ports := []Info{{Path: path}}
+	addHolders(ports, "/proc")
+	var names []string
+	for _, h := range ports[0].Holders {
+		names = append(names, h.String())
+	}
+	return strings.Join(names, "; ")
+}
+
+// String gives "minicom, process 812".
+func (h Holder) String() string {
+	return fmt.Sprintf("%s, process %d", cmp.Or(h.Name, "a program that is not to be seen"), h.PID)
+}
+
 // addHolders looks for the ports among the open files of all processes, and among
 // the locks.
 func addHolders(ports []Info, proc string) {

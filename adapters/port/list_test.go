@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -50,5 +51,22 @@ func TestPortsAreFoundWithoutOpeningThem(t *testing.T) {
 	}
 	if device, err := deviceIn(at("class"), at("dev"), got[1].USB); err != nil || device != got[1].Path {
 		t.Errorf("%s is %s, %v", got[1].USB, device, err)
+	}
+}
+
+func TestWhoHasAPortIsFoundByAnyOfItsNames(t *testing.T) {
+	_, _, path := pair(t, Mode{})
+	link := filepath.Join(t.TempDir(), "by-id")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf(", process %d", os.Getpid())
+	if got := HeldBy(link); !strings.HasSuffix(got, want) || len(got) == len(want) {
+		t.Errorf("got %q, want the name of this program and %q", got, want)
+	}
+	for _, path := range []string{filepath.Join(t.TempDir(), "missing"), "usb:ffff:ffff"} {
+		if got := HeldBy(path); got != "" {
+			t.Errorf("%s is held by %q", path, got)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"sync"
@@ -55,6 +56,7 @@ type Adapter struct {
 	// Of Run alone.
 	backoff time.Duration
 	trouble uint64 // failures since the port last was well
+	cause   error  // of those, what has been logged that is not over by itself
 }
 
 // Stats is one adapter as it stands. The counts are since the start.
@@ -155,7 +157,7 @@ func (a *Adapter) Stats() Stats {
 // Run listens until ctx ends, and returns the error of ctx. A port that is not
 // there is opened again and again.
 func (a *Adapter) Run(ctx context.Context, emit func(point.Update)) error {
-	a.backoff, a.trouble = firstBackoff, 0
+	a.backoff, a.trouble, a.cause = firstBackoff, 0, nil
 	a.listener.begin(time.Now(), emit)
 	for {
 		err := a.listen(ctx)
@@ -222,13 +224,27 @@ func (a *Adapter) listen(ctx context.Context) error {
 	}
 }
 
-// lost notes that the port could not be opened, or went away.
+// lost notes that the port could not be opened, or went away. It is logged once, and
+// once more where somebody has to do something before it can be opened.
 func (a *Adapter) lost(err error) {
 	a.listener.lost(time.Now(), err.Error())
 	a.trouble++
-	if a.trouble == 1 {
-		a.log.Warn("serial port is not open, and is tried again", "err", err)
+	var cause error
+	for _, c := range []error{fs.ErrPermission, port.ErrBusy} {
+		if errors.Is(err, c) {
+			cause = c
+		}
 	}
+	if a.trouble > 1 && (cause == nil || cause == a.cause) {
+		return
+	}
+	a.cause = cause
+	if cause == port.ErrBusy {
+		if by := port.HeldBy(a.address.Path); by != "" {
+			err = fmt.Errorf("%w; it is open in %s", err, by)
+		}
+	}
+	a.log.Warn("serial port is not open, and is tried again", "err", err)
 }
 
 // well notes that the port has been open for a while.
@@ -236,7 +252,7 @@ func (a *Adapter) well() {
 	if a.trouble > 0 {
 		a.log.Info("serial port is open again", "count", a.trouble)
 	}
-	a.trouble = 0
+	a.trouble, a.cause = 0, nil
 }
 
 // pause waits before the port is tried again; it is false when ctx has ended.

@@ -64,6 +64,12 @@ type running struct {
 
 func run(t *testing.T, path string, change func(*Config)) *running {
 	t.Helper()
+	return runAfter(t, path, change, func() {})
+}
+
+// runAfter does first in the goroutine of Run.
+func runAfter(t *testing.T, path string, change func(*Config), first func()) *running {
+	t.Helper()
 	cfg := Config{
 		Name: "scale", URL: "serial://" + path + "?baud=115200",
 		Parse:  Parse{Regexp: `^(?P<state>ST|US),GS,(?P<weight>[-+ \d.]+)kg$`},
@@ -82,7 +88,10 @@ func run(t *testing.T, path string, change func(*Config)) *running {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx, r.emit) }()
+	go func() {
+		first()
+		done <- r.Run(ctx, r.emit)
+	}()
 	r.stop = sync.OnceValue(func() error { cancel(); return <-done })
 	t.Cleanup(func() { r.stop() })
 	return r
@@ -214,46 +223,6 @@ func TestASilenceOnALineEndsAMessage(t *testing.T) {
 	r.hear(`bytes="01ff0a"`)
 }
 
-func TestAPortThatIsNotThereIsOpenedOnceItIs(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "ttyUSB1")
-	r := run(t, path, nil)
-	r.hear("offline: open serial port " + path)
-	scale := plug(t, path)
-	r.hear("online")
-	r.opened(1)
-	speak(t, scale, "ST,GS,+1kg\n")
-	r.hear(`weight=1kg`)
-}
-
-func TestAnUnpluggedPortIsOpenedAgain(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "ttyUSB1")
-	scale := plug(t, path)
-	r := run(t, path, nil)
-	r.opened(1)
-	speak(t, scale, "ST,GS,+1kg\nST,GS,+11")
-	r.hear(`weight=1kg`)
-	for i := range uint64(2) {
-		unplug(t, path, scale)
-		r.hear("offline: read from serial port " + path)
-		r.hear("offline: open serial port " + path)
-		scale = plug(t, path)
-		r.hear("online")
-		r.opened(i + 2)
-		// What was left of the line before is not put before this one.
-		speak(t, scale, "ST,GS,+2kg\n")
-		r.hear(`weight=2kg`)
-	}
-	r.until("for the trouble to be over", func() bool { return strings.Contains(r.logged(), "open again") })
-	if got := r.logged(); strings.Count(got, "level=WARN") != 1 || strings.Count(got, "level=INFO") != 1 {
-		t.Errorf("logged:\n%s", got)
-	}
-	if s := r.Stats(); s.Opened != 3 || !s.Open || s.Unmatched != 0 {
-		t.Errorf("stats are %+v", s)
-	}
-}
-
 func TestSilenceOnALineMakesValuesStale(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ttyUSB1")
@@ -330,18 +299,6 @@ func liveHeap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
-}
-
-func TestTwoDevicesCannotShareAPort(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "ttyUSB1")
-	plug(t, path)
-	first := run(t, path, nil)
-	first.hear("online")
-	second := run(t, path, nil)
-	second.hear("offline: open serial port " + path + ": the port is in use")
-	first.stop()
-	second.hear("online")
 }
 
 func TestAWriteIsRefused(t *testing.T) {

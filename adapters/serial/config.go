@@ -29,10 +29,10 @@ type Config struct {
 	Points []Point `toml:"point"`
 
 	// StaleAfter is how long the device may go without a message that parse
-	// understands: then it is offline, and its last values are published once
-	// more as stale, with the time they were measured at. Default 0: it may be
-	// silent for ever, and is online whenever its port is open; with a request:
-	// three times the longest interval and timeout of one.
+	// understands: then it is offline. A value that is as old is published once more
+	// as stale, with the time it was measured at, though the device may go on to say
+	// others. Default 0: it may be silent for ever, and is online whenever its port
+	// is open; with a request: three times the longest interval and timeout of one.
 	StaleAfter time.Duration `toml:"stale_after"`
 
 	// Init is sent each time the port was opened, in this order, and again until

@@ -161,42 +161,6 @@ func (l *listener) parsers(w *pending, line []byte) []*parser {
 	return list
 }
 
-// unanswered has the points of a question told as stale.
-func (l *listener) unanswered(q question, reason string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.missed = append(l.missed, missed{q.parser, reason})
-}
-
-// missed is a question that is not answered any more.
-type missed struct {
-	parser *parser
-	reason string
-}
-
-// staleMissed tells of the points that were asked for in vain.
-func (l *listener) staleMissed() {
-	l.mu.Lock()
-	list := l.missed
-	l.missed = nil
-	l.mu.Unlock()
-	for _, m := range list {
-		var samples []point.Sample
-		for i := range l.last {
-			s := l.last[i]
-			if s.Time.IsZero() || s.Quality != point.Good || !m.parser.has(s.Point) {
-				continue
-			}
-			s.Quality, s.Reason = point.Stale, m.reason
-			l.last[i] = s
-			samples = append(samples, s)
-		}
-		if len(samples) > 0 {
-			l.emit(point.Update{Device: l.name, Samples: samples})
-		}
-	}
-}
-
 // outcome says of an exchange what a command's result says.
 func outcome(err error) error {
 	switch {

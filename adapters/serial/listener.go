@@ -45,7 +45,6 @@ type listener struct {
 	silent   bool           // silence on the open port has been told
 	heardAt  time.Time      // the last message that matched; the beginning if there was none
 	bytesAt  time.Time      // the last byte
-	stale    bool           // the values have been told to be stale
 	tooLong  bool           // the points are bad since a message was too long
 	misses   uint64         // messages in a row that did not match
 	last     []point.Sample // by field; of zero Time while there was none
@@ -153,7 +152,7 @@ func (l *listener) silence(now time.Time) time.Duration {
 func (l *listener) emitRaw(now time.Time, b []byte) {
 	u := point.Update{Device: l.name, Samples: []point.Sample{{Point: rawPoint, Value: point.OfString(string(b)), Time: now}}}
 	if l.parser == nil {
-		l.heardAt, l.stale, l.silent = now, false, false
+		l.heardAt, l.silent = now, false
 		if !l.online {
 			l.online = true
 			u.Status = &point.Status{Online: true, Time: now}
@@ -189,7 +188,7 @@ func (l *listener) message(now time.Time, line []byte) {
 		return // it says that the device is there, but its values are no younger
 	}
 	l.heardAt = now
-	l.stale, l.silent, l.tooLong = false, false, false
+	l.silent, l.tooLong = false, false
 	u := point.Update{Device: l.name, Samples: samples}
 	if !l.online {
 		l.online = true
@@ -239,72 +238,6 @@ func (l *listener) overlong(now time.Time) {
 	if len(samples) > 0 {
 		l.keep(samples)
 		l.emit(point.Update{Device: l.name, Samples: samples})
-	}
-}
-
-// tick tells of silence once it has lasted. It gives how long until it has
-// something to tell, or within if that is less.
-func (l *listener) tick(now time.Time, within time.Duration) time.Duration {
-	l.staleMissed()
-	if left := l.silence(now); left > 0 {
-		within = min(within, left)
-	}
-	if l.staleAfter == 0 {
-		return within
-	}
-	u := point.Update{Device: l.name}
-	wait := func(since time.Time) (over bool) {
-		left := l.staleAfter - now.Sub(since)
-		if left > 0 {
-			within = min(within, left)
-		}
-		return left <= 0
-	}
-	reason := l.reason
-	if l.opened {
-		since := l.heardAt
-		if l.openedAt.After(since) {
-			since = l.openedAt
-		}
-		reason = fmt.Sprintf("silent for %v", l.staleAfter)
-		if l.bytesAt.After(since) {
-			reason = fmt.Sprintf("no message matched parse for %v", l.staleAfter)
-		}
-		if !l.silent && wait(since) {
-			l.silent, l.online = true, false
-			u.Status = &point.Status{Reason: reason, Time: now}
-		}
-	}
-	if !l.stale && wait(l.heardAt) {
-		l.stale = true
-		u.Samples = l.staleSamples(reason)
-	}
-	if u.Status != nil || len(u.Samples) > 0 {
-		l.emit(u)
-	}
-	return within
-}
-
-// staleSamples gives the last good values once more, with their own times.
-func (l *listener) staleSamples(reason string) (samples []point.Sample) {
-	for _, s := range l.last {
-		if s.Time.IsZero() || s.Quality != point.Good {
-			continue
-		}
-		s.Quality, s.Reason = point.Stale, reason
-		samples = append(samples, s)
-	}
-	return samples
-}
-
-// keep remembers the samples for staleSamples.
-func (l *listener) keep(samples []point.Sample) {
-	for _, s := range samples {
-		for i := range l.fields {
-			if l.fields[i].Name == s.Point {
-				l.last[i] = s
-			}
-		}
 	}
 }
 

@@ -123,6 +123,37 @@ func TestLinesThatDoNotMatchAreSilenceToo(t *testing.T) {
 	e.want("offline: no message matched parse for 2s", "weight=1kg(stale: no message matched parse for 2s) at 1s")
 }
 
+func TestOnlyThePointsThatAreNotHeardAnyMoreGoStale(t *testing.T) {
+	e := listen(t, Config{
+		StaleAfter: 10 * time.Second,
+		Parse:      Parse{Regexp: `^(?:T(?P<temperature>\d+)|H(?P<humidity>\d+)|B(?P<battery>\d+))$`},
+		Points:     []Point{{Name: "temperature"}, {Name: "humidity"}, {Name: "battery", StaleAfter: time.Minute}},
+	})
+	e.open(e.now)
+	e.after(time.Second).hear("T20\nH50\nB90\n")
+	e.got = nil
+	for range 3 {
+		e.after(4 * time.Second).hear("T21\n")
+	}
+	e.want("temperature=21 at 5s", "temperature=21 at 9s", "humidity=50(stale: in no message for 10s) at 1s", "temperature=21 at 13s")
+	e.after(5 * time.Second).hear("H51\n") // it is fresh again, by itself
+	e.after(6 * time.Second)
+	e.want("humidity=51 at 18s", "temperature=21(stale: in no message for 10s) at 13s")
+	e.after(time.Minute)
+	e.want("offline: silent for 10s", "humidity=51(stale: silent for 10s) at 18s", "battery=90(stale: silent for 10s) at 1s")
+}
+
+func TestAPointMayGrowStaleOfADeviceThatMayBeSilent(t *testing.T) {
+	e := listen(t, Config{
+		Parse:  Parse{Regexp: `^(?P<count>\d+)$`},
+		Points: []Point{{Name: "count", StaleAfter: time.Hour}},
+	})
+	e.open(e.now)
+	e.after(time.Second).hear("1\n")
+	e.after(2 * time.Hour)
+	e.want("online", "count=1 at 1s", "count=1(stale: in no message for 1h0m0s) at 1s")
+}
+
 func TestValuesGoStaleWhileThePortIsGone(t *testing.T) {
 	e := listen(t, Config{StaleAfter: 10 * time.Second})
 	e.open(e.now)

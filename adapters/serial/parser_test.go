@@ -106,6 +106,7 @@ func TestAMistakeInTheConfigIsSaidByItsKey(t *testing.T) {
 		{func(c *Config) { c.Frame.Kind = "slib" }, `frame.kind: "slib": want one of line, `},
 		{func(c *Config) { c.Frame.Max = -1 }, "frame.max: -1: want 1 to 1048576 bytes"},
 		{func(c *Config) { c.Frame.Max = 1<<20 + 1 }, "frame.max: 1048577: want"},
+		{func(c *Config) { c.Points = []Point{{Name: "w", StaleAfter: -1}} }, "point[0].stale_after: -1ns: want"},
 		{func(c *Config) { c.StaleAfter = -1 }, "stale_after: -1ns: want"},
 		{func(c *Config) { c.Parse.Regexp = "" }, "parse.regexp: is missing"},
 		{func(c *Config) { c.Parse.Regexp = `(?P<w>\d+` }, "parse.regexp: error parsing regexp: missing closing ): `(?P<w>\\d+`"},

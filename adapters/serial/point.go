@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"headgate/adapters/datatype"
 	"headgate/gateway/point"
@@ -55,6 +56,10 @@ type Point struct {
 	// Enum gives texts to what stands in the message: { ST = "stable" }. What is
 	// not in it is published as it is.
 	Enum map[string]string `toml:"enum"`
+
+	// StaleAfter is how old a value may grow before it is published once more as
+	// stale. Default: the stale_after of the device. Longer for what is seldom said.
+	StaleAfter time.Duration `toml:"stale_after"`
 
 	// Set is what is sent to set the point: {value} in its send stands for the
 	// value, {value:.2f} or {value:04d} for it in that form. Scale and offset are
@@ -205,6 +210,9 @@ func (c *Config) checkPoints(kinds map[string]string, fault func(key, format str
 			p.checkText(kind, inPoint)
 		case err == nil:
 			p.Number.Check(inPoint, t.Name, t.IsNumber())
+		}
+		if p.StaleAfter < 0 {
+			inPoint("stale_after", "%v: want a duration like \"1h\"", p.StaleAfter)
 		}
 		p.Report.Check(inPoint)
 	}

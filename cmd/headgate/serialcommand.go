@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/term"
 
 	"headgate/adapters/port"
 	"headgate/adapters/serial"
@@ -47,7 +49,7 @@ func printPorts(w io.Writer, ports []port.Info) {
 			fmt.Fprintf(w, "    %s\n", link)
 		}
 		for _, h := range p.Holders {
-			fmt.Fprintf(w, "    open in %s, process %d\n", cmp.Or(h.Name, "a program that is not to be seen"), h.PID)
+			fmt.Fprintf(w, "    open in %s\n", h)
 		}
 	}
 }
@@ -58,9 +60,14 @@ type serialDevice struct {
 	Device string `placeholder:"NAME" help:"The name of a [[serial]] device of the configuration, where it has several."`
 }
 
-// find gives the device that is meant.
-func (d *serialDevice) find() (serial.Config, error) {
-	file, err := config.Load(cmp.Or(d.Config, defaultConfig))
+// find gives the device that is meant; instead says what may be named in place of a
+// configuration.
+func (d *serialDevice) find(instead string) (serial.Config, error) {
+	path := cmp.Or(d.Config, defaultConfig)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return serial.Config{}, fmt.Errorf("there is no %s: name a configuration with --config%s", path, instead)
+	}
+	file, err := config.Load(path)
 	if err != nil {
 		return serial.Config{}, err
 	}
@@ -73,7 +80,7 @@ func (d *serialDevice) find() (serial.Config, error) {
 	}
 	switch {
 	case len(names) == 0:
-		return serial.Config{}, errors.New("the configuration has no [[serial]] device")
+		return serial.Config{}, fmt.Errorf("%s has no [[serial]] device", path)
 	case d.Device == "":
 		return serial.Config{}, fmt.Errorf("which device? want --device with one of %s", strings.Join(names, ", "))
 	}
@@ -90,9 +97,16 @@ type serialMonitorCmd struct {
 // Run prints until it is stopped.
 func (c *serialMonitorCmd) Run(k *kong.Kong) (err error) {
 	cfg := serial.Config{Name: "line", URL: c.URL, Transparent: true}
-	if c.URL == "" {
-		if cfg, err = c.find(); err != nil {
+	switch {
+	case c.URL == "":
+		if cfg, err = c.find(", or the port with --url"); err != nil {
 			return err
+		}
+	case c.Config != "" || c.Device != "":
+		return errors.New("--url is in place of a device of the configuration: leave out --config and --device, or --url")
+	default:
+		if _, err := port.ParseURL(c.URL, "serial"); err != nil {
+			return fmt.Errorf("--url %w", err)
 		}
 	}
 	cfg.SetDefaults()
@@ -101,6 +115,9 @@ func (c *serialMonitorCmd) Run(k *kong.Kong) (err error) {
 	save := io.Discard
 	if c.Save != "" {
 		file, err := os.OpenFile(c.Save, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%s is there already: want the name of a new file to save to", c.Save)
+		}
 		if err != nil {
 			return fmt.Errorf("the file to save to: %w", err)
 		}
@@ -117,9 +134,22 @@ func (c *serialMonitorCmd) Run(k *kong.Kong) (err error) {
 		}
 	}, show.found)
 	if errors.Is(err, port.ErrBusy) {
-		return fmt.Errorf("%w; \"headgate serial list\" says who it is: stop that to watch the line", err)
+		return errors.Join(busy(err, cfg.URL), failed)
 	}
 	return errors.Join(err, failed)
+}
+
+// busy says who has the port, where that is to be seen.
+func busy(err error, url string) error {
+	address, wrong := port.ParseURL(url, "serial")
+	if wrong != nil {
+		return err
+	}
+	by := port.HeldBy(address.Path)
+	if by == "" {
+		return fmt.Errorf("%w; \"sudo headgate serial list\" may say who it is", err)
+	}
+	return fmt.Errorf("%w; it is open in %s: stop that to watch the line", err, by)
 }
 
 // dumpWidth is how many bytes are printed on a line.
@@ -190,7 +220,7 @@ type serialTryCmd struct {
 
 // Run says what comes of a capture; nothing is a failure.
 func (c *serialTryCmd) Run(k *kong.Kong) error {
-	cfg, err := c.find()
+	cfg, err := c.find("")
 	if err != nil {
 		return err
 	}
@@ -200,10 +230,14 @@ func (c *serialTryCmd) Run(k *kong.Kong) error {
 	}
 	in := os.Stdin
 	if c.Input != "" {
-		if in, err = os.Open(c.Input); err != nil {
+		if in, err = os.Open(c.Input); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no capture %s: \"headgate serial monitor --save FILE\" writes one of what a device sends", c.Input)
+		} else if err != nil {
 			return fmt.Errorf("the capture: %w", err)
 		}
 		defer in.Close()
+	} else if term.IsTerminal(int(in.Fd())) {
+		fmt.Fprintln(k.Stderr, "No capture is named: type what the device sends, and Ctrl-D at the end.")
 	}
 	return c.try(k.Stdout, in, t)
 }

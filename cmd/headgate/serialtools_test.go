@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,7 +99,7 @@ func TestAMonitorPrintsBytesAndMessagesAndSavesThem(t *testing.T) {
 		b, err := os.ReadFile(capture)
 		return err == nil && strings.Contains(string(b), sent)
 	})
-	if status, said := serialTool("monitor", "--url", "serial://"+path); status != 1 || !strings.Contains(said, "headgate serial list") {
+	if status, said := serialTool("monitor", "--url", "serial://"+path); status != 1 || !strings.Contains(said, fmt.Sprintf(", process %d: stop that", os.Getpid())) {
 		t.Errorf("a second one: got %d, %q", status, said)
 	}
 	far.Close()
@@ -110,6 +111,26 @@ func TestAMonitorPrintsBytesAndMessagesAndSavesThem(t *testing.T) {
 	}
 	if e.status != 1 {
 		t.Errorf("it ends with %d", e.status)
+	}
+}
+
+func TestASerialToolSaysWhatToNameInstead(t *testing.T) {
+	cfg := writeConfig(t, twoSerial)
+	for args, want := range map[string]string{
+		"try x":                    "there is no /etc/headgate/headgate.toml: name a configuration with --config\n",
+		"monitor":                  "there is no /etc/headgate/headgate.toml: name a configuration with --config, or the port with --url\n",
+		"try --config nope.toml x": "there is no nope.toml: name a configuration with --config\n",
+		"try --config " + cfg + " --device scale nope":       `there is no capture nope: "headgate serial monitor --save FILE" writes one`,
+		"monitor --config " + cfg + " --device skale":        `there is no serial device "skale": want one of scale, reader`,
+		"monitor --url serial:///dev/ttyS0 --device scale":   "--url is in place of a device",
+		"monitor --url /dev/ttyUSB0":                         `--url "/dev/ttyUSB0" has no scheme: want one like "serial:///dev/ttyUSB0?baud=9600"`,
+		"monitor --url serial:///dev/none --save " + cfg:     cfg + " is there already: want the name of a new file",
+		"monitor --url serial:///dev/none":                   "no such port: is it plugged in?",
+		"try --config " + writeConfig(t, "[gateway]") + " x": " has no [[serial]] device\n",
+	} {
+		if status, said := serialTool(strings.Fields(args)...); status != 1 || !strings.Contains(said, want) {
+			t.Errorf("%s: got %d, %q; want %q", args, status, said, want)
+		}
 	}
 }
 
