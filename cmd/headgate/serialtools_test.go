@@ -31,6 +31,9 @@ func TestEachSerialExampleUnderstandsItsSample(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), "\n# Source: ") {
+			t.Errorf("%s does not say where the format and the sample come from (%v)", path, err)
+		}
 		status, said := serialTool("try", "--config", path, filepath.Join(serialExamples, name+".capture"))
 		if status != 0 || said != string(want) {
 			t.Errorf("%s: got %d and\n%s\nwant\n%s", name, status, said, want)
