@@ -290,7 +290,8 @@ func (s *Store) rotate(segs []*segment) error {
 	if !s.space.writable(memAlloc + room) {
 		_, values := cost(segs)
 		room = min(room, values+fullRoom)
-		if !s.makeRoom(memAlloc + room) {
+		s.space.last.Store(true)
+		if free := s.space.free.Load() + s.reserve.held(); free < memAlloc+room+s.space.margin() {
 			return fmt.Errorf("%w: %v free in the file system of %s are not enough for another generation", ErrFull, Bytes(s.space.free.Load()), s.dir)
 		}
 	}

@@ -21,10 +21,13 @@ import (
 // and one value log are all that a commit has to sync. The others are sealed,
 // and open only while somebody reads them.
 type generation struct {
-	id     uint64
-	dir    string
-	log    *slog.Logger
-	salt   uint32
+	id   uint64
+	dir  string
+	log  *slog.Logger
+	salt uint32
+
+	makeRoom func(bytes int64) bool // has the disk space that is about to be taken
+
 	first  uint64       // record with which it begins, but for evacuated ones; 0: not known
 	moved  bool         // there may be evacuated ones; of the committer, once it is open
 	living atomic.Int64 // messages, counted once for each queue, not acknowledged
@@ -82,6 +85,9 @@ func spoolOptions(dir string, log *badgerLog, room int64) badger.Options {
 // openTail opens a generation for writing; room is how much it takes in all. A
 // generation that a crash has left is recovered by this.
 func (g *generation) openTail(room int64) error {
+	if err := roomToOpen(g.dir, g.makeRoom); err != nil {
+		return fmt.Errorf("open generation %s: %w", g.dir, err)
+	}
 	blog := &badgerLog{log: g.log, dir: g.dir}
 	db, err := openBadger(spoolOptions(g.dir, blog, room), true)
 	if err != nil {
@@ -92,7 +98,7 @@ func (g *generation) openTail(room int64) error {
 	if g.bytes.Load() == 0 {
 		t.values.at = logHeader
 	}
-	if err := t.open(g.dir); err != nil {
+	if err := t.open(g.dir, g.makeRoom); err != nil {
 		t.close()
 		return errors.Join(fmt.Errorf("open generation %s: %w", g.dir, err), discardBadger(db))
 	}

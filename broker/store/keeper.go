@@ -36,7 +36,7 @@ func (s *Store) keepHouse() {
 func (s *Store) seal() {
 	for len(s.unsealed) > 0 {
 		g := s.unsealed[0]
-		if !s.space.writable(g.tail.memUsed + 64<<10) {
+		if !s.makeRoom(g.tail.memUsed + 64<<10) {
 			return
 		}
 		s.unsealed = s.unsealed[1:]
@@ -45,6 +45,7 @@ func (s *Store) seal() {
 		if err := g.seal(); err != nil {
 			s.log.Warn("a generation of the spool did not close", "path", g.dir, "err", err)
 		}
+		s.keepReserve()
 	}
 }
 
@@ -65,7 +66,7 @@ func (s *Store) removeGeneration(g *generation) {
 // no room for what Badger may need with it. One that the disk does not take is
 // put off: the log has it all, and is kept as long.
 func (s *Store) checkpoint(c *checkpoint) {
-	if _, err := s.logTrouble.now(); err != nil && !errors.Is(err, ErrFull) || !s.makeRoom(0) {
+	if _, err := s.logTrouble.now(); err != nil && !errors.Is(err, ErrFull) || !s.mayCheckpoint() {
 		s.putOff(c)
 		return
 	}
@@ -96,6 +97,18 @@ func (s *Store) checkpoint(c *checkpoint) {
 	s.sweep()
 	s.keepReserve()
 	s.evacuate()
+}
+
+// mayCheckpoint says whether the disk has room for a checkpoint. The reserve is
+// there for one that lets a generation go.
+func (s *Store) mayCheckpoint() bool {
+	if s.space.writable(0) {
+		return true
+	}
+	s.mu.Lock()
+	lets := len(s.ckpt.dead) > 0
+	s.mu.Unlock()
+	return lets && s.makeRoom(256<<10) // beside its log, which is allocated
 }
 
 // writeState writes a checkpoint to a disk that takes something: one that hangs is

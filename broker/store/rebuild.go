@@ -54,7 +54,7 @@ func (st *stateDB) copyTo(dir string, c *checkpoint) (err error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	fresh := &stateDB{dir: dir, log: st.log}
+	fresh := &stateDB{dir: dir, log: st.log, makeRoom: st.makeRoom}
 	if err := fresh.openDB(); err != nil {
 		return err
 	}

@@ -23,15 +23,11 @@ func (s *Store) recover() error {
 	// Badger makes files before it looks whether there is room.
 	s.reserve.find()
 	free, err := freeBytes(s.dir)
-	if err == nil && free < reserveBytes && s.reserve.release() {
-		s.log.Warn("the disk is full: the reserve is given up to open the store", "path", s.reserve.path)
-		free, err = freeBytes(s.dir)
-	}
 	if err != nil {
 		return err
 	}
-	if free < reserveBytes/4*3 {
-		return fmt.Errorf("%v are free in the file system of %s, and %v are needed: make room there", Bytes(free), s.dir, Bytes(reserveBytes))
+	if free += s.reserve.held(); free < reserveBytes/2 {
+		return fmt.Errorf("%v are free in the file system of %s, and %v are needed: make room there", Bytes(free), s.dir, Bytes(reserveBytes/2))
 	}
 	s.space.look(time.Now())
 	s.ledger.load()
@@ -100,6 +96,9 @@ func (s *Store) recoverState() (applied uint64, err error) {
 	var st *stateDB
 	var c checkpoint
 	if err = s.opening.begin(dir); err == nil {
+		err = roomToOpen(dir, s.makeRoom)
+	}
+	if err == nil {
 		st, c, err = loadState(dir, s)
 	}
 	if err != nil {
@@ -137,7 +136,7 @@ func (s *Store) takeOver(c *checkpoint) {
 }
 
 func loadState(dir string, s *Store) (*stateDB, checkpoint, error) {
-	st, err := openState(dir, s.log)
+	st, err := openState(dir, s.log, s.makeRoom)
 	if err != nil {
 		return nil, checkpoint{}, errors.Join(err, st.close())
 	}

@@ -20,7 +20,7 @@ type space struct {
 	seenAt atomic.Int64 // when, in ns since 1970
 	unused atomic.Int64 // of the tail's allocated files
 	left   atomic.Int64 // what the tail takes for sure
-	last   atomic.Bool  // the reserve has been given up for it
+	last   atomic.Bool  // it stands in the reserve's place
 	next   int64        // what the next generation takes on disk
 }
 
@@ -130,6 +130,10 @@ func (sp *space) writable(bytes int64) bool {
 	sp.free.Store(free)
 	return free-bytes >= sp.minFree/4
 }
+
+// margin is what is left of the disk when the reserve is used: for directories, and
+// for what Badger writes to files that are not allocated.
+func (sp *space) margin() int64 { return min(sp.minFree/4, 1<<20) }
 
 // refusal tells once that messages are refused and once that they are not any
 // more. Guarded by Store.mu.

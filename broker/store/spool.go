@@ -22,6 +22,8 @@ type spool struct {
 	room int64 // what a generation takes
 	look bool  // it is only read
 
+	makeRoom func(bytes int64) bool // of the store
+
 	bytes atomic.Int64 // of segments, all generations together
 
 	mu      sync.Mutex // guards what follows; taken before generation.mu
@@ -73,7 +75,7 @@ func (sp *spool) load() error {
 				}
 				continue
 			}
-			g := &generation{id: id, dir: path, log: sp.log, salt: sp.salt}
+			g := &generation{id: id, dir: path, log: sp.log, salt: sp.salt, makeRoom: sp.makeRoom}
 			g.readEnd()
 			g.readMarks()
 			sp.gens = append(sp.gens, g)
@@ -90,7 +92,7 @@ func (sp *spool) create(first uint64, room int64) (old *generation, err error) {
 	old = sp.tail
 	id := sp.newest + 1
 	sp.mu.Unlock()
-	g := &generation{id: id, dir: filepath.Join(sp.dir, generationName(id)), log: sp.log, salt: sp.salt}
+	g := &generation{id: id, dir: filepath.Join(sp.dir, generationName(id)), log: sp.log, salt: sp.salt, makeRoom: sp.makeRoom}
 	g.end.Store(math.MaxUint64)
 	// What stands there is what an attempt without success has left.
 	if err := os.RemoveAll(g.dir); err != nil {

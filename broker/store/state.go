@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -29,6 +31,9 @@ type stateDB struct {
 	log *slog.Logger
 
 	look bool // it is only read
+
+	makeRoom  func(bytes int64) bool // has the disk space that is about to be taken
+	allocated string                 // the write-ahead log of which the disk blocks were taken
 
 	// broken: a checkpoint was not taken, see rebuild. Of the caller of write.
 	broken bool
@@ -71,8 +76,8 @@ func newStateChange(r *Record) stateChange {
 	return c
 }
 
-func openState(dir string, log *slog.Logger) (*stateDB, error) {
-	st := &stateDB{dir: dir, log: log}
+func openState(dir string, log *slog.Logger, makeRoom func(bytes int64) bool) (*stateDB, error) {
+	st := &stateDB{dir: dir, log: log, makeRoom: makeRoom}
 	return st, st.openDB()
 }
 
@@ -93,9 +98,35 @@ func (st *stateDB) openDB() error {
 	if err != nil {
 		return err
 	}
-	st.db, st.blog = db, blog
+	st.db, st.blog, st.allocated = db, blog, ""
 	adviseRandom(st.dir)
-	return errors.Join(syncDir(st.dir), syncDir(filepath.Dir(st.dir)))
+	return errors.Join(st.allocateLog(), syncDir(st.dir), syncDir(filepath.Dir(st.dir)))
+}
+
+// allocateLog takes the disk blocks of the log that Badger writes now, if it has
+// not: Badger writes it through a map, and dies where the disk has none left.
+func (st *stateDB) allocateLog() error {
+	logs, err := filepath.Glob(filepath.Join(st.dir, "*.mem"))
+	if err != nil || len(logs) == 0 {
+		return err
+	}
+	path := slices.Max(logs)
+	if path == st.allocated {
+		return nil
+	}
+	if !st.makeRoom(memAlloc) {
+		return fmt.Errorf("allocate %d bytes for %s: %w", memAlloc, path, syscall.ENOSPC)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := allocate(f, memAlloc); err != nil {
+		return err
+	}
+	st.allocated = path
+	return f.Sync()
 }
 
 // openToLook opens one that was closed for reading.
@@ -164,6 +195,9 @@ func (st *stateDB) write(c *checkpoint) error {
 }
 
 func (st *stateDB) writeTo(c *checkpoint) error {
+	if err := st.allocateLog(); err != nil {
+		return err
+	}
 	w := stateWriter{db: st.db, txn: st.db.NewTransaction(true)}
 	defer func() { w.txn.Discard() }()
 	for i := range c.queues {

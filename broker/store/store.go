@@ -172,7 +172,7 @@ func newStore(dir string, cfg Config, log *slog.Logger) *Store {
 	// everything that waits fits into one.
 	room := min(int64(cfg.GenerationBytes), int64(cfg.MaxBytes)/4)
 	cfg.PendingBytes = min(cfg.PendingBytes, Bytes(room/4*3))
-	return &Store{
+	s := &Store{
 		dir:       dir,
 		cfg:       cfg,
 		log:       log,
@@ -194,6 +194,8 @@ func newStore(dir string, cfg Config, log *slog.Logger) *Store {
 		closed:    make(chan struct{}),
 		watcher:   make(chan struct{}),
 	}
+	s.spool.makeRoom = s.makeRoom
+	return s
 }
 
 // closeLate is for how many times patience Close waits for the disk.

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -30,8 +31,9 @@ type position struct {
 	at int64 // 0: not known
 }
 
-// open finds the files that Badger writes to, and takes their disk blocks.
-func (t *tailFiles) open(dir string) error {
+// open finds the files that Badger writes to, and takes their disk blocks as
+// makeRoom gives them.
+func (t *tailFiles) open(dir string, makeRoom func(bytes int64) bool) error {
 	v, err := takeInventory(dir)
 	if err != nil {
 		return err
@@ -53,6 +55,9 @@ func (t *tailFiles) open(dir string) error {
 	}
 	t.allocated = true
 	for f, n := range map[*os.File]int64{t.mem: memAlloc, t.vlog: t.vlogRoom + 64<<10} {
+		if !makeRoom(n) {
+			return fmt.Errorf("allocate %d bytes for %s: %w", n, f.Name(), syscall.ENOSPC)
+		}
 		ok, err := allocate(f, n)
 		if err != nil {
 			return err

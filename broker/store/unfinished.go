@@ -18,6 +18,9 @@ import (
 // something is damaged, ends there.
 func (g *generation) settle() error {
 	found, err := findSegments(g.dir, g.salt)
+	if err == nil {
+		err = roomToOpen(g.dir, g.makeRoom)
+	}
 	if err != nil {
 		return fmt.Errorf("recover generation %s: %w", g.dir, err)
 	}
