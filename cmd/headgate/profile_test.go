@@ -77,6 +77,7 @@ func readExample(t *testing.T, path string, u *modbussim.Unit) example {
 			continue
 		}
 		where, values, _ := strings.Cut(line, ": ")
+		where, refused := strings.CutPrefix(where, "exception ")
 		table, number, _ := strings.Cut(where, " ")
 		address, err := strconv.ParseUint(number, 0, 16)
 		if err != nil || tables[table] == 0 {
@@ -86,6 +87,10 @@ func readExample(t *testing.T, path string, u *modbussim.Unit) example {
 			n, err := strconv.ParseUint(v, 16, 16)
 			if err != nil {
 				t.Fatalf("%s: %q", path, line)
+			}
+			if refused {
+				u.Inject(modbussim.Fault{Table: tables[table], Address: uint16(address), Count: 1, Exception: byte(n)})
+				continue
 			}
 			u.Set(tables[table], uint16(address)+uint16(i), uint16(n))
 		}
