@@ -33,9 +33,9 @@ const (
 )
 
 // NewPlan gives the plan of a [[modbus]] table, to which SetDefaults has been
-// applied and in which Check has found no fault; turnaround is how long units
-// take to begin an answer, on a network the round trip; 0: the least there can be.
-func NewPlan(cfg Config, turnaround time.Duration) (Plan, error) {
+// applied and in which Check has found no fault; turnaround gives how long a unit
+// takes to begin an answer, on a network the round trip; 0: the least there can be.
+func NewPlan(cfg Config, turnaround func(unit uint8) time.Duration) (Plan, error) {
 	a, err := New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return Plan{}, err
@@ -49,13 +49,17 @@ func NewPlan(cfg Config, turnaround time.Duration) (Plan, error) {
 			horizon = min(max(horizon, g.interval), mostHorizon)
 		}
 	}
-	p := planning{cost: a.transport.cost(turnaround), at: map[plannedKey]int{}}
+	p := planning{at: map[plannedKey]int{}}
+	costs := map[byte]cost{}
+	for _, u := range a.units {
+		costs[u.id] = a.transport.cost(turnaround(u.id))
+	}
 	// The schedule itself, in a time that costs nothing: what is due together is
 	// read together.
 	for now := began; now.Before(began.Add(horizon)); {
 		next := began.Add(horizon)
 		for _, d := range a.devices {
-			reads, _ := d.release(now, p.cost)
+			reads, _ := d.release(now, costs[d.unit.id])
 			p.count(reads)
 			for _, g := range d.groups {
 				if g.due.Before(next) {
@@ -65,12 +69,11 @@ func NewPlan(cfg Config, turnaround time.Duration) (Plan, error) {
 		}
 		now = next
 	}
-	return p.plan(a, horizon), nil
+	return p.plan(a, horizon, costs), nil
 }
 
 // planning counts reads.
 type planning struct {
-	cost  cost
 	reads []*read
 	times []int
 	at    map[plannedKey]int // where each stands
@@ -95,10 +98,10 @@ func (p *planning) count(reads []*read) {
 }
 
 // plan sums up what was counted in so long.
-func (p *planning) plan(a *Adapter, horizon time.Duration) Plan {
+func (p *planning) plan(a *Adapter, horizon time.Duration, costs map[byte]cost) Plan {
 	var all Plan
 	for i, r := range p.reads {
-		took := p.cost.of(r.table, r.count)
+		took := costs[r.device.unit.id].of(r.table, r.count)
 		planned := PlannedRead{
 			Device: r.device.name, Unit: r.device.unit.id, Registers: r.String(), Took: took,
 			Holes: r.count, PerMinute: float64(p.times[i]) / horizon.Minutes(),

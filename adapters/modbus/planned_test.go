@@ -19,7 +19,7 @@ func TestAPlanSaysWhatALinkIsBusyWith(t *testing.T) {
 	c := Config{Name: "rs485", URL: "rtu:///dev/nothing?baud=9600", Device: []Device{deviceOf("a", 1, fast...), deviceOf("b", 2, slow...)}}
 	c.Device[0].Interval, c.Device[1].Interval = time.Second, 5*time.Second
 	c.SetDefaults()
-	p, err := NewPlan(c, 5*time.Millisecond)
+	p, err := NewPlan(c, func(unit uint8) time.Duration { return time.Duration(5*unit) * time.Millisecond })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,6 +35,9 @@ func TestAPlanSaysWhatALinkIsBusyWith(t *testing.T) {
 	if both.Registers != "holding registers 0-10" || both.Holes != 9 || both.PerMinute != 6 || alone.Registers != "holding register 0" || alone.PerMinute != 6 || alone.Unit != 2 {
 		t.Errorf("got %+v and %+v", both, alone)
 	}
+	if took := 1000 * alone.Took.Seconds(); math.Abs(took-18.5*10/9.6-10) > 0.1 {
+		t.Errorf("unit 2, which answers after 10 ms, takes %.2f ms", took)
+	}
 	if math.Abs(p.PerSecond-1.2) > 1e-9 || math.Abs(p.OneByOne-10.4) > 1e-9 {
 		t.Errorf("%v requests a second in place of %v", p.PerSecond, p.OneByOne)
 	}
@@ -48,7 +51,7 @@ func TestAPlanOfMoreThanTheLinkCanDoSaysSo(t *testing.T) {
 	d := deviceOf("a", 1, holding("x", 0), holding("y", 1000))
 	c := Config{Name: "rs485", URL: "rtu:///dev/nothing?baud=1200", Device: []Device{d}}
 	c.SetDefaults()
-	p, err := NewPlan(c, 0)
+	p, err := NewPlan(c, func(uint8) time.Duration { return 0 })
 	if err != nil || p.Load < 2 {
 		t.Errorf("the load is %v, %v", p.Load, err)
 	}

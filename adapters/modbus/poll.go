@@ -43,6 +43,7 @@ func (a *Adapter) doRead(ctx context.Context, r *read) error {
 		return nil
 	}
 	u.turnaround = average(u.turnaround, a.transport.turnaround)
+	a.count(func() { d.stats.Turnaround = u.turnaround })
 	d.gave(r, now)
 	a.failing(r, nil)
 	samples := make([]point.Sample, 0, len(r.fields))

@@ -33,6 +33,7 @@ type DeviceStats struct {
 	Writes     uint64        // that the device has acknowledged
 	LastAnswer time.Time     // zero when there was none
 	RoundTrip  time.Duration // from a request to its answer, averaged over the last ten or so
+	Turnaround time.Duration // of the unit: what of that is not spent on the wire, averaged too; 0: not known yet
 }
 
 // counts is what the transport counts.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"headgate/adapters/modbus"
 	"headgate/cmd/headgate/control"
@@ -32,6 +33,9 @@ type modbusReply struct {
 // modbusHas says whether the gateway has a link, and its name.
 type modbusHas struct {
 	Name string `json:"name"` // "" where it has not
+
+	// Turnaround is how long units have been measured to take to begin an answer.
+	Turnaround map[uint8]time.Duration `json:"turnaround,omitempty"`
 }
 
 // modbusPart is one [[modbus]] table and its adapter.
@@ -47,7 +51,7 @@ func (h *house) modbusRoutes(mux *http.ServeMux) {
 		var has modbusHas
 		err := control.Request(r, &ask)
 		if a := h.modbusLink(ask.Link); a != nil {
-			has.Name = a.Name()
+			has = modbusHas{a.Name(), measured(a)}
 		}
 		control.Answer(w, has, err)
 	})
@@ -72,6 +76,17 @@ func (h *house) modbusRoutes(mux *http.ServeMux) {
 		}
 		control.Answer(w, reply, nil)
 	})
+}
+
+// measured gives the turnarounds of the units that have been heard.
+func measured(a *modbus.Adapter) map[uint8]time.Duration {
+	units := map[uint8]time.Duration{}
+	for _, d := range a.Stats().Devices {
+		if d.Turnaround > 0 {
+			units[d.Unit] = d.Turnaround
+		}
+	}
+	return units
 }
 
 // modbusLink gives the adapter that has the link; nil where none has. What a link's

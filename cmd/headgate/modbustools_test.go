@@ -6,8 +6,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"headgate/adapters/modbus/modbussim"
 )
@@ -105,7 +107,7 @@ point = [ { name = "power", register = "holding:100", type = "f32" } ]
 
 func TestModbusToolsByWayOfAGatewayThatRuns(t *testing.T) {
 	t.Parallel()
-	_, url := modbusServer(t)
+	sim, url := modbusServer(t)
 	dir := t.TempDir()
 	headgate := runHeadgate(t, strings.NewReplacer("{DIR}", dir, "{URL}", url).Replace(modbusGateway))
 	eventually(t, "the control socket is there", func() bool {
@@ -118,6 +120,15 @@ func TestModbusToolsByWayOfAGatewayThatRuns(t *testing.T) {
 	headgate.says("a tool has written", "link=rs485", "unit=7", "register=holding:103", "reason=ok")
 	if status, said := tool("read", "--config", headgate.config, "-u", "meter", "holding:100", "--as", "f32"); status != 0 || said != "230.20001\n" {
 		t.Errorf("by the device's name: %d, %q", status, said)
+	}
+	sim.Unit(7).Inject(modbussim.Fault{Delay: 30 * time.Millisecond})
+	plan := regexp.MustCompile(`meter   7     holding registers 100-101  3[0-9](\.[0-9]+)?ms, measured  3[0-9]`)
+	eventually(t, "the plan has the turnaround that the gateway has measured", func() bool {
+		_, said := tool("plan", headgate.config)
+		return plan.MatchString(said)
+	})
+	if _, said := tool("plan", headgate.config, "--turnaround", "7ms"); !strings.Contains(said, "7ms, assumed") {
+		t.Errorf("told another turnaround: %s", said)
 	}
 	if status, said := tool("sniff", "--config", headgate.config); status != 1 || !strings.Contains(said, "the gateway that runs has the line") {
 		t.Errorf("sniff: %d, %q", status, said)
@@ -171,7 +182,7 @@ name = "relays"
 profile = "waveshare-relay-8"
 `)
 	status, said := tool("plan", path)
-	for _, want := range []string{"rs485, rtu:///dev/ttyUSB0?baud=9600, answers that begin after 5ms:\n", "meter   1     input registers 0-", "voltage_l1 voltage_l2 voltage_l3 current_l1 ... (", "(one by one: 70)",
+	for _, want := range []string{"rs485, rtu:///dev/ttyUSB0?baud=9600:\n", "5ms, assumed", "meter   1     input registers 0-", "voltage_l1 voltage_l2 voltage_l3 current_l1 ... (", "(one by one: 70)",
 		"net, tcp://127.0.0.1", "relays  1     coils 0-7  ", "1 requests a second (one by one: 8)"} {
 		if status != 0 || !strings.Contains(said, want) {
 			t.Errorf("got %d, %s\nwant %q in it", status, said, want)
