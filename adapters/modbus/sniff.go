@@ -30,13 +30,13 @@ func Sniff(ctx context.Context, cfg Config, heard func(Heard)) error {
 	case err != nil:
 		return fmt.Errorf("url %w", err)
 	case l.carrier != serialLine:
-		return fmt.Errorf("%s: only a serial line has others to listen to", cfg.URL)
+		return fmt.Errorf("%s: only a serial line has others to listen to, where no gateway runs", cfg.URL)
 	}
 	stream, err := l.dial(ctx, cfg.TLS)
 	if err != nil {
 		return err
 	}
-	w := newWire(stream)
+	w := newWire(stream, &taps{})
 	defer w.close()
 	s := sniffer{framing: l.framing}
 	idle := time.NewTimer(idleLine)
@@ -110,7 +110,10 @@ func (s *sniffer) flush(all []Heard, at time.Time) []Heard {
 // cut gives the frame that the buffer begins with, and how much of the buffer it
 // takes; more is true while it may still become one.
 func (s *sniffer) cut() (frame []byte, size int, more bool) {
-	if s.framing == ascii {
+	switch s.framing {
+	case mbap:
+		return s.cutMBAP()
+	case ascii:
 		if s.buf[0] != ':' {
 			return nil, 0, false
 		}
@@ -129,6 +132,21 @@ func (s *sniffer) cut() (frame []byte, size int, more bool) {
 		}
 	}
 	return nil, 0, more
+}
+
+// cutMBAP is cut for the frames of Modbus TCP.
+func (s *sniffer) cutMBAP() (frame []byte, size int, more bool) {
+	if len(s.buf) < mbapSize {
+		return nil, 0, true
+	}
+	length := int(binary.BigEndian.Uint16(s.buf[4:]))
+	if binary.BigEndian.Uint16(s.buf[2:]) != 0 || length < 2 || length > maxLength {
+		return nil, 0, false
+	}
+	if len(s.buf) < 6+length {
+		return nil, 0, true
+	}
+	return bytes.Clone(s.buf[6 : 6+length]), 6 + length, false
 }
 
 // rtuLengths gives how long the frame that b begins with may be, as a request and

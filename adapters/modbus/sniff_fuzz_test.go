@@ -8,15 +8,14 @@ import (
 // FuzzSniff has a sniffer hear anything, in pieces of any size: whatever comes is
 // given once, as a frame or as noise, and nothing is kept when the line is idle.
 func FuzzSniff(f *testing.F) {
-	f.Add([]byte(framed("\x07\x03\x00\x64\x00\x02")+framed("\x07\x03\x04\x12\x34\x56\x78")), uint8(1), false)
-	f.Add([]byte("x"+framed("\x07\x10\x00\x05\x00\x02\x04\x00\x01\x00\x02")), uint8(3), false)
-	f.Add([]byte(":07030064000290\r\n:0703041234567"+"8DE\r\n"), uint8(9), true)
-	f.Fuzz(func(t *testing.T, line []byte, size uint8, isASCII bool) {
-		s := sniffer{framing: rtu}
-		if isASCII {
-			s.framing = ascii
-		}
+	f.Add([]byte(framed("\x07\x03\x00\x64\x00\x02")+framed("\x07\x03\x04\x12\x34\x56\x78")), uint8(1), byte(rtu))
+	f.Add([]byte("x"+framed("\x07\x10\x00\x05\x00\x02\x04\x00\x01\x00\x02")), uint8(3), byte(rtu))
+	f.Add([]byte(":07030064000290\r\n:0703041234567"+"8DE\r\n"), uint8(9), byte(ascii))
+	f.Add([]byte("\x00\x01\x00\x00\x00\x06\x07\x03\x00\x64\x00\x02"), uint8(5), byte(mbap))
+	f.Fuzz(func(t *testing.T, line []byte, size uint8, kind byte) {
+		s := sniffer{framing: framing(kind) % (mbap + 1)}
 		noise, frames := 0, 0
+		around := map[framing]int{rtu: 2, mbap: 6}[s.framing] // of unit id and PDU
 		hear := func(all []Heard) {
 			for _, h := range all {
 				if (h.Frame == nil) == (h.Noise == nil) || h.Text == "" {
@@ -24,7 +23,7 @@ func FuzzSniff(f *testing.F) {
 				}
 				noise += len(h.Noise)
 				if h.Frame != nil {
-					frames += len(h.Frame) + 2
+					frames += len(h.Frame) + around
 				}
 			}
 		}
@@ -36,7 +35,7 @@ func FuzzSniff(f *testing.F) {
 		if len(s.buf)+len(s.noise) > 0 {
 			t.Fatalf("it keeps % x and % x", s.buf, s.noise)
 		}
-		if s.framing == rtu && noise+frames != len(line) {
+		if s.framing != ascii && noise+frames != len(line) {
 			t.Fatalf("%d bytes were said, %d heard in frames and %d as noise", len(line), frames, noise)
 		}
 	})

@@ -36,6 +36,7 @@ type transport struct {
 	settle time.Duration // least silence after opening
 	echo   bool          // what is sent comes back before the answer
 	counts *counts
+	taps   taps
 	dial   func(ctx context.Context) (stream, error)
 	pause  func(ctx context.Context, d time.Duration) error
 
@@ -89,7 +90,7 @@ func (t *transport) open(ctx context.Context) error {
 	}
 	// As if something had been heard then.
 	t.last = time.Now().Add(max(0, t.settle-t.gap))
-	t.wire, t.framer, t.unanswered = newWire(s), newFramer(t.link), 0
+	t.wire, t.framer, t.unanswered = newWire(s, &t.taps), newFramer(t.link), 0
 	return nil
 }
 
@@ -166,6 +167,9 @@ func (t *transport) Send(request []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, onWire+t.timeout+t.link.mode.WireTime(length))
 	defer cancel()
 	t.sent = time.Now()
+	if !t.echo { // that is heard
+		t.taps.put(request, t.sent, true)
+	}
 	if _, err := t.wire.stream.Write(ctx, request); err != nil {
 		return nil, t.failed(err, true)
 	}

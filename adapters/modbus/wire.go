@@ -27,6 +27,7 @@ type stream interface {
 // it comes, so that the end of a link is noticed while nobody asks anything.
 type wire struct {
 	stream stream
+	taps   *taps
 	news   chan struct{} // has one in it while something is there to be taken
 	ended  chan struct{} // closed when the goroutine has ended
 
@@ -38,9 +39,10 @@ type wire struct {
 	err    error      // why nothing more will come
 }
 
-// newWire makes a wire of a stream, which is closed with it.
-func newWire(s stream) *wire {
-	w := &wire{stream: s, news: make(chan struct{}, 1), ended: make(chan struct{})}
+// newWire makes a wire of a stream, which is closed with it. What comes is given to
+// the taps too.
+func newWire(s stream, t *taps) *wire {
+	w := &wire{stream: s, taps: t, news: make(chan struct{}, 1), ended: make(chan struct{})}
 	go w.hear()
 	return w
 }
@@ -56,6 +58,9 @@ func (w *wire) hear() {
 	var buffer [2048]byte // more than any frame, be it a datagram's
 	for {
 		n, err := w.stream.Read(context.Background(), buffer[:])
+		if n > 0 {
+			w.taps.put(buffer[:n], time.Now(), false)
+		}
 		w.mu.Lock()
 		if n > 0 {
 			w.heard = time.Now()

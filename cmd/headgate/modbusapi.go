@@ -15,6 +15,7 @@ import (
 const (
 	modbusLinkPath    = "/api/v1/modbus/link"    // does it have the link?
 	modbusRequestPath = "/api/v1/modbus/request" // a request on it
+	modbusSniffPath   = "/api/v1/modbus/sniff"   // all that is said on it, until the tool goes
 )
 
 // modbusAsk is a tool's request.
@@ -75,6 +76,21 @@ func (h *house) modbusRoutes(mux *http.ServeMux) {
 			h.log.Info("a tool has written", "link", a.Name(), "unit", ask.Request.Unit, "register", ask.Request.Register, "reason", reply.Outcome)
 		}
 		control.Answer(w, reply, nil)
+	})
+	mux.HandleFunc("GET "+modbusSniffPath, func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		a := h.modbusLink(query.Get("link"))
+		if a == nil {
+			control.Answer(w, nil, fmt.Errorf("this gateway has no link %q", query.Get("link")))
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		out := http.NewResponseController(w)
+		out.Flush() // the tool knows from then on that it is heard
+		a.Sniff(r.Context(), func(heard modbus.Heard) {
+			printHeard(w, heard, query.Has("raw"))
+			out.Flush()
+		})
 	})
 }
 

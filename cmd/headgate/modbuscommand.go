@@ -24,7 +24,7 @@ type modbusCmd struct {
 	Write    modbusWriteCmd    `cmd:"" help:"Write a value, and read it back."`
 	Scan     modbusScanCmd     `cmd:"" help:"Find the units on a link."`
 	Bench    modbusBenchCmd    `cmd:"" help:"Read again and again, and say how fast it goes."`
-	Sniff    modbusSniffCmd    `cmd:"" help:"Print what others say on a serial line."`
+	Sniff    modbusSniffCmd    `cmd:"" help:"Print what is said on a link: by the gateway that runs and the units, or, without one, by others on a serial line."`
 	Plan     modbusPlanCmd     `cmd:"" help:"Show the requests that a configuration makes, and how busy the link is with them."`
 	Profiles modbusProfilesCmd `cmd:"" help:"List the device profiles, or print one."`
 }

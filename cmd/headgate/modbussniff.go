@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +17,8 @@ import (
 	"headgate/packaging/profiles"
 )
 
-// modbusSniffCmd listens.
+// modbusSniffCmd listens: to what a gateway that runs asks and hears on its link, or,
+// where none has it, to what others say on a serial line.
 type modbusSniffCmd struct {
 	modbusLink
 	Raw bool `help:"Print each frame's bytes too."`
@@ -33,16 +36,26 @@ func (c *modbusSniffCmd) Run(k *kong.Kong) error {
 	if err != nil {
 		return err
 	}
-	if g != nil {
-		return errors.New("the gateway that runs has the line, and hears only what is said to it: stop it to listen to others")
+	if g == nil {
+		return modbus.Sniff(ctx, f.config, func(h modbus.Heard) { printHeard(k.Stdout, h, c.Raw) })
 	}
-	return modbus.Sniff(ctx, f.config, func(h modbus.Heard) {
-		raw := ""
-		if c.Raw && h.Frame != nil {
-			raw = fmt.Sprintf("   [% x]", h.Frame)
-		}
-		fmt.Fprintf(k.Stdout, "%s  %s%s\n", h.Time.Format("15:04:05.000"), h.Text, raw)
-	})
+	query := url.Values{"link": {g.link}}
+	if c.Raw {
+		query.Set("raw", "")
+	}
+	err = g.client.Stream(ctx, modbusSniffPath+"?"+query.Encode(), k.Stdout)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func printHeard(w io.Writer, h modbus.Heard, frames bool) {
+	raw := ""
+	if frames && h.Frame != nil {
+		raw = fmt.Sprintf("   [% x]", h.Frame)
+	}
+	fmt.Fprintf(w, "%s  %s%s\n", h.Time.Format("15:04:05.000"), h.Text, raw)
 }
 
 // modbusProfilesCmd shows profiles.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -130,8 +132,37 @@ func TestModbusToolsByWayOfAGatewayThatRuns(t *testing.T) {
 	if _, said := tool("plan", headgate.config, "--turnaround", "7ms"); !strings.Contains(said, "7ms, assumed") {
 		t.Errorf("told another turnaround: %s", said)
 	}
-	if status, said := tool("sniff", "--config", headgate.config); status != 1 || !strings.Contains(said, "the gateway that runs has the line") {
-		t.Errorf("sniff: %d, %q", status, said)
+}
+
+// TestSniffingBesideAGatewayThatRuns: the tool is a process of its own, which ends
+// when it is told to.
+func TestSniffingBesideAGatewayThatRuns(t *testing.T) {
+	t.Parallel()
+	_, url := modbusServer(t)
+	headgate := runHeadgate(t, strings.NewReplacer("{DIR}", t.TempDir(), "{URL}", url).Replace(modbusGateway))
+	said, err := os.Create(filepath.Join(t.TempDir(), "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	sniff := exec.Command("headgate", "modbus", "sniff", "--raw", "--config", headgate.config)
+	sniff.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	sniff.Stdout, sniff.Stderr = said, said
+	eventually(t, "the gateway polls", func() bool {
+		status, _ := tool("read", "--config", headgate.config, "-u", "7", "holding:100")
+		return status == 0
+	})
+	if err := sniff.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exchange := regexp.MustCompile(`\d\d:\d\d:\d\d\.\d\d\d  unit 7: read holding registers 100-101\?   \[07 03 00 64 00 02\]\n\S+  unit 7: 4366 3334   \[07 03 04 43 66 33 34\]\n`)
+	eventually(t, "a poll is heard", func() bool {
+		text, err := os.ReadFile(said.Name())
+		return err == nil && exchange.Match(text)
+	})
+	sniff.Process.Signal(os.Interrupt)
+	if err := sniff.Wait(); err != nil {
+		t.Errorf("it ends with %v", err)
 	}
 }
 
