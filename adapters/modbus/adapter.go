@@ -88,6 +88,9 @@ func (a *Adapter) add(c Device) error {
 			return fmt.Errorf("point %q: its interval is %v", p.Name, f.interval)
 		}
 		d.fields = append(d.fields, &f)
+		if !f.readable {
+			continue
+		}
 		g := d.group(f.interval)
 		g.fields = append(g.fields, &f)
 	}
@@ -182,7 +185,10 @@ func (a *Adapter) serve(ctx context.Context) error {
 			row = 0
 			err = a.doRead(ctx, a.queue.take(at))
 		default:
-			wait := min(idleCheck, due.Sub(now))
+			wait := idleCheck
+			if !due.IsZero() {
+				wait = min(wait, due.Sub(now))
+			}
 			if !free.IsZero() {
 				wait = min(wait, free.Sub(now))
 			}
@@ -198,7 +204,8 @@ func (a *Adapter) serve(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// release puts into the queue what is due now, and gives when more will be.
+// release puts into the queue what is due now, and gives when more will be; the
+// zero Time if nothing ever is.
 func (a *Adapter) release(now time.Time) (next time.Time) {
 	for _, d := range a.devices {
 		reads, merged := d.release(now, a.transport.cost(d.unit.turnaround))

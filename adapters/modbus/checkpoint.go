@@ -140,21 +140,22 @@ func (p *Point) checkAccess(fault faultFunc, r register, known bool) {
 			fault("write_function", "%d: nothing is written: want access = \"rw\", or leave it out", p.WriteFunction)
 		}
 		return
-	case "rw":
+	case "rw", "w":
 	default:
-		fault("access", "%q: want \"r\", or \"rw\" for a point that commands may write", p.Access)
+		fault("access", "%q: want \"r\", \"rw\" for a point that commands may write, or \"w\" for one that is never read", p.Access)
 		return
 	}
 	if !known {
 		return
 	}
 	if !r.table.writable() {
-		fault("access", "\"rw\": a %s can only be read: the protocol has no function that writes it", map[table]string{discreteInputs: "discrete input", inputRegisters: "input register"}[r.table])
+		fault("access", "%q: a %s can only be read: the protocol has no function that writes it", p.Access, map[table]string{discreteInputs: "discrete input", inputRegisters: "input register"}[r.table])
 		return
 	}
 	if p.Exponent != "" {
-		fault("access", "\"rw\": a point with an exponent can only be read")
+		fault("access", "%q: a point with an exponent can only be read", p.Access)
 	}
+	p.checkNeverRead(fault)
 	texts := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(p.Enum)) {
 		if other, twice := texts[p.Enum[key]]; twice {
@@ -163,6 +164,20 @@ func (p *Point) checkAccess(fault faultFunc, r register, known bool) {
 		texts[p.Enum[key]] = key
 	}
 	p.checkWriteFunction(fault, r)
+}
+
+// checkNeverRead checks that a point which is only written need not be read for it.
+func (p *Point) checkNeverRead(fault faultFunc) {
+	t, err := datatype.ParseType(p.Type)
+	if p.Access != "w" || err != nil {
+		return
+	}
+	if p.WriteFunction == readWriteRegisters {
+		fault("write_function", "%d reads too, and access = \"w\" is for what must not be read", p.WriteFunction)
+	}
+	if (p.Bits != "" || t.Width > 0) && p.WriteFunction != maskWriteRegister {
+		fault("access", "\"w\": to leave its other bits as they are the register must be read; want write_function = %d, where the device knows that", maskWriteRegister)
+	}
 }
 
 // checkWriteFunction checks that the function can write the point.

@@ -209,8 +209,10 @@ type Point struct {
 	// register, 16 for several, 22 for bits of one.
 	WriteFunction uint8 `toml:"write_function"`
 
-	// Access is "r", or "rw" for a point that commands may write: a holding
-	// register or a coil. Default "r".
+	// Access is "r", "rw" for a point that commands may write too: a holding
+	// register or a coil; or "w" for one that is only written. That one is never
+	// read, not even in a hole between others or after a write, and has no value.
+	// Default "r".
 	Access string `toml:"access"`
 
 	// Interval is how often this point is read. Default: the device's.

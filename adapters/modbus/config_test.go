@@ -32,12 +32,14 @@ func TestATableThatIsRightHasNoFault(t *testing.T) {
 		"bits with texts": func(c *Config, d *Device, p *Point) {
 			p.Bits, p.Access, p.Enum = "4:3", "rw", map[string]string{"0": "off", "7": "auto"}
 		},
-		"a text":      func(c *Config, d *Device, p *Point) { p.Type, p.Length, p.Order = "string", 250, "BA" },
-		"a range":     func(c *Config, d *Device, p *Point) { p.Min, p.Max, p.OutOfRange = new(-1.5), new(4.0), "clamp" },
-		"no value":    func(c *Config, d *Device, p *Point) { p.Type, p.Invalid = "i16", []any{int64(-32768), "0x7fff"} },
-		"an exponent": func(c *Config, d *Device, p *Point) { p.Exponent = "holding:90" },
-		"a function":  func(c *Config, d *Device, p *Point) { p.Access, p.WriteFunction = "rw", 16 },
-		"half a text": func(c *Config, d *Device, p *Point) { p.Type, p.Length = "string8", 125 },
+		"a text":                 func(c *Config, d *Device, p *Point) { p.Type, p.Length, p.Order = "string", 250, "BA" },
+		"a range":                func(c *Config, d *Device, p *Point) { p.Min, p.Max, p.OutOfRange = new(-1.5), new(4.0), "clamp" },
+		"no value":               func(c *Config, d *Device, p *Point) { p.Type, p.Invalid = "i16", []any{int64(-32768), "0x7fff"} },
+		"an exponent":            func(c *Config, d *Device, p *Point) { p.Exponent = "holding:90" },
+		"a function":             func(c *Config, d *Device, p *Point) { p.Access, p.WriteFunction = "rw", 16 },
+		"only written":           func(c *Config, d *Device, p *Point) { p.Access, d.NoRead = "w", []string{p.Register} },
+		"only some bits written": func(c *Config, d *Device, p *Point) { p.Access, p.Bits, p.WriteFunction = "w", "3", 22 },
+		"half a text":            func(c *Config, d *Device, p *Point) { p.Type, p.Length = "string8", 125 },
 		"a coil's text": func(c *Config, d *Device, p *Point) {
 			p.Register, p.Enum = "coil:3", map[string]string{"0": "shut", "1": "open"}
 		},
@@ -93,7 +95,7 @@ func TestAFaultSaysItsKeyAndWhatWouldBeRight(t *testing.T) {
 		{func(c *Config, d *Device, p *Point) { p.Type, p.Order = "u32", "BA" }, "order: "},
 		{func(c *Config, d *Device, p *Point) { p.Scale = math.Inf(1) }, "scale: "},
 		{func(c *Config, d *Device, p *Point) { p.Type, p.Scale = "bool", 2 }, "scale: "},
-		{func(c *Config, d *Device, p *Point) { p.Access = "w" }, "access: \"w\": want \"r\""},
+		{func(c *Config, d *Device, p *Point) { p.Access = "x" }, "access: \"x\": want \"r\""},
 		{func(c *Config, d *Device, p *Point) { p.Register, p.Access = "input:1", "rw" }, "access: \"rw\": "},
 		{func(c *Config, d *Device, p *Point) { p.Interval = -time.Second }, "point[0].interval: "},
 		{func(c *Config, d *Device, p *Point) { p.Type = "uint8" }, "did you mean \"u8l\"?"},
@@ -105,6 +107,12 @@ func TestAFaultSaysItsKeyAndWhatWouldBeRight(t *testing.T) {
 		{func(c *Config, d *Device, p *Point) { p.Register, p.Bits = "coil:1", "1" }, "a coil is one bit and has no bits"},
 		{func(c *Config, d *Device, p *Point) { p.Exponent = "input:1" }, "exponent: \"input:1\" is not in the point's own table"},
 		{func(c *Config, d *Device, p *Point) { p.Exponent = "holding:225" }, "too far from the value"},
+		{func(c *Config, d *Device, p *Point) { p.Register, p.Access = "discrete:1", "w" }, "access: \"w\": a discrete input can only be read"},
+		{func(c *Config, d *Device, p *Point) { p.Access, p.Bits = "w", "3" }, "the register must be read; want write_function = 22"},
+		{func(c *Config, d *Device, p *Point) { p.Access, p.WriteFunction = "w", 23 }, "write_function: 23 reads too"},
+		{func(c *Config, d *Device, p *Point) {
+			d.Point = append(d.Point, Point{Name: "command", Register: p.Register, Access: "w"})
+		}, "point[0].register: it is that of point command too"},
 		{func(c *Config, d *Device, p *Point) { p.Exponent, p.Access = "holding:99", "rw" }, "access: \"rw\": a point with an exponent"},
 		{func(c *Config, d *Device, p *Point) { p.Type, p.Exponent = "bool", "holding:99" }, "exponent: \"holding:99\": a bool is no number"},
 		{func(c *Config, d *Device, p *Point) { p.Decimals = new(16) }, "decimals: 16: want 0 to 15"},

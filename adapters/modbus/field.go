@@ -17,6 +17,7 @@ type field struct {
 	unit     string   // of measure
 	register register // the first of those that a read must have
 	count    int      // how many those are, or bits of a table of bits
+	readable bool
 	writable bool
 	interval time.Duration
 	function byte // that writes it; 0: what fits
@@ -38,7 +39,7 @@ const maxExponent = 10
 // newField makes a field of a config in which Check has found no fault.
 func newField(d Device, p Point) (field, error) {
 	f := field{
-		name: p.Name, unit: p.Unit, writable: p.Access == "rw", interval: p.Interval, function: p.WriteFunction, report: p.Report,
+		name: p.Name, unit: p.Unit, readable: p.Access != "w", writable: p.Access != "r", interval: p.Interval, function: p.WriteFunction, report: p.Report,
 		exponent: -1,
 	}
 	f.Length = p.Length

@@ -63,6 +63,16 @@ func (d *Device) limits() (limits, error) {
 		}
 		l.noRead = append(l.noRead, s)
 	}
+	for _, p := range d.Point {
+		if p.Access != "w" {
+			continue
+		}
+		f, err := newField(*d, p)
+		if err != nil {
+			return limits{}, err
+		}
+		l.noRead = append(l.noRead, spanOf(&f))
+	}
 	return l, nil
 }
 
@@ -99,8 +109,11 @@ func (d *Device) checkLimits(fault faultFunc) {
 	}
 }
 
-// checkReadable checks that a point may be read at all.
+// checkReadable checks that a point may be read at all, if it is to be.
 func (d *Device) checkReadable(fault faultFunc, f *field) {
+	if !f.readable {
+		return
+	}
 	s, l := spanOf(f), limits{registers: d.MaxRegisters, bits: d.MaxBits}
 	if n := s.end - s.start; n > l.most(s.table) {
 		fault("type", "%d registers are more than the device lets one request read, which is %d: see max_registers", n, l.most(s.table))
@@ -108,6 +121,14 @@ func (d *Device) checkReadable(fault faultFunc, f *field) {
 	for _, text := range d.NoRead {
 		if no, err := parseSpan(text); err == nil && no.touches(s.table, s.start, s.end) {
 			fault("register", "it is among those that no_read forbids: %q", text)
+		}
+	}
+	for _, p := range d.Point {
+		if p.Access != "w" {
+			continue
+		}
+		if other, err := newField(*d, p); err == nil && spanOf(&other).touches(s.table, s.start, s.end) {
+			fault("register", "it is that of point %s too, which must not be read: its access is \"w\"", p.Name)
 		}
 	}
 }

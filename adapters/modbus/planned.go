@@ -118,8 +118,8 @@ func (p *planning) plan(a *Adapter, horizon time.Duration, costs map[byte]cost) 
 		all.PerSecond += float64(p.times[i]) / horizon.Seconds()
 	}
 	for _, d := range a.devices {
-		for _, f := range d.fields {
-			all.OneByOne += 1 / f.interval.Seconds()
+		for _, g := range d.groups {
+			all.OneByOne += float64(len(g.fields)) / g.interval.Seconds()
 		}
 	}
 	slices.SortStableFunc(all.Reads, func(x, y PlannedRead) int {

@@ -90,10 +90,13 @@ func (f *field) sample(data []byte, start uint16, now time.Time) point.Sample {
 	return s
 }
 
-// bad is a sample without a value for each point.
+// bad is a sample without a value for each point that can have one.
 func bad(fields []*field, now time.Time, reason string) []point.Sample {
 	samples := make([]point.Sample, 0, len(fields))
 	for _, f := range fields {
+		if !f.readable {
+			continue
+		}
 		samples = append(samples, point.Sample{Point: f.name, Unit: f.unit, Quality: point.Bad, Reason: reason, Time: now})
 	}
 	return samples

@@ -30,7 +30,7 @@ type written struct {
 func (w *write) finish(v point.Value, err error) { w.result <- written{value: v, err: err} }
 
 // Write writes a point, and gives what the device says stands there then; the
-// zero Value if it has acknowledged the write but refuses to be asked. It goes
+// zero Value if it has acknowledged the write but refuses to be asked, or must not be. It goes
 // before the polls that wait. The error wraps point.ErrRefused (nothing was
 // sent), ErrException, ErrTimeout (it may have been done) or ErrOffline
 // (nothing was sent). It may be called from any goroutine; without a deadline
@@ -174,6 +174,10 @@ func (a *Adapter) doWrite(ctx context.Context, w *write) error {
 	}
 	a.count(func() { d.stats.Writes++ })
 	a.outcome(u, d, time.Now(), time.Since(sent), nil)
+	if !f.readable {
+		w.finish(point.Value{}, nil)
+		return nil
+	}
 	var data []byte
 	err = a.exchange(ctx, true, func() (err error) {
 		sent = time.Now()

@@ -11,6 +11,50 @@ import (
 	"headgate/gateway/point"
 )
 
+// writeOnly is a point in a config that is never read.
+func writeOnly(p *Point) { p.Access = "w" }
+
+func TestAPointThatIsOnlyWrittenIsNeverRead(t *testing.T) {
+	overBoth(t, func(t *testing.T, s *modbussim.Server, url string) {
+		u := s.Unit(3)
+		u.SetHolding(0, 7, 0, 9)
+		d := deviceOf("m", 3, holding("before", 0), holding("reset", 1, writeOnly), holding("after", 2))
+		x := run(t, url, 300*time.Millisecond, d)
+		texts := listening(t, x)
+		from := x.value(x.value(0, "m", "before", "7"), "m", "after", "9")
+		got, err := x.Write(t.Context(), point.Command{Device: "m", Point: "reset", Value: point.OfInt(5)})
+		if v, _ := u.Get(modbussim.HoldingRegisters, 1); err != nil || got != (point.Value{}) || v != 5 {
+			t.Errorf("got %v, %v, and the register holds %d", got, err, v)
+		}
+		x.value(from, "m", "after", "9")
+		u.Inject(modbussim.Fault{Silent: true})
+		x.status(from, "m", false, "does not answer")
+		if samples := x.all("m", "reset"); len(samples) > 0 {
+			t.Errorf("a point without a value has said %+v", samples)
+		}
+		if said := texts(); strings.Contains(said, "read holding registers") || strings.Contains(said, "read holding register 1?") {
+			t.Errorf("it was read:\n%.1000s", said)
+		}
+	})
+}
+
+func TestADeviceThatIsOnlyWrittenIsNotPolled(t *testing.T) {
+	s, url := overTCP(t)
+	s.Unit(3).SetHolding(1, 0)
+	x := run(t, url, time.Second, deviceOf("m", 3, holding("reset", 1, writeOnly)))
+	for end := time.Now().Add(guard); !x.Stats().Open && time.Now().Before(end); <-time.After(time.Millisecond) {
+	}
+	for _, v := range []int64{5, 6} {
+		if _, err := x.Write(t.Context(), point.Command{Device: "m", Point: "reset", Value: point.OfInt(v)}); err != nil {
+			t.Error(err)
+		}
+	}
+	x.status(0, "m", true, "")
+	if st := x.Stats(); st.Requests != 2 {
+		t.Errorf("%d requests were made for 2 commands", st.Requests)
+	}
+}
+
 func TestAWriteIsReadBack(t *testing.T) {
 	overBoth(t, func(t *testing.T, s *modbussim.Server, url string) {
 		u := s.Unit(3)
