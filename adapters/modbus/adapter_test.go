@@ -84,7 +84,7 @@ func TestALateReplyIsNotTakenForTheNextAnswer(t *testing.T) {
 		x.value(0, "m", "b", "2000")
 		for range 4 {
 			from := x.now()
-			u.Inject(modbussim.Fault{Times: 1, Delay: 90 * time.Millisecond})
+			u.Inject(modbussim.Fault{Times: 1, Delay: 150 * time.Millisecond})
 			_, from = x.until(from, "a bad value", func(u point.Update) bool { return len(u.Samples) > 0 && u.Samples[0].Quality == point.Bad })
 			x.value(from, "m", "a", "1000")
 			x.value(from, "m", "b", "2000")
