@@ -73,6 +73,23 @@ func TestWhatIsNoNumberIsBad(t *testing.T) {
 	x.value(from, "m", "x", "23.45")
 }
 
+func TestAUnitThatIsBusyIsAskedAgain(t *testing.T) {
+	s, url := overTCP(t)
+	u := s.Unit(7)
+	u.SetHolding(10, 1000)
+	x := run(t, url, 60*time.Millisecond, deviceOf("m", 7, holding("a", 10)))
+	x.value(0, "m", "a", "1000")
+	x.failing(func() { u.Inject(modbussim.Fault{Exception: 6, Times: busyTries}) })
+	from := x.value(x.now(), "m", "a", "1000")
+	for _, s := range x.all("m", "a") {
+		if s.Quality == point.Bad {
+			t.Errorf("it was bad: %s", s.Reason)
+		}
+	}
+	u.Inject(modbussim.Fault{Exception: 6})
+	x.bad(from, "m", "a", "exception 6 (server device busy)")
+}
+
 func TestALateReplyIsNotTakenForTheNextAnswer(t *testing.T) {
 	overBoth(t, func(t *testing.T, s *modbussim.Server, url string) {
 		u := s.Unit(7)
@@ -83,9 +100,8 @@ func TestALateReplyIsNotTakenForTheNextAnswer(t *testing.T) {
 		x.value(0, "m", "a", "1000")
 		x.value(0, "m", "b", "2000")
 		for range 4 {
+			x.failing(func() { u.Inject(modbussim.Fault{Times: 1, Delay: 150 * time.Millisecond}) })
 			from := x.now()
-			u.Inject(modbussim.Fault{Times: 1, Delay: 150 * time.Millisecond})
-			_, from = x.until(from, "a bad value", func(u point.Update) bool { return len(u.Samples) > 0 && u.Samples[0].Quality == point.Bad })
 			x.value(from, "m", "a", "1000")
 			x.value(from, "m", "b", "2000")
 		}
@@ -125,7 +141,9 @@ func TestADeadUnitDoesNotStallItsNeighbour(t *testing.T) {
 	})
 }
 
-func TestABrokenAnswerIsBadAndTheNextIsGood(t *testing.T) {
+// TestABrokenAnswerIsNoValue: one is asked for again, and nothing is bad for it; where
+// none comes again the points are.
+func TestABrokenAnswerIsNoValue(t *testing.T) {
 	for name, f := range map[string]modbussim.Fault{
 		"corrupt":     {CorruptCRC: true},
 		"silent":      {Silent: true},
@@ -141,10 +159,22 @@ func TestABrokenAnswerIsBadAndTheNextIsGood(t *testing.T) {
 			}
 			s.Unit(7).SetHolding(0, 1, 2)
 			x := run(t, url, 50*time.Millisecond, deviceOf("m", 7, holding("x", 0), holding("y", 1)))
-			from := x.value(0, "m", "x", "1")
-			f.Times = 1
-			s.Unit(7).Inject(f)
-			from = x.bad(from, "m", "x", "read holding registers 0-1 of unit 7 on rs485: ")
+			x.value(0, "m", "x", "1")
+			once := f
+			once.Times = 1
+			x.failing(func() { s.Unit(7).Inject(once) })
+			from := x.value(x.now(), "m", "y", "2")
+			for _, sample := range x.all("m", "x") {
+				if sample.Quality != point.Good || sample.Value.String() != "1" {
+					t.Errorf("got %+v", sample)
+				}
+			}
+			if name != "silent" {
+				return
+			}
+			remove := s.Unit(7).Inject(f)
+			from = x.bad(from, "m", "x", "unit 7 on rs485")
+			remove()
 			x.value(from, "m", "y", "2")
 		})
 	}

@@ -29,6 +29,12 @@ const (
 	deviceFailure  exception = 4
 )
 
+// Exceptions of a device that has something else to do for the moment.
+const (
+	acknowledged exception = 5
+	deviceBusy   exception = 6
+)
+
 // Exceptions of a gateway that speaks for a unit which is not there.
 const (
 	gatewayNoPath   exception = 10

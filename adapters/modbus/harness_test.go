@@ -200,6 +200,18 @@ func (x *tested) status(from int, device string, online bool, reason string) int
 	return next
 }
 
+// failing waits until a read of the first device has failed since f was called.
+func (x *tested) failing(f func()) {
+	x.t.Helper()
+	before := x.Stats().Devices[0].Failed
+	f()
+	for end := time.Now().Add(guard); x.Stats().Devices[0].Failed == before; <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			x.t.Fatal("no read fails")
+		}
+	}
+}
+
 // overTCP serves a simulator and gives its URL.
 func overTCP(t *testing.T) (*modbussim.Server, string) {
 	t.Helper()

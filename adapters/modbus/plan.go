@@ -22,6 +22,7 @@ type read struct {
 	groups  []*group // those of the fields
 
 	deadline time.Time // of those that wait to be made
+	failed   int       // how often it has, since it became due
 }
 
 // String names what is read: "holding registers 100-119".

@@ -38,7 +38,12 @@ func (a *Adapter) doRead(ctx context.Context, r *read) error {
 	}
 	u.asked = now
 	a.outcome(u, d, now, now.Sub(sent), err)
-	if err != nil {
+	switch {
+	case err != nil && r.again(now, err):
+		a.log.Debug("a read is made once more", "device", d.name, "register", r.String(), "err", err)
+		a.queue.add(r)
+		return nil
+	case err != nil:
 		a.readFailed(r, now, err)
 		return nil
 	}

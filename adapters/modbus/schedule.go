@@ -89,6 +89,7 @@ func (d *device) release(now time.Time, c cost) (reads []*read, merged uint64) {
 		reads = append(reads, d.planned(set, now, c)...)
 	}
 	for _, r := range reads {
+		r.failed = 0
 		r.deadline = r.groups[0].deadline()
 		for _, g := range r.groups[1:] {
 			if t := g.deadline(); t.Before(r.deadline) {
