@@ -14,8 +14,9 @@ import (
 // libmodbusExamples is where libmodbus-dev puts the server of its own tests.
 const libmodbusExamples = "/usr/share/doc/libmodbus-dev/examples"
 
-// libmodbusServer builds it for a serial port, and gives the program's path.
-func libmodbusServer(t *testing.T, device string) string {
+// libmodbusServer builds it for a serial port and a TCP port, and gives the program's
+// path.
+func libmodbusServer(t *testing.T, device, port string) string {
 	t.Helper()
 	need(t, "cc", "--version")
 	need(t, "ls", libmodbusExamples+"/unit-test-server.c", "/usr/include/modbus/modbus.h")
@@ -26,6 +27,7 @@ func libmodbusServer(t *testing.T, device string) string {
 			t.Fatal(err)
 		}
 		text = bytes.ReplaceAll(text, []byte("/dev/ttyUSB0"), []byte(device))
+		text = bytes.ReplaceAll(text, []byte("1502"), []byte(port))
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +45,7 @@ func libmodbusServer(t *testing.T, device string) string {
 // from another unit, 0x172 half a second late.
 func TestLibmodbusAndItsFaults(t *testing.T) {
 	server, client, _ := socatPair(t)
-	start(t, libmodbusServer(t, server), "rtu")
+	start(t, libmodbusServer(t, server, "0"), "rtu")
 	slow := func(p *Point) { p.Interval = 100 * time.Millisecond }
 	slower := func(p *Point) { p.Interval = 130 * time.Millisecond }
 	m := deviceOf("m", 17,
@@ -82,6 +84,36 @@ func TestLibmodbusAndItsFaults(t *testing.T) {
 		}
 	}
 	for _, device := range []string{"wrong_unit", "late"} {
+		for _, s := range x.all(device, "x") {
+			if s.Quality == point.Good {
+				t.Errorf("%s is %v, want none", device, s.Value)
+			}
+		}
+	}
+}
+
+// TestLibmodbusAndItsFaultsOverTCP: 0x170 is busy, 0x171 has another transaction
+// identifier, 0x172 comes half a second late, 0x173 a byte at a time, and from unit 255
+// whoever was asked. The server takes one connection, so none of it may cost that.
+func TestLibmodbusAndItsFaultsOverTCP(t *testing.T) {
+	host, port := freeAddress(t)
+	start(t, libmodbusServer(t, "/dev/null", port), "tcp")
+	at := func(name string, address int, interval time.Duration) Device {
+		return every(interval, deviceOf(name, 255, holding("x", address)))
+	}
+	x := run(t, "tcp://"+host+":"+port, 300*time.Millisecond,
+		at("first", 0x160, 20*time.Millisecond), at("busy", 0x170, 400*time.Millisecond), at("wrong_id", 0x171, 410*time.Millisecond),
+		at("late", 0x172, 420*time.Millisecond), at("slow", 0x173, 100*time.Millisecond))
+	x.value(0, "slow", "x", "0")
+	x.bad(0, "busy", "x", "exception 6 (server device busy)")
+	x.bad(0, "wrong_id", "x", "unit 255 on rs485")
+	x.bad(0, "late", "x", "unit 255 on rs485")
+	from := x.value(x.now(), "first", "x", "0")
+	x.value(from, "slow", "x", "0")
+	if st := x.Stats(); st.Opened != 1 {
+		t.Errorf("the connection was opened %d times", st.Opened)
+	}
+	for _, device := range []string{"busy", "wrong_id", "late"} {
 		for _, s := range x.all(device, "x") {
 			if s.Quality == point.Good {
 				t.Errorf("%s is %v, want none", device, s.Value)

@@ -41,6 +41,8 @@ func (a *Adapter) doRead(ctx context.Context, r *read) error {
 	switch {
 	case err != nil && r.again(now, err):
 		a.log.Debug("a read is made once more", "device", d.name, "register", r.String(), "err", err)
+		// As if it had become due now: what else the unit has may show that it is there.
+		r.deadline = now.Add(r.fields[0].interval / 2)
 		a.queue.add(r)
 		return nil
 	case err != nil:

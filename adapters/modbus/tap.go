@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// maxTapped pieces wait for a listener who is slow; more than that are lost to
+// maxTapped pieces of 2 kB at most wait for a listener who is slow; more are lost to
 // him, and counted. No poll waits for one.
-const maxTapped = 256
+const maxTapped = 128
 
 // taps are the listeners to a link: who hears what is sent and what comes. Nothing
 // is done for nobody. Any goroutine may use them.
