@@ -141,6 +141,45 @@ func benchmarkBus(b *testing.B, kind string, baud, n int) {
 	b.ReportMetric(100*float64(limit(mode, n))*float64(b.N)/float64(end.Sub(begin)), "%utilisation")
 }
 
+// BenchmarkDeadUnit gives how much of their rate seven units keep on a line at 9600
+// baud when an eighth is dead, in percent of what they have without it.
+func BenchmarkDeadUnit(b *testing.B) {
+	with, without := rateOfSeven(b, true), rateOfSeven(b, false)
+	b.ReportMetric(100*with/without, "%rate")
+}
+
+// rateOfSeven gives the polls a second of seven units that want more than the line has.
+func rateOfSeven(b *testing.B, eighth bool) float64 {
+	b.Helper()
+	s := modbussim.New()
+	var devices []Device
+	for unit := range uint8(8) {
+		if unit < 7 {
+			s.Unit(unit+1).SetHolding(0, 1)
+		}
+		if unit < 7 || eighth {
+			devices = append(devices, registersAt(unit+1, 1, 100*time.Millisecond))
+		}
+	}
+	polls, begun := -1, !eighth // once it is known to be dead, the count begins
+	var begin, end time.Time
+	paced(b, "pty", port.DefaultMode(), s, devices, func(u point.Update) bool {
+		if u.Device == "m8" {
+			begun = begun || u.Status != nil
+			return false
+		}
+		if !begun || len(u.Samples) == 0 {
+			return false
+		}
+		if polls++; polls == 0 {
+			begin = u.Samples[0].Time
+		}
+		end = u.Samples[0].Time
+		return polls == b.N
+	})
+	return float64(b.N) / end.Sub(begin).Seconds()
+}
+
 // BenchmarkCPU gives the part of one core, in percent, that 1,000 points a second
 // take: ten units of 100 registers at a second each over TCP. The simulator's own
 // part is in it.

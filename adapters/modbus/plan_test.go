@@ -12,7 +12,7 @@ import (
 
 // fieldsOf makes points at these registers, each "holding:0 u16" or with its own
 // interval, "holding:0 u16 5s".
-func fieldsOf(t *testing.T, points ...string) (fields []*field) {
+func fieldsOf(t testing.TB, points ...string) (fields []*field) {
 	t.Helper()
 	for i, text := range points {
 		w := strings.Fields(text)
@@ -30,7 +30,7 @@ func fieldsOf(t *testing.T, points ...string) (fields []*field) {
 }
 
 // deviceWith is a device of these limits with these points.
-func deviceWith(t *testing.T, l limits, points ...string) *device {
+func deviceWith(t testing.TB, l limits, points ...string) *device {
 	t.Helper()
 	d := &device{unit: &unit{}, limits: l, fields: fieldsOf(t, points...)}
 	for _, f := range d.fields {
@@ -169,18 +169,38 @@ func TestTheBreakEvenIsThatOfTheLine(t *testing.T) {
 	}
 }
 
-// TestAMapOfTwoHundredPoints over four gaps is read in a tenth of the requests
-// that one by one would take.
-func TestAMapOfTwoHundredPoints(t *testing.T) {
-	var points []string
+// twoHundredPoints have four gaps of ten registers between them.
+func twoHundredPoints() (points []string) {
 	for i := range 200 {
 		points = append(points, fmt.Sprintf("holding:%d u16", i+i/40*10))
 	}
+	return points
+}
+
+// TestAMapOfTwoHundredPoints over four gaps is read in a tenth of the requests
+// that one by one would take.
+func TestAMapOfTwoHundredPoints(t *testing.T) {
 	for _, url := range []string{"rtu:///dev/x?baud=9600", "rtu:///dev/x?baud=115200", "tcp://h"} {
 		l, _ := parseURL(url)
-		d := deviceWith(t, noLimits(), points...)
+		d := deviceWith(t, noLimits(), twoHundredPoints()...)
 		if reads := d.plan(d.fields, newTransport(l, Config{}, &counts{}).cost(0)); len(reads) > 3 {
 			t.Errorf("%s: it takes %d requests", url, len(reads))
 		}
 	}
+}
+
+// BenchmarkPlan plans a map of 200 points over four gaps at 9600 baud, and gives how
+// many requests it takes.
+func BenchmarkPlan(b *testing.B) {
+	l, err := parseURL("rtu:///dev/x?baud=9600")
+	if err != nil {
+		b.Fatal(err)
+	}
+	d := deviceWith(b, noLimits(), twoHundredPoints()...)
+	c := newTransport(l, Config{}, &counts{}).cost(turnaround)
+	requests := 0
+	for b.Loop() {
+		requests = len(d.plan(d.fields, c))
+	}
+	b.ReportMetric(float64(requests), "requests")
 }

@@ -65,7 +65,6 @@ var modbusTools = []struct {
 	{"scan --units 9 --bauds 9600", 1, []string{"is no serial line"}},
 	{"bench -u 7 holding:100 4 --for 100ms", 0, []string{"requests of 4 in", "values a second", "(median)"}},
 	{"bench -u 7 holding:9 --for 1s", 1, []string{"exception 2"}},
-	{"sniff", 1, nil},
 }
 
 // checkModbusTools runs them; the flags say which link.
@@ -88,6 +87,9 @@ func checkModbusTools(t *testing.T, flags ...string) {
 func TestModbusToolsOnALinkOfTheirOwn(t *testing.T) {
 	_, url := modbusServer(t)
 	checkModbusTools(t, "--url", url)
+	if status, said := tool("sniff", "--url", url); status != 1 || !strings.Contains(said, "only a serial line has others to listen to") {
+		t.Errorf("sniff: %d, %q", status, said)
+	}
 }
 
 const modbusGateway = `
