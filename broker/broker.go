@@ -43,6 +43,7 @@ type Broker struct {
 
 	remembered atomic.Int64 // bytes of what all routers remember
 	rooms      rooms        // see reader
+	flusher    flusher
 
 	clockFailing atomic.Bool // said already
 

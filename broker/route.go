@@ -262,14 +262,12 @@ func (r *router) flush() {
 		}
 		r.stage.reset()
 	}
-	for i, c := range r.woken {
-		if len(r.woken) == 1 {
-			c.wakeHere(writeApart)
-		} else {
-			c.wake()
-		}
-		r.woken[i] = nil
+	if len(r.woken) == 1 {
+		r.woken[0].wakeHere(writeApart)
+	} else if len(r.woken) > 0 {
+		r.b.flusher.add(r.woken)
 	}
+	clear(r.woken)
 	r.woken = r.woken[:0]
 }
 

@@ -50,8 +50,7 @@ func (c *conn) wake() {
 // kernel takes at once, if the last write was not less than apart ago: under load
 // a writer finds more to send when its turn comes.
 func (c *conn) wakeHere(apart time.Duration) {
-	if c.raw == nil || c.tracing || c.session.persistent() || c.session.memberships.Load() != nil ||
-		!c.writer.CompareAndSwap(writerIdle, writerRunning) {
+	if !c.claim() {
 		c.wake()
 		return
 	}
@@ -64,26 +63,57 @@ func (c *conn) wakeHere(apart time.Duration) {
 		}
 		c.wrote = now
 	}
+	c.writeHere()
+}
+
+// claim is true when the caller is c's writer now, for one writeHere.
+func (c *conn) claim() bool {
+	return c.maySome() && c.writer.CompareAndSwap(writerIdle, writerRunning)
+}
+
+// maySome says that what there is for the client is in out, and that writeSome may
+// write it.
+func (c *conn) maySome() bool {
+	return c.raw != nil && !c.tracing && !c.session.persistent() && c.session.memberships.Load() == nil
+}
+
+// writeHere writes what the kernel takes at once. It waits for nothing: what else
+// there is to do is left to a writer's goroutine.
+func (c *conn) writeHere() error {
+	c.writer.Store(writerRunning) // what comes from now on is another round's
+	if !c.maySome() {             // any more
+		go c.write(nil, false)
+		return nil
+	}
 	pieces, last := c.take()
 	if last {
 		go c.write(pieces, last)
-		return
+		return nil
 	}
 	if len(pieces) > 0 {
-		n := c.writeSome(pieces)
-		for i, p := range pieces {
-			if n < len(p) {
-				pieces[i] = after(p, n)
-				go c.write(pieces[i:], false)
-				return
-			}
-			n -= len(p)
+		rest := cut(pieces, c.writeSome(pieces))
+		if len(rest) > 0 {
+			go c.write(rest, false)
+			return nil
 		}
 		c.giveBack(pieces)
 	}
 	if !c.writer.CompareAndSwap(writerRunning, writerIdle) {
 		go c.write(nil, false)
 	}
+	return nil
+}
+
+// cut gives what is left of pieces when n bytes have been written.
+func cut(pieces [][]byte, n int) [][]byte {
+	for i, p := range pieces {
+		if n < len(p) {
+			pieces[i] = after(p, n)
+			return pieces[i:]
+		}
+		n -= len(p)
+	}
+	return nil
 }
 
 // writeSome writes what the kernel takes at once, and says how much that is. An
@@ -116,10 +146,12 @@ func (c *conn) write(pieces [][]byte, last bool) {
 	if len(pieces) == 0 {
 		runtime.Gosched() // what others have for this client goes with it
 	}
-	err := c.guard(func() error { return c.writeOut(pieces, last) })
-	if err == nil {
-		return
+	if err := c.guard(func() error { return c.writeOut(pieces, last) }); err != nil {
+		c.endWriting(err)
 	}
+}
+
+func (c *conn) endWriting(err error) {
 	c.shut(err)
 	if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
 		w.CloseWrite()
