@@ -179,8 +179,14 @@ func (c *conn) writeOut(pieces [][]byte, last bool) error {
 			if c.tracing {
 				c.traceSent(slices.Concat(pieces...))
 			}
-			if err := c.writeAll(pieces, last); err != nil {
-				return err
+			rest := pieces
+			if c.raw != nil && !last {
+				rest = cut(pieces, c.writeSome(pieces))
+			}
+			if len(rest) > 0 {
+				if err := c.writeAll(rest, last); err != nil {
+					return err
+				}
 			}
 			c.giveBack(pieces)
 			pieces = nil
