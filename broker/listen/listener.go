@@ -6,6 +6,7 @@
 package listen
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,7 +17,10 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -117,8 +121,7 @@ func (l *Listener) Listen() error {
 	if l.address.network == "unix" {
 		ln, err = listenUnix(l.address.address, l.cfg.Mode)
 	} else {
-		lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
-			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount}}
+		lc := net.ListenConfig{KeepAlive: -1, Control: setKeepAlive}
 		ln, err = lc.Listen(context.Background(), "tcp", l.address.address)
 	}
 	if err != nil {
@@ -197,6 +200,23 @@ func (l *Listener) Serve(ctx context.Context, timeout time.Duration, admit Admit
 			wg.Done()
 		})
 	}
+}
+
+// setKeepAlive sets it for the listening socket, from which each connection has it:
+// four system calls less for each.
+func setKeepAlive(_, _ string, raw syscall.RawConn) (err error) {
+	options := []struct{ level, name, value int }{
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAliveIdle.Seconds())},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAliveInterval.Seconds())},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
+	}
+	failed := raw.Control(func(fd uintptr) {
+		for _, o := range options {
+			err = cmp.Or(err, unix.SetsockoptInt(int(fd), o.level, o.name, o.value))
+		}
+	})
+	return cmp.Or(failed, err)
 }
 
 // listenUntil binds the address, or gives nil at the end of ctx.

@@ -41,9 +41,7 @@ const (
 // Decode reads the body of a CONNECT. With the error UnsupportedProtocolVersion
 // p.Version is what the client asked for.
 func (p *Connect) Decode(b []byte) error {
-	*p = Connect{Properties: p.Properties, Will: Will{Properties: p.Will.Properties}}
-	p.Properties.Reset()
-	p.Will.Properties.Reset()
+	*p = Connect{}
 	d := body{CONNECT, V5, b}
 	if err := p.decodeVersion(&d); err != nil {
 		return err
