@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestPlainTCPIsHandedOutAsItComes(t *testing.T) {
@@ -344,6 +346,30 @@ func TestASlowHandshakeEndsInTime(t *testing.T) {
 				wg.Wait()
 			})
 		})
+	}
+}
+
+func TestAPeerThatIsGoneWithoutAWordIsNoticed(t *testing.T) {
+	got := make(chan [4]int, 1)
+	s := startWith(t, Config{URL: "mqtt://127.0.0.1:0"}, everybody, func(ctx context.Context, nc net.Conn, p Peer, over func()) {
+		raw, err := nc.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Error(err)
+		}
+		var o [4]int
+		raw.Control(func(fd uintptr) {
+			o[0], _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+			o[1], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
+			o[2], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL)
+			o[3], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPCNT)
+		})
+		got <- o
+		echo(ctx, nc, p, over)
+	})
+	nc := s.dial()
+	defer nc.Close()
+	if o, want := <-got, [4]int{1, 60, 15, 4}; o != want {
+		t.Errorf("the connection's keep alive, idle, interval and count are %v, want %v", o, want)
 	}
 }
 
