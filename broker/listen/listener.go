@@ -19,8 +19,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -206,14 +204,14 @@ func (l *Listener) Serve(ctx context.Context, timeout time.Duration, admit Admit
 // four system calls less for each.
 func setKeepAlive(_, _ string, raw syscall.RawConn) (err error) {
 	options := []struct{ level, name, value int }{
-		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAliveIdle.Seconds())},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAliveInterval.Seconds())},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
+		{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(keepAliveIdle.Seconds())},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(keepAliveInterval.Seconds())},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, keepAliveCount},
 	}
 	failed := raw.Control(func(fd uintptr) {
 		for _, o := range options {
-			err = cmp.Or(err, unix.SetsockoptInt(int(fd), o.level, o.name, o.value))
+			err = cmp.Or(err, syscall.SetsockoptInt(int(fd), o.level, o.name, o.value))
 		}
 	})
 	return cmp.Or(failed, err)
