@@ -161,19 +161,22 @@ func (s *Store) lives(g *generation, v *segmentView) bool {
 	return false
 }
 
-// moveTo writes evacuated segments to the tail, after which the committer syncs.
+// moveTo writes evacuated segments to the tail and syncs both of its logs: they are
+// not looked for in the value log.
 func (g *generation) moveTo(moves []move) error {
 	if err := g.markMoved(); err != nil {
 		return fmt.Errorf("move records to %s: %w", g.dir, err)
 	}
 	found := make(map[uint64][]byte, len(moves))
+	var bytes int64
 	for _, m := range moves {
 		found[m.first] = m.data
+		bytes += int64(len(m.data))
 	}
 	if err := writeSegments(g.db, found); err != nil {
 		return fmt.Errorf("move records to %s: %w", g.dir, err)
 	}
-	if err := g.tail.sync(true); err != nil {
+	if err := g.tail.sync(bytes, true); err != nil {
 		return fmt.Errorf("move records to %s: %w", g.dir, err)
 	}
 	return g.blog.err()

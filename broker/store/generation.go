@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -160,7 +161,8 @@ func (g *generation) append(segs []*segment, unsynced bool) error {
 	g.tail.values.release(values)
 	g.tail.values.pass(values)
 	if !unsynced {
-		if err := g.tail.sync(vlog > 0); err != nil {
+		short := func(seg *segment) bool { return len(seg.buf) < inlineBytes }
+		if err := g.tail.sync(vlog, slices.ContainsFunc(segs, short)); err != nil {
 			return fmt.Errorf("sync records up to %d: %w", last, err)
 		}
 	}

@@ -20,7 +20,8 @@ type tailFiles struct {
 	vlogUsed  int64
 	memRoom   int64
 	vlogRoom  int64
-	allocated bool // the file system has given the blocks
+	unlogged  int64 // bytes in the value log since the write-ahead log was synced
+	allocated bool  // the file system has given the blocks
 
 	wal, values position // in mem and in vlog
 }
@@ -148,16 +149,29 @@ func (p *position) release(n int64) {
 	}
 }
 
-// sync makes what was written durable. The two flushes run at the same time.
-func (t *tailFiles) sync(withValues bool) error {
-	values := make(chan error, 1)
-	if withValues {
-		go func() { values <- fdatasync(t.vlog) }()
-	} else {
-		values <- nil
+// unloggedMost bounds what a power cut leaves to be written again.
+const unloggedMost = 4 << 20
+
+// sync makes what was written durable: values bytes in the value log, and the
+// write-ahead log where it has more than where those are. That alone can wait: a
+// segment is found in the value log without it, see settle. The two flushes run at
+// the same time.
+func (t *tailFiles) sync(values int64, logged bool) error {
+	t.unlogged += values
+	if !logged && t.unlogged <= unloggedMost {
+		return fdatasync(t.vlog)
 	}
-	err := fdatasync(t.mem)
-	return errors.Join(err, <-values)
+	ended := make(chan error, 1)
+	if values > 0 {
+		go func() { ended <- fdatasync(t.vlog) }()
+	} else {
+		ended <- nil
+	}
+	if err := errors.Join(fdatasync(t.mem), <-ended); err != nil {
+		return err
+	}
+	t.unlogged = 0
+	return nil
 }
 
 func fdatasync(f *os.File) error {

@@ -15,6 +15,7 @@ func failSync(t *testing.T, s *Store) {
 	t.Helper()
 	commit(t, s) // the committer is past everything, and only it uses the tail
 	s.spool.tail.tail.mem.Close()
+	s.spool.tail.tail.vlog.Close()
 }
 
 // away takes the directory's identity away, so that no attempt succeeds until

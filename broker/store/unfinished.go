@@ -7,13 +7,14 @@ import (
 	"math"
 	"runtime/debug"
 	"slices"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
 // settle opens a generation that a crash has left, so that its write-ahead log
-// becomes a table. What Badger leaves out of a damaged log is found in the files
-// and written again. The commit that was under way, of which there may be parts, is
+// becomes a table. What Badger leaves out, because that log is damaged or was not
+// synced, is found in the files and written again. The commit that was under way, of which there may be parts, is
 // left out: it was not acknowledged. One that the database has had whole, and of which
 // something is damaged, ends there.
 func (g *generation) settle() error {
@@ -88,7 +89,14 @@ func (g *generation) compare(db *badger.DB, found map[uint64][]byte) error {
 	}
 	maps.DeleteFunc(extra, func(first uint64, _ []byte) bool { return first >= end })
 	if len(extra) > 0 {
-		g.log.Warn("segments that the database has lost were found in its files", "path", g.dir, "count", len(extra))
+		g.log.Info("segments that only the value log has are written again", "path", g.dir, "count", len(extra))
+		var bytes int64
+		for _, seg := range extra {
+			bytes += int64(len(seg)) + vlogEntryOverhead
+		}
+		if !g.makeRoom(bytes) {
+			return fmt.Errorf("%d bytes for what a crash has left: %w", bytes, syscall.ENOSPC)
+		}
 		if err := writeSegments(db, extra); err != nil {
 			return err
 		}

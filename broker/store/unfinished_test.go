@@ -51,3 +51,42 @@ func TestOfACommitThatAKillHasInterruptedNothingIsThereOrAll(t *testing.T) {
 		closeStore(t, s)
 	}
 }
+
+// A power cut may leave of the write-ahead log what it had at its last sync, and of
+// the value log all: that one is synced with each commit.
+func TestWhatOnlyTheValueLogHasAfterAPowerCutIsThere(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), small())
+	q := queue(t, s, "client")
+	fill(t, s, q, 0, 100, 5000)
+	fill(t, s, q, 100, 1, 0) // a short one, with which the write-ahead log is synced
+	synced := s.spool.tail.tail.wal.at
+	fill(t, s, q, 101, 50, 5000)
+	commit(t, s, Record{Kind: Put, Key: "long", Data: make([]byte, 6000)})
+	if n := s.spool.tail.tail.unlogged; n < 51*5000 || n > unloggedMost {
+		t.Fatalf("%d bytes are without a synced write-ahead log", n)
+	}
+	dir := copyDir(t, s.dir)
+	path := filepath.Join(spoolDir(dir), filepath.Base(s.spool.tail.dir), filepath.Base(s.spool.tail.tail.mem.Name()))
+	closeStore(t, s)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, 1<<20), synced)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	for range 2 {
+		s = open(t, dir, small())
+		expect(t, queue(t, s, "client").Reader(nil), 0, 151)
+		found := false
+		if err := s.State("long", func(_ string, v []byte) error { found = len(v) == 6000; return nil }); err != nil || !found {
+			t.Errorf("the state of the last commit is not there (%v)", err)
+		}
+		if st := s.Stats(); st.DamagedSegments+st.DamagedGenerations+st.LostRecords > 0 {
+			t.Errorf("damage is reported: %+v", st)
+		}
+		closeStore(t, s)
+	}
+}
