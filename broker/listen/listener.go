@@ -120,6 +120,7 @@ func (l *Listener) Listen() error {
 		ln, err = listenUnix(l.address.address, l.cfg.Mode)
 	} else {
 		lc := net.ListenConfig{KeepAlive: -1, Control: setKeepAlive}
+		lc.SetMultipathTCP(false) // with older kernels its sockets take no such options
 		ln, err = lc.Listen(context.Background(), "tcp", l.address.address)
 	}
 	if err != nil {
