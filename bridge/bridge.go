@@ -18,11 +18,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 )
 
 // stableAfter is how long a connection must stand to count as a good one: the
-// waits between attempts begin anew, and trouble from before is over.
+// waits between attempts and the addresses begin anew, and trouble from before is
+// over.
 const stableAfter = time.Minute
 
 // An upstream that closes briefLosses connections in a row, each within
@@ -35,19 +37,21 @@ const (
 
 // Bridge is one uplink. Make it with New, run it with Run.
 type Bridge struct {
-	cfg      Config
-	endpoint endpoint
-	src      Source
-	log      *slog.Logger
-	counters *counters
-	repeats  *repeats
-	settle   time.Duration // for what is on its way, when Run is to end
-	retry    chan struct{} // ends the wait for the next attempt
+	cfg       Config
+	endpoints []endpoint
+	proxy     *proxy // nil: none
+	src       Source
+	log       *slog.Logger
+	counters  *counters
+	repeats   *repeats
+	settle    time.Duration // for what is on its way, when Run is to end
+	retry     chan struct{} // ends the wait for the next attempt
 
 	// Owned by Run, and lent to the session that it runs.
 	dialect  dialect
 	backoff  backoff
-	trouble  trouble
+	turn     int       // of the endpoints
+	troubles []trouble // of each
 	upstream upstreamSession
 	lost     time.Time // the end of the last connection; before the first, the start
 	brief    int       // connections in a row that the upstream closed soon
@@ -58,24 +62,20 @@ type Bridge struct {
 func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 	cfg.SetDefaults()
 	var faults []error
-	cfg.Check(func(key, format string, args ...any) {
+	fault := func(key, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("%s: %w", key, fmt.Errorf(format, args...)))
-	})
+	}
+	cfg.Check(fault)
 	if cfg.ClientID == "" {
 		faults = append(faults, errors.New("client_id: neither a client identifier nor a gateway id is given"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("bridge %q: %w", cfg.Name, err)
 	}
-	ep, err := parseURL(cfg.URL)
-	if err != nil {
-		return nil, fmt.Errorf("bridge %q: url: %w", cfg.Name, err)
-	}
 	b := &Bridge{
 		cfg:      cfg,
-		endpoint: ep,
 		src:      src,
-		log:      log.With("bridge", cfg.Name, "remote", ep.address),
+		log:      log.With("bridge", cfg.Name),
 		counters: newCounters(),
 		repeats:  newRepeats(),
 		settle:   settleTime,
@@ -83,6 +83,12 @@ func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 		dialect:  newDialect(cfg.Version),
 		backoff:  backoff{max: cfg.MaxBackoff},
 	}
+	b.endpoints = cfg.checkAddresses(fault)
+	b.troubles = make([]trouble, len(b.endpoints))
+	if cfg.Proxy != "" {
+		b.proxy, _ = parseProxy(cfg.Proxy) // Check has
+	}
+	b.counters.attempts(b.remote())
 	return b, nil
 }
 
@@ -119,10 +125,11 @@ func (b *Bridge) Retry() { wake(b.retry) }
 // before the next one, and why this one is needed.
 func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 	version := b.dialect.version()
+	b.counters.attempts(b.remote())
 	l, err := b.connect(ctx, version)
 	if ctx.Err() != nil {
 		if err == nil {
-			l.conn.Close()
+			l.raw.Close()
 		}
 		return 0, ctx.Err()
 	}
@@ -132,7 +139,7 @@ func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 			return 0, err
 		}
 		b.report("upstream unreachable", err)
-		return b.backoff.next(isRefusal(err)), err
+		return b.later(err), err
 	}
 	b.dialect.connected(version)
 	s := newSession(b, l)
@@ -147,14 +154,37 @@ func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
-	err = b.suspect(err, time.Since(s.began))
-	if time.Since(s.began) >= stableAfter {
-		b.backoff.reset()
-		b.trouble.clear()
-	}
+	return b.ended(err, time.Since(s.began))
+}
+
+// ended is after a connection that stood for so long. It gives the wait before
+// the next attempt, and why there was an end.
+func (b *Bridge) ended(err error, stood time.Duration) (wait time.Duration, why error) {
+	err = b.suspect(err, stood)
 	b.counters.disconnected()
+	if stood < stableAfter {
+		b.report("upstream connection lost", err)
+		return b.later(err), err
+	}
+	b.backoff.reset()
+	for i := range b.troubles {
+		b.troubles[i].clear()
+	}
 	b.report("upstream connection lost", err)
+	b.turn = 0
 	return b.backoff.next(isRefusal(err)), err
+}
+
+// remote is the address whose turn it is, host:port.
+func (b *Bridge) remote() string { return b.endpoints[b.turn].address }
+
+// later makes it the next address's turn and gives the wait before: a short one,
+// until all have failed.
+func (b *Bridge) later(err error) time.Duration {
+	if b.turn = (b.turn + 1) % len(b.endpoints); b.turn > 0 {
+		return rand.N(min(firstWait, b.backoff.max))
+	}
+	return b.backoff.next(isRefusal(err))
 }
 
 // suspect says what an upstream most likely means that closes one connection
@@ -175,15 +205,17 @@ func (b *Bridge) suspect(err error, stood time.Duration) error {
 // are not logged any more either.
 func (b *Bridge) announce(l *link) {
 	level := slog.LevelDebug
-	if b.trouble.over() {
-		level = slog.LevelInfo
+	for i := range b.troubles {
+		if b.troubles[i].over() {
+			level = slog.LevelInfo
+		}
 	}
 	session := "new session"
 	if l.present {
 		session = "session resumed"
 	}
 	messages, bytes := b.src.Backlog()
-	b.log.Log(context.Background(), level, "connected to the upstream", "took", l.took.Round(time.Millisecond),
+	b.log.Log(context.Background(), level, "connected to the upstream", "remote", b.remote(), "took", l.took.Round(time.Millisecond),
 		"away", time.Since(b.lost).Round(time.Millisecond), "backlog", messages, "backlog_bytes", bytes,
 		"reason", "MQTT "+versionName(l.version)+", "+session)
 }
@@ -191,8 +223,8 @@ func (b *Bridge) announce(l *link) {
 // report logs why there is no connection: once when the cause is new, then at
 // growing intervals.
 func (b *Bridge) report(phrase string, err error) {
-	if times, ok := b.trouble.note(err.Error(), time.Now()); ok {
-		b.log.Warn(phrase, "err", err, "count", times)
+	if times, ok := b.troubles[b.turn].note(err.Error(), time.Now()); ok {
+		b.log.Warn(phrase, "remote", b.remote(), "err", err, "count", times)
 	}
 }
 

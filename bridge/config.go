@@ -1,10 +1,8 @@
 package bridge
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -36,8 +34,17 @@ type Config struct {
 	// Name names the bridge in logs, counters and topics: letters, digits, "_", "-" and ".".
 	Name string `toml:"name"`
 
-	// URL is the upstream broker: mqtt://host (port 1883) or mqtts://host (TLS, port 8883).
+	// URL is the upstream broker: mqtt://host (port 1883), mqtts://host (TLS, port 8883), or over a WebSocket ws://host/mqtt
+	// (port 80) or wss://host/mqtt (TLS, port 443).
 	URL string `toml:"url"`
+
+	// URLs are several addresses of it in place of url. After a failure comes the next one, after the last the first; so also
+	// when a connection is lost that has stood for a minute.
+	URLs []string `toml:"urls"`
+
+	// Proxy is an HTTP proxy on the way to it, http://host:port or http://user:password@host:port, which is asked for a
+	// tunnel (CONNECT) and looks up the upstream's name.
+	Proxy string `toml:"proxy"`
 
 	// ClientID is the client identifier at the upstream, which must be the only one of its name there.
 	// The default is "headgate-", the gateway's id, "-" and the name of the bridge.
@@ -49,7 +56,7 @@ type Config struct {
 	// Credentials are the user name and password for the upstream.
 	Credentials Credentials `toml:"credentials"`
 
-	// TLS says whom to trust and with which certificate to identify; only for mqtts://.
+	// TLS says whom to trust and with which certificate to identify; only for mqtts:// and wss://.
 	TLS TLS `toml:"tls"`
 
 	// KeepAlive is how long the connection may be idle before it is probed; half of it later without an answer it is
@@ -107,8 +114,10 @@ type TLS struct {
 	CertFile string `toml:"cert_file"`
 	// KeyFile is the private key of cert_file.
 	KeyFile string `toml:"key_file"`
-	// ServerName is the name that the upstream's certificate must have. Default: the host of the url.
+	// ServerName is the name that is asked for (SNI) and that the upstream's certificate must have. Default: the host of the url.
 	ServerName string `toml:"server_name"`
+	// ALPN are the protocols offered, as services want them that have MQTT beside others on port 443: "x-amzn-mqtt-ca" for AWS IoT.
+	ALPN []string `toml:"alpn"`
 	// InsecureSkipVerify trusts any certificate: whoever answers can read and change everything. Warned of at each start.
 	InsecureSkipVerify bool `toml:"insecure_skip_verify"`
 }
@@ -198,10 +207,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	case strings.ContainsFunc(c.Name, notInName):
 		fault("name", "%q: want letters, digits, \"_\", \"-\" and \".\" only", c.Name)
 	}
-	ep, err := parseURL(c.URL)
-	if err != nil {
-		fault("url", "%v", err)
-	}
+	upstreams := c.checkAddresses(fault)
 	if len(c.ClientID) > 65535 || !utf8.ValidString(c.ClientID) || strings.ContainsRune(c.ClientID, 0) {
 		fault("client_id", "%q: want UTF-8 text of at most 65535 bytes", c.ClientID)
 	}
@@ -211,8 +217,8 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 		fault("version", "%q: want %q, %q or %q", c.Version, versionAuto, version5, version311)
 	}
 	c.Credentials.check(fault)
-	if err == nil {
-		c.TLS.check(ep, fault)
+	if len(upstreams) > 0 {
+		c.TLS.check(upstreams, fault)
 	}
 	c.checkLimits(fault)
 	if len(c.Up) == 0 && len(c.Down) == 0 {
@@ -276,9 +282,15 @@ func (cr *Credentials) check(fault func(key, format string, args ...any)) {
 	}
 }
 
-func (t *TLS) check(ep endpoint, fault func(key, format string, args ...any)) {
-	if !ep.tls && *t != (TLS{}) {
-		fault("tls", "the url is mqtt://, without TLS: write mqtts:// or remove the table")
+func (t *TLS) check(upstreams []endpoint, fault func(key, format string, args ...any)) {
+	given := t.CAFile+t.CertFile+t.KeyFile+t.ServerName != "" || len(t.ALPN) > 0 || t.InsecureSkipVerify
+	if given && !slices.ContainsFunc(upstreams, func(ep endpoint) bool { return ep.tls }) {
+		fault("tls", "the url is mqtt:// or ws://, without TLS: write mqtts:// or wss://, or remove the table")
+	}
+	for i, protocol := range t.ALPN {
+		if protocol == "" || len(protocol) > 255 { // [RFC 7301 3.1]
+			fault(fmt.Sprintf("tls.alpn[%d]", i), "%q: want 1 to 255 bytes", protocol)
+		}
 	}
 	if (t.CertFile == "") != (t.KeyFile == "") {
 		fault("tls.cert_file", "cert_file and key_file go together: want both or none")
@@ -330,49 +342,4 @@ func checkRetain(key, retain string, fault func(key, format string, args ...any)
 
 func notInName(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' || r == '.')
-}
-
-// endpoint is what a bridge's url says.
-type endpoint struct {
-	address string // host:port
-	host    string
-	tls     bool
-}
-
-// parseURL reads mqtt://host[:port] and mqtts://host[:port].
-func parseURL(s string) (endpoint, error) {
-	if s == "" {
-		return endpoint{}, errors.New("missing: want the upstream broker, such as \"mqtts://broker.example.com\"")
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		// The parser's error repeats the whole text, where a password may stand.
-		return endpoint{}, errors.New("not a url: want mqtt://host:port or mqtts://host:port")
-	}
-	var ep endpoint
-	port := "1883"
-	switch u.Scheme {
-	case "mqtt":
-	case "mqtts":
-		ep.tls, port = true, "8883"
-	default:
-		return endpoint{}, fmt.Errorf("%q: this version speaks mqtt:// and mqtts:// to an upstream", u.Redacted())
-	}
-	switch {
-	case u.User != nil:
-		return endpoint{}, fmt.Errorf("%q: user name and password stand in credentials = { username, password_file }", u.Redacted())
-	case u.Hostname() == "":
-		return endpoint{}, fmt.Errorf("%q: the host is missing: want %s://host:port", s, u.Scheme)
-	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
-		return endpoint{}, fmt.Errorf("%q: want nothing after host and port", s)
-	}
-	if u.Port() != "" {
-		port = u.Port()
-	}
-	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
-		return endpoint{}, fmt.Errorf("%q: port %s: want 1 to 65535", s, port)
-	}
-	ep.host = u.Hostname()
-	ep.address = net.JoinHostPort(ep.host, port)
-	return ep, nil
 }

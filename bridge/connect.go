@@ -2,8 +2,6 @@ package bridge
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +15,6 @@ import (
 
 const (
 	maxPassword = 65535 // bytes of binary data [MQTT-1.5.6]
-	maxPEM      = 1 << 20
 
 	// What we ask the upstream to keep to, on MQTT 5.
 	maxIncoming         = 4 << 20 // bytes of a packet; a larger message is acknowledged, counted and not taken
@@ -33,8 +30,8 @@ const (
 
 // link is an accepted connection, before a session runs on it.
 type link struct {
-	conn    net.Conn // TLS or not
-	raw     net.Conn // what is below TLS: closing it never waits
+	conn    net.Conn // with TLS and the WebSocket, where there are any
+	raw     net.Conn // what is below them: closing it never waits
 	packets *packetReader
 	version packet.Version
 	present bool // the upstream has our session
@@ -85,8 +82,8 @@ func isRefusal(err error) bool {
 	return r.version != packet.V5 || r.reason != packet.ServerShuttingDown
 }
 
-// connect makes one attempt: TCP, TLS, CONNECT and CONNACK, all within
-// connect_timeout.
+// connect makes one attempt: TCP, the proxy, TLS, the WebSocket, CONNECT and
+// CONNACK, all within connect_timeout.
 func (b *Bridge) connect(ctx context.Context, v packet.Version) (l *link, err error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.ConnectTimeout)
@@ -95,77 +92,46 @@ func (b *Bridge) connect(ctx context.Context, v packet.Version) (l *link, err er
 	if err != nil {
 		return nil, err
 	}
-	// Keep alive is MQTT's: the kernel's probes would cost on a metered link.
-	dialer := net.Dialer{KeepAlive: -1}
-	raw, err := dialer.DialContext(ctx, "tcp", b.endpoint.address)
+	raw, err := b.dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("dial: %w", b.dialCause(err))
-	}
-	if tcp, ok := raw.(*net.TCPConn); ok {
-		// We gather packets ourselves; what is written must go. A failure here shows in the first write.
-		_ = tcp.SetNoDelay(true)
-	}
-	defer func() {
-		if err != nil {
-			raw.Close()
-		}
-	}()
-	conn := raw
-	if b.endpoint.tls {
-		if conn, err = b.handshakeTLS(ctx, raw); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
 	release := deadlineFrom(ctx, raw)
-	l, err = b.handshake(conn, v, password)
+	l, err = b.introduce(ctx, raw, v, password)
 	release()
-	if err != nil {
-		return nil, b.timedOut(err)
+	if err == nil {
+		if err = raw.SetDeadline(time.Time{}); err != nil {
+			err = fmt.Errorf("clear the deadline: %w", cause(err))
+		}
 	}
-	if err := raw.SetDeadline(time.Time{}); err != nil {
-		return nil, fmt.Errorf("clear the deadline: %w", cause(err))
+	if err != nil {
+		raw.Close()
+		return nil, b.timedOut(err)
 	}
 	l.raw, l.took = raw, time.Since(began)
 	return l, nil
 }
 
-// timedOut puts the time that was allowed in place of the many ways to say that
-// it is over.
-func (b *Bridge) timedOut(err error) error {
-	var t net.Error
-	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout() {
-		return fmt.Errorf("no answer within %v", b.cfg.ConnectTimeout)
-	}
-	return err
-}
-
-// dialCause gives a dial's error in words that stay the same over attempts: the
-// resolver's would name the port that it asked from.
-func (b *Bridge) dialCause(err error) error {
-	var dns *net.DNSError
-	switch {
-	case !errors.As(err, &dns):
-		return b.timedOut(cause(err))
-	case dns.IsNotFound:
-		return fmt.Errorf("look up %s: no such host", dns.Name)
-	case dns.IsTimeout:
-		return fmt.Errorf("look up %s: the name server does not answer", dns.Name)
-	}
-	return fmt.Errorf("look up %s: the name server cannot say", dns.Name)
-}
-
-// deadlineFrom makes reads and writes end when ctx does. release ends that.
-func deadlineFrom(ctx context.Context, conn net.Conn) (release func()) {
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
-		_ = conn.SetDeadline(time.Unix(1, 0)) // fails only on a closed connection
-	})
-	return func() {
-		if !stop() {
-			<-ended
+// introduce goes up the layers from a connection to the upstream or its proxy:
+// the tunnel, TLS, the WebSocket, and CONNECT with CONNACK.
+func (b *Bridge) introduce(ctx context.Context, conn net.Conn, v packet.Version, password []byte) (l *link, err error) {
+	ep := b.endpoints[b.turn]
+	if b.proxy != nil {
+		if err := b.proxy.tunnel(conn, ep.address); err != nil {
+			return nil, fmt.Errorf("proxy %s: %w", b.proxy.address, b.timedOut(err))
 		}
 	}
+	if ep.tls {
+		if conn, err = b.handshakeTLS(ctx, conn, ep.host); err != nil {
+			return nil, err
+		}
+	}
+	if ep.path != "" {
+		if conn, err = upgrade(ctx, conn, ep); err != nil {
+			return nil, err
+		}
+	}
+	return b.handshake(conn, v, password)
 }
 
 // handshake sends CONNECT and reads CONNACK.
@@ -293,42 +259,6 @@ func (b *Bridge) limitsFrom(v packet.Version, ack *packet.Connack) limits {
 	return l
 }
 
-// handshakeTLS reads the certificates, so that a renewed one counts, and makes
-// TLS of the connection.
-func (b *Bridge) handshakeTLS(ctx context.Context, raw net.Conn) (net.Conn, error) {
-	t := &b.cfg.TLS
-	cfg := &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		ServerName:         b.endpoint.host,
-		InsecureSkipVerify: t.InsecureSkipVerify,
-	}
-	if t.ServerName != "" {
-		cfg.ServerName = t.ServerName
-	}
-	if t.CAFile != "" {
-		pem, err := readFile(t.CAFile, maxPEM)
-		if err != nil {
-			return nil, fmt.Errorf("tls.ca_file: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls.ca_file: no certificate in %s", t.CAFile)
-		}
-	}
-	if t.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls.cert_file: %w", err)
-		}
-		cfg.Certificates = []tls.Certificate{cert}
-	}
-	conn := tls.Client(raw, cfg)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("TLS handshake: %w", b.timedOut(cause(err)))
-	}
-	return conn, nil
-}
-
 // password gives the password, nil for none.
 func (cr *Credentials) password() ([]byte, error) {
 	switch {
@@ -356,17 +286,4 @@ func readFile(path string, limit int64) ([]byte, error) {
 		err = fmt.Errorf("%s: larger than %d bytes", path, limit)
 	}
 	return b, err
-}
-
-// cause takes the addresses off a network error: they stand in every line
-// anyway, and a port that changes would make each one a new trouble.
-func cause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Addr != nil {
-		err = op.Err
-	}
-	if err == io.EOF || isReset(err) {
-		return errClosed
-	}
-	return err
 }

@@ -24,7 +24,7 @@ const (
 // Stats is how a bridge is. Counts begin with the process.
 type Stats struct {
 	Name   string
-	Remote string // host:port
+	Remote string // host:port of the last attempt
 
 	State       State
 	Since       time.Time // of State; zero before Run. Connecting and Waiting count as one: no connection
@@ -49,7 +49,7 @@ type Stats struct {
 // Stats gives the present state. It may be called at any time.
 func (b *Bridge) Stats() Stats {
 	st := b.counters.snapshot()
-	st.Name, st.Remote = b.cfg.Name, b.endpoint.address
+	st.Name = b.cfg.Name
 	st.BacklogMessages, st.BacklogBytes = b.src.Backlog()
 	return st
 }
@@ -60,6 +60,7 @@ type counters struct {
 	inFlight atomic.Int64
 
 	mu          sync.Mutex // guards what follows
+	remote      string
 	state       State
 	since       time.Time
 	version     string
@@ -82,6 +83,13 @@ func (c *counters) setState(s State) {
 		c.since = time.Now()
 	}
 	c.state = s
+}
+
+// attempts tells which address the next attempt goes to.
+func (c *counters) attempts(remote string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remote = remote
 }
 
 func (c *counters) connected(v packet.Version) {
@@ -117,7 +125,7 @@ func (c *counters) snapshot() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Stats{
-		State: c.state, Since: c.since, Version: c.version,
+		Remote: c.remote, State: c.state, Since: c.since, Version: c.version,
 		LastError: c.lastError, LastErrorAt: c.lastErrorAt, Reconnects: max(c.connects, 1) - 1,
 		Forwarded: c.forwarded.Load(), Skipped: c.skipped.Load(), GivenUp: maps.Clone(c.givenUp),
 		InFlight: int(c.inFlight.Load()),

@@ -54,8 +54,11 @@ func (l *loader) checkBetween() {
 		b := &l.file.Bridge[i]
 		table := joinIndex("bridge", i)
 		bridges(b.Name, table+".name", "%[1]q is the name of another bridge, at %[2]s")
-		if b.ClientID != "" && b.URL != "" {
-			clients(b.URL+"\n"+b.ClientID, table+".client_id", "the bridge at %[2]s has this client identifier at the same upstream: each would throw the other out")
+		for _, upstream := range b.Addresses() {
+			if b.ClientID == "" || upstream == "" {
+				continue
+			}
+			clients(upstream+"\n"+b.ClientID, table+".client_id", "the bridge at %[2]s has this client identifier at the same upstream: each would throw the other out")
 		}
 	}
 	l.checkListeners()
