@@ -73,17 +73,24 @@ func TestADeviceIsAskedAndEachAnswerIsThatToItsQuestion(t *testing.T) {
 func TestALateAnswerIsNotTakenForThatToTheNextQuestion(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ttyUSB1")
-	n := 0
+	n, late := 0, make(chan struct{})
 	instrument(plug(t, path), func(line string) string {
 		if line != "VOLT?" {
 			return "1\n"
 		}
 		if n++; n == 2 {
-			time.Sleep(150 * time.Millisecond) // the timeout is 100 ms
+			<-late
 		}
 		return "12.5\n"
 	})
-	r := run(t, path, polled)
+	r := run(t, path, func(c *Config) {
+		polled(c)
+		for i := range c.Request {
+			c.Request[i].Timeout = 500 * time.Millisecond // and as long again for a late answer
+		}
+	})
+	r.until("for a timeout", func() bool { return r.Stats().Timeouts > 0 })
+	close(late)
 	for range 4 {
 		r.hear("volt=")
 		r.hear("amp=")
@@ -319,7 +326,8 @@ func TestWhatIsWrongWithAQuestionIsSaidByItsKey(t *testing.T) {
 		"request[0].parse.regexp: has no named group":       func(c *Config) { c.Request = []Request{{Ask: ask("x"), Parse: Parse{Regexp: "x"}}} },
 		"keep_alive.interval: 0s":                           func(c *Config) { c.KeepAlive = &KeepAlive{Ask: ask("x")} },
 		"point[0].set.send: has {value} twice":              func(c *Config) { s := ask("{value}{value}"); c.Points = []Point{{Name: "v", Set: &s}} },
-		"point[0].set.send: has a {value...} that is none":  func(c *Config) { s := ask("{value:q}"); c.Points = []Point{{Name: "v", Set: &s}} },
+		"point[0].set.send: has {value:q}: want {value}":    func(c *Config) { s := ask("{value:q}"); c.Points = []Point{{Name: "v", Set: &s}} },
+		"point[0].set.send: has {vlaue}: want {value}":      func(c *Config) { s := ask("{value} {vlaue}"); c.Points = []Point{{Name: "v", Set: &s}} },
 		"write_interval: -1s":                               func(c *Config) { c.WriteInterval = -time.Second },
 		"parse.regexp: is missing":                          func(c *Config) { c.Parse = Parse{} },
 		`transparent: is true, and a point is called "raw"`: func(c *Config) { c.Transparent, c.Parse.Regexp = true, "(?P<raw>.)" },

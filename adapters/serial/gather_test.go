@@ -42,3 +42,21 @@ func TestOnlyALineThatTalksWithoutAPauseIsReadInSteps(t *testing.T) {
 		t.Error("the first piece after a silence waited")
 	}
 }
+
+func TestALineOfWhichSomebodyWaitsForAnAnswerIsReadAtOnce(t *testing.T) {
+	e := listen(t, Config{})
+	if !e.patient() {
+		t.Error("a line that nobody waits for is not patient")
+	}
+	e.await(&pending{})
+	if e.patient() {
+		t.Error("somebody waits for an answer")
+	}
+	e.await(nil)
+	if !e.patient() {
+		t.Error("the answer has come")
+	}
+	if e := listen(t, Config{Frame: Frame{Gap: 2 * time.Millisecond}}); e.patient() {
+		t.Error("silences of 2 ms are to be measured")
+	}
+}

@@ -32,11 +32,15 @@ func newTemplate(p Point) (template, error) {
 	}
 	place := regexp.MustCompile(`\{value(?::([-+ 0]?\d*(?:\.\d{1,2})?[dfxXs]))?\}`)
 	found := place.FindAllSubmatchIndex(p.Set.Send, -1)
+	// A word in braces was meant to be one.
+	for _, word := range regexp.MustCompile(`\{\w+(?::[^{}"]*)?\}`).FindAll(p.Set.Send, -1) {
+		if !place.Match(word) {
+			return t, fmt.Errorf("has %.40s: want {value}, or with a format like {value:.2f}, {value:05d}, {value:X} or {value:s}; braces that are sent are written in hex:", word)
+		}
+	}
 	switch {
 	case len(found) > 1:
 		return t, errors.New("has {value} twice")
-	case len(found) == 0 && bytes.Contains(p.Set.Send, []byte("{value")):
-		return t, errors.New("has a {value...} that is none: want {value}, or with a format like {value:.2f}, {value:05d}, {value:X} or {value:s}")
 	case len(found) == 0:
 		t.before = p.Set.Send
 		return t, nil
