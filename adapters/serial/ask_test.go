@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +31,15 @@ func instrument(device io.ReadWriter, answer func(line string) string) (heard ch
 	return heard
 }
 
-func ask(send string) Ask { return Ask{Send: Bytes(send), Timeout: 100 * time.Millisecond} }
+// ask has a timeout that is none where there is an answer.
+func ask(send string) Ask { return Ask{Send: Bytes(send), Timeout: hangs} }
+
+// within gives all requests another timeout.
+func within(timeout time.Duration, c *Config) {
+	for i := range c.Request {
+		c.Request[i].Timeout = timeout
+	}
+}
 
 // polled is a config that asks for two values whose answers do not say which they are.
 func polled(c *Config) {
@@ -85,9 +94,7 @@ func TestALateAnswerIsNotTakenForThatToTheNextQuestion(t *testing.T) {
 	})
 	r := run(t, path, func(c *Config) {
 		polled(c)
-		for i := range c.Request {
-			c.Request[i].Timeout = 500 * time.Millisecond // and as long again for a late answer
-		}
+		within(500*time.Millisecond, c) // and as long again for a late answer
 	})
 	r.until("for a timeout", func() bool { return r.Stats().Timeouts > 0 })
 	close(late)
@@ -109,22 +116,21 @@ func TestALateAnswerIsNotTakenForThatToTheNextQuestion(t *testing.T) {
 func TestOneQuestionWithoutAnAnswerMakesItsPointStaleAlone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ttyUSB1")
-	n := 0
+	var silent atomic.Bool
 	instrument(plug(t, path), func(line string) string {
-		if line == "AMP?" {
-			if n++; n > 1 {
-				return ""
-			}
+		if line == "AMP?" && silent.Load() {
+			return ""
 		}
 		return "5\n"
 	})
 	r := run(t, path, func(c *Config) {
 		polled(c)
 		c.StaleAfter = time.Minute
-		c.Request[1].Timeout = 20 * time.Millisecond
+		c.Request[1].Timeout = 200 * time.Millisecond
 	})
 	r.hear("amp=5A")
-	r.hear("amp=5A(stale: no answer within 20ms)")
+	silent.Store(true)
+	r.hear("amp=5A(stale: no answer within 200ms)")
 	r.hear("volt=5V")
 	r.stop()
 	for _, s := range r.samples {
@@ -138,8 +144,12 @@ func TestOneQuestionWithoutAnAnswerMakesItsPointStaleAlone(t *testing.T) {
 }
 
 func TestADeviceThatAnswersNothingBecomesOffline(t *testing.T) {
+	config := func(c *Config) {
+		polled(c)
+		within(100*time.Millisecond, c)
+	}
 	cfg := Config{}
-	polled(&cfg)
+	config(&cfg)
 	cfg.SetDefaults()
 	if want := 3 * 130 * time.Millisecond; cfg.StaleAfter != want {
 		t.Errorf("stale_after is %v, want %v", cfg.StaleAfter, want)
@@ -147,7 +157,7 @@ func TestADeviceThatAnswersNothingBecomesOffline(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ttyUSB1")
 	plug(t, path)
-	r := run(t, path, polled)
+	r := run(t, path, config)
 	r.hear("offline: silent for 390ms")
 }
 
@@ -164,7 +174,7 @@ func TestAnInitialisationIsSentAgainUntilItIsAnswered(t *testing.T) {
 	r := run(t, path, func(c *Config) {
 		polled(c)
 		hello := ask("HELLO\n")
-		hello.Expect = `^12$`
+		hello.Expect, hello.Timeout = `^12$`, 500*time.Millisecond
 		c.Init = []Ask{hello}
 	})
 	r.hear("volt=12V")
@@ -198,10 +208,13 @@ func TestAPointIsSetByItsTemplate(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ttyUSB1")
 	heard := instrument(plug(t, path), func(line string) string {
-		if line == "SP 999.0" {
+		switch {
+		case line == "SP 999.0":
 			return "ERR\n"
+		case strings.HasPrefix(line, "SP "):
+			return "OK\n"
 		}
-		return "OK\n"
+		return ""
 	})
 	r := run(t, path, func(c *Config) {
 		sp, beep, text := ask("SP {value:.1f}\n"), ask("BEEP\n"), ask("TEXT {value}\n")
@@ -210,7 +223,13 @@ func TestAPointIsSetByItsTemplate(t *testing.T) {
 		c.WriteInterval = 30 * time.Millisecond
 	})
 	write := func(name string, v point.Value) error {
-		_, err := r.Adapter.Write(t.Context(), point.Command{Device: "scale", Point: name, Value: v})
+		ctx := t.Context()
+		if v == point.OfInt(999) { // of which it does not say OK
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, time.Second)
+			defer cancel()
+		}
+		_, err := r.Adapter.Write(ctx, point.Command{Device: "scale", Point: name, Value: v})
 		return err
 	}
 	r.opened(1)

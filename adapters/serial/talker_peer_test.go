@@ -95,7 +95,8 @@ func TestAPythonTalkerIsHeardOverSocat(t *testing.T) {
 
 	r.stop()
 	s := r.Stats()
-	if s.Unmatched != 0 || s.TooLong != 0 || s.Opened < 2 {
+	// Of the line that was under way when the port was opened a half may have come.
+	if s.Unmatched > s.Opened || s.TooLong != 0 || s.Opened < 2 {
 		t.Errorf("stats are %+v: want every line to match, and the port opened again", s)
 	}
 	// Quarters in order, and no half of a number among them.
