@@ -18,7 +18,7 @@ type spring struct {
 	count   int
 }
 
-func (s *spring) TryNext() (Outgoing, bool, error) {
+func (s *spring) TryNext(bool) (Outgoing, bool, error) {
 	if s.sent == s.limit {
 		return Outgoing{}, false, nil
 	}
@@ -26,8 +26,8 @@ func (s *spring) TryNext() (Outgoing, bool, error) {
 	return Outgoing{Message: Message{Topic: "field/meter1/power", Payload: s.payload, QoS: 1}, PacketID: uint16((s.sent-1)%65535 + 1)}, true, nil
 }
 
-func (s *spring) Next(ctx context.Context) (Outgoing, error) {
-	if o, ok, _ := s.TryNext(); ok {
+func (s *spring) Next(ctx context.Context, _ bool) (Outgoing, error) {
+	if o, ok, _ := s.TryNext(true); ok {
 		return o, nil
 	}
 	<-ctx.Done()
@@ -43,7 +43,8 @@ func (s *spring) Ack(uint16) {
 }
 
 func (s *spring) Received(_ uint16, done func(error)) { done(nil) }
-func (s *spring) Backlog() (int64, int64)             { return 0, 0 }
+func (s *spring) Live(bool)                           {}
+func (s *spring) Backlog() (b Backlog)                { return b }
 
 // BenchmarkForward is what the bridge forwards to a sink in the same process
 // over loopback, 200 byte payloads.

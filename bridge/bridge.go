@@ -45,6 +45,7 @@ type Bridge struct {
 	counters  *counters
 	repeats   *repeats
 	settle    time.Duration // for what is on its way, when Run is to end
+	pace      *pace
 	retry     chan struct{} // ends the wait for the next attempt
 
 	// Owned by Run, and lent to the session that it runs.
@@ -79,6 +80,7 @@ func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 		counters: newCounters(),
 		repeats:  newRepeats(),
 		settle:   settleTime,
+		pace:     newPace(&cfg),
 		retry:    make(chan struct{}, 1),
 		dialect:  newDialect(cfg.Version),
 		backoff:  backoff{max: cfg.MaxBackoff},
@@ -214,9 +216,9 @@ func (b *Bridge) announce(l *link) {
 	if l.present {
 		session = "session resumed"
 	}
-	messages, bytes := b.src.Backlog()
+	backlog := b.src.Backlog()
 	b.log.Log(context.Background(), level, "connected to the upstream", "remote", b.remote(), "took", l.took.Round(time.Millisecond),
-		"away", time.Since(b.lost).Round(time.Millisecond), "backlog", messages, "backlog_bytes", bytes,
+		"away", time.Since(b.lost).Round(time.Millisecond), "backlog", backlog.Messages, "backlog_bytes", backlog.Bytes,
 		"reason", "MQTT "+versionName(l.version)+", "+session)
 }
 

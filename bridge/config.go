@@ -82,6 +82,21 @@ type Config struct {
 	// (and go up with the qos of their [[bridge.up]]). Default true; with false they go up at QoS 0 and are lost while the upstream is away.
 	QueueQoS0 *bool `toml:"queue_qos0"`
 
+	// Replay says how the backlog goes up after an outage. "in_order" (the default): before what comes then. "live_first":
+	// behind it, in an order of its own; RETAIN is cleared then, so that an old value never replaces a newer one upstream.
+	// Either way it says how old it is: MQTT 5 user property "headgate-age-ms".
+	Replay string `toml:"replay"`
+
+	// MaxRate bounds all that goes up: max_rate = { messages = 100, bytes = "64kB" }, in each second. Default "unlimited".
+	MaxRate Rate `toml:"max_rate"`
+
+	// ReplayMaxRate bounds the backlog alone in the same way.
+	ReplayMaxRate Rate `toml:"replay_max_rate"`
+
+	// ReplayWindow is when the backlog goes up, in local time: "01:00-05:00"; it may span midnight. Default: at any time.
+	// Only for replay = "live_first".
+	ReplayWindow Window `toml:"replay_window"`
+
 	// Up lists what goes up. The first entry whose filter matches a topic decides.
 	Up []Up `toml:"up"`
 
@@ -168,6 +183,7 @@ func (c *Config) SetDefaults() {
 	if c.ClientID == "" && c.GatewayID != "" && c.Name != "" {
 		c.ClientID = "headgate-" + c.GatewayID + "-" + c.Name
 	}
+	c.setReplayDefaults()
 	for i := range c.Up {
 		c.Up[i].setDefaults()
 	}
@@ -221,6 +237,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 		c.TLS.check(upstreams, fault)
 	}
 	c.checkLimits(fault)
+	c.checkReplay(fault)
 	if len(c.Up) == 0 && len(c.Down) == 0 {
 		fault("up", "a bridge without [[bridge.up]] and [[bridge.down]] carries nothing: give it at least one of them")
 	}

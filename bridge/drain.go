@@ -3,6 +3,8 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"headgate/broker/packet"
@@ -11,9 +13,12 @@ import (
 // drain sends what the Source gives, in its order, as far as the window and the
 // buffer have room.
 func (s *session) drain(ctx context.Context) error {
-	d := &drainer{session: s}
+	d := &drainer{session: s, pace: s.b.pace}
 	s.src.Rewind()
-	o, ok, err := s.src.TryNext()
+	s.src.Live(true)
+	defer s.src.Live(false)
+	backlog, _ := d.pace.look()
+	o, ok, err := s.src.TryNext(backlog)
 	if err != nil {
 		return fmt.Errorf("read the local queue: %w", err)
 	}
@@ -34,19 +39,25 @@ func (s *session) drain(ctx context.Context) error {
 // drainer holds the drain goroutine's own.
 type drainer struct {
 	*session
+	pace    *pace
 	topic   []byte
 	publish packet.Publish
 }
 
 // next gives the next message; ok is false when the wait for it was broken off.
 func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
-	if o, ok, err = d.src.TryNext(); ok || err != nil {
+	backlog, look := d.pace.look()
+	if o, ok, err = d.src.TryNext(backlog); ok || err != nil {
 		return o, ok, err
 	}
 	wake(d.wakeWrite)
-	// Without a refused message nothing but ctx breaks the wait off.
+	// Without a refused message nothing but ctx breaks the wait off, and another
+	// look at what the backlog may.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	if look > 0 {
+		defer time.AfterFunc(look, stop).Stop()
+	}
 	d.mu.Lock()
 	d.stopGet = stop
 	again := d.flight.refused > 0
@@ -54,7 +65,7 @@ func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
 	if again {
 		return o, false, nil
 	}
-	if o, err = d.src.Next(ctx); err != nil {
+	if o, err = d.src.Next(ctx, backlog); err != nil {
 		if ctx.Err() != nil {
 			err = nil
 		}
@@ -78,8 +89,10 @@ func (d *drainer) room(ctx context.Context) bool {
 				rewind = true
 			}
 		case !d.flight.full() && len(d.out) < highWater:
-			d.mu.Unlock()
-			return ctx.Err() == nil
+			if pause = d.pace.all.wait(); pause == 0 {
+				d.mu.Unlock()
+				return ctx.Err() == nil
+			}
 		}
 		d.mu.Unlock()
 		if rewind {
@@ -141,11 +154,18 @@ func (d *drainer) send(ctx context.Context, o *Outgoing) bool {
 		p.QoS, p.PacketID = 0, 0
 	}
 	p.Retain = o.Retain && up.Retain == retainKeep && d.link.limits.retain // [MQTT-3.2.2-14]
+	if o.Replay && cfg.Replay == ReplayLiveFirst {
+		p.Retain = false // a newer one may have gone before
+	}
 	// In a new session of the upstream it is the first attempt. [MQTT-3.3.1-1]
 	p.Dup = o.Dup && d.link.present && p.QoS > 0
 	p.Properties = o.Properties
 	p.Properties.SubscriptionIDs = nil // [MQTT-3.3.4-6]
 	p.Properties.Unset(packet.PropTopicAlias)
+	if o.Replay {
+		p.Properties.User = append(slices.Clip(p.Properties.User), packet.UserProperty{
+			Key: []byte(AgeProperty), Value: strconv.AppendInt(nil, o.Age.Milliseconds(), 10)})
+	}
 	return d.sendPublish(ctx, o)
 }
 
@@ -168,12 +188,17 @@ func (d *drainer) sendPublish(ctx context.Context, o *Outgoing) bool {
 	}
 	before := len(d.out)
 	d.out = p.Append(d.out, d.link.version)
+	if o.Replay && len(d.out)-before > d.link.limits.maxPacket { // its age does not make it too large
+		p.Properties.User = o.Properties.User
+		d.out = p.Append(d.out[:before], d.link.version)
+	}
 	if len(d.out)-before > d.link.limits.maxPacket { // [MQTT-3.2.2-15]
 		d.out = d.out[:before]
 		d.mu.Unlock()
 		d.giveUp(o, "larger than the upstream's Maximum Packet Size")
 		return true
 	}
+	d.pace.sent(len(d.out)-before, o.Replay)
 	switch {
 	case p.QoS == 2:
 		d.fly(o, sent2)

@@ -7,12 +7,15 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 )
 
 // memory is a Source in memory, with what a session of the local broker does:
 // identifiers by place in the queue, acknowledgements in any order, and done
 // called later, in order, by a goroutine of its own.
 type memory struct {
+	liveFirst bool
+
 	more    chan struct{} // buffered; woken when Next may give more
 	commits chan func()
 
@@ -20,7 +23,8 @@ type memory struct {
 	queue    []*queued  // from the first that is not acknowledged
 	base     int        // place of queue[0]
 	cursor   int        // place of the next one
-	sent     int        // places below were handed out before
+	end      int        // place after the backlog
+	ahead    int        // where the live goes first: place of its next one
 	rewinds  int
 	acks     []uint16
 	hold     bool            // commits are kept back
@@ -34,6 +38,7 @@ type memory struct {
 
 type queued struct {
 	Outgoing
+	sent  bool // it was handed out
 	acked bool
 }
 
@@ -91,30 +96,50 @@ func (m *memory) add(msg Message, keep bool) {
 	wake(m.more)
 }
 
-func (m *memory) TryNext() (Outgoing, bool, error) {
+func (m *memory) TryNext(backlog bool) (Outgoing, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cursor > m.base && m.queue[m.cursor-1-m.base].PacketID == 0 {
 		m.queue[m.cursor-1-m.base].acked = true
 		m.trim()
 	}
-	for m.cursor < m.base+len(m.queue) {
-		q := m.queue[m.cursor-m.base]
-		m.cursor++
-		if q.acked {
-			continue
+	for m.liveFirst && m.ahead < m.base+len(m.queue) {
+		m.ahead++
+		if o, ok := m.hand(m.ahead - 1); ok {
+			return o, true, nil
 		}
-		o := q.Outgoing
-		o.Dup = m.cursor <= m.sent && o.PacketID != 0
-		m.sent = max(m.sent, m.cursor)
-		return o, true, nil
+	}
+	end := m.base + len(m.queue)
+	if m.liveFirst {
+		end = m.end
+	}
+	for backlog && m.cursor < end {
+		m.cursor++
+		if o, ok := m.hand(m.cursor - 1); ok {
+			return o, true, nil
+		}
 	}
 	return Outgoing{}, false, nil
 }
 
-func (m *memory) Next(ctx context.Context) (Outgoing, error) {
+// hand gives the message at a place. m.mu is held.
+func (m *memory) hand(place int) (Outgoing, bool) {
+	q := m.queue[place-m.base]
+	if q.acked {
+		return Outgoing{}, false
+	}
+	o := q.Outgoing
+	o.Dup = q.sent && o.PacketID != 0
+	q.sent = true
+	if place < m.end {
+		o.Replay, o.Age = true, 90*time.Second
+	}
+	return o, true
+}
+
+func (m *memory) Next(ctx context.Context, backlog bool) (Outgoing, error) {
 	for {
-		if o, ok, err := m.TryNext(); ok || err != nil {
+		if o, ok, err := m.TryNext(backlog); ok || err != nil {
 			return o, err
 		}
 		select {
@@ -128,22 +153,34 @@ func (m *memory) Next(ctx context.Context) (Outgoing, error) {
 func (m *memory) Rewind() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.cursor = m.base
+	m.cursor, m.ahead = m.base, max(m.base, m.end)
 	m.rewinds++
+}
+
+func (m *memory) Live(on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if on {
+		m.end = m.base + len(m.queue)
+		m.ahead = m.end
+	} else {
+		m.ahead = 1 << 60 // what comes joins the backlog
+	}
 }
 
 func (m *memory) find(id uint16) *queued {
 	i := slices.IndexFunc(m.queue, func(q *queued) bool { return q.PacketID == id && !q.acked })
-	if i < 0 || m.base+i >= m.cursor && m.base+i >= m.sent {
+	if i < 0 || !m.queue[i].sent {
 		return nil
 	}
 	return m.queue[i]
 }
 
 func (m *memory) trim() {
-	for len(m.queue) > 0 && m.queue[0].acked && m.base < m.cursor {
+	for len(m.queue) > 0 && m.queue[0].acked && (m.base < m.cursor || m.liveFirst && m.base < m.ahead) {
 		m.queue = m.queue[1:]
 		m.base++
+		m.cursor = max(m.cursor, m.base)
 	}
 }
 
@@ -204,21 +241,20 @@ func (m *memory) ForgetReceived() {
 	clear(m.inbound)
 }
 
-func (m *memory) Backlog() (messages, bytes int64) {
+func (m *memory) Backlog() (b Backlog) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, q := range m.queue {
 		if !q.acked {
-			messages++
-			bytes += int64(len(q.Payload))
+			b.Messages++
+			b.Bytes += int64(len(q.Payload))
 		}
 	}
-	return messages, bytes
+	return b
 }
 
 func (m *memory) left() int64 {
-	n, _ := m.Backlog()
-	return n
+	return m.Backlog().Messages
 }
 
 func (m *memory) received() []Message {

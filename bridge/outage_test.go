@@ -87,8 +87,8 @@ type lastWord struct {
 	once sync.Once
 }
 
-func (l *lastWord) TryNext() (Outgoing, bool, error) {
-	o, ok, err := l.memory.TryNext()
+func (l *lastWord) TryNext(backlog bool) (Outgoing, bool, error) {
+	o, ok, err := l.memory.TryNext(backlog)
 	if ok && string(o.Payload) == "last" {
 		l.once.Do(l.stop)
 	}

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"time"
 
 	"headgate/broker/packet"
 )
@@ -28,6 +29,9 @@ type Outgoing struct {
 	// goes at QoS 0.
 	PacketID uint16
 
+	Replay bool          // it is of the backlog: it waited while there was no connection
+	Age    time.Duration // of such a message, about
+
 	Dup      bool // it was handed out before, so the upstream may have it
 	Received bool // PUBREC came: go on with PUBREL. The message is filled all the same
 }
@@ -38,10 +42,15 @@ type Outgoing struct {
 // also before the method returns or after Run has returned; they come in the
 // order of the calls that they answer.
 type Source interface {
-	// Next gives the next message in order, and waits for one.
-	Next(ctx context.Context) (Outgoing, error)
+	// Next gives the next message in order, and waits for one. Without backlog it
+	// gives only what overtakes that.
+	Next(ctx context.Context, backlog bool) (Outgoing, error)
 	// TryNext is Next that gives false where Next would wait.
-	TryNext() (o Outgoing, ok bool, err error)
+	TryNext(backlog bool) (o Outgoing, ok bool, err error)
+	// Live says whether what comes from now on can be sent at once. The bridge
+	// calls it when a connection is there and when it is no more. What waits when
+	// it is called with true is the backlog.
+	Live(on bool)
 	// Rewind makes the first message that is not acknowledged the next one. The
 	// bridge calls it after every connect and after an upstream that was full
 	// refused some; no Next runs meanwhile.
@@ -66,5 +75,11 @@ type Source interface {
 	ForgetReceived()
 
 	// Backlog says how much waits, what is on its way included.
-	Backlog() (messages, bytes int64)
+	Backlog() Backlog
+}
+
+// Backlog is what waits for the upstream.
+type Backlog struct {
+	Messages, Bytes int64
+	Oldest          time.Duration // how long the first one has waited, about
 }

@@ -43,14 +43,14 @@ type Stats struct {
 	TooLarge       uint64   // came down, and larger than the bridge takes
 	RefusedFilters []string // [[bridge.down]] filters that the upstream does not grant, in the last connection
 
-	BacklogMessages, BacklogBytes int64 // waiting in the local queue, those in flight included
+	Backlog Backlog // in the local queue, what is in flight included
 }
 
 // Stats gives the present state. It may be called at any time.
 func (b *Bridge) Stats() Stats {
 	st := b.counters.snapshot()
 	st.Name = b.cfg.Name
-	st.BacklogMessages, st.BacklogBytes = b.src.Backlog()
+	st.Backlog = b.src.Backlog()
 	return st
 }
 

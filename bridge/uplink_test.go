@@ -30,7 +30,7 @@ func TestAMessageGoesUpUnderItsRemoteNameAndIsLetGoOnlyAfterPuback(t *testing.T)
 	if string(p.Topic) != "plant/meter/power" || p.QoS != 1 || !p.Retain || p.Dup || string(p.Payload) != "231" {
 		t.Errorf("got %+v", p)
 	}
-	if string(p.Properties.ContentType) != "text/plain" || len(p.Properties.User) != 1 {
+	if string(p.Properties.ContentType) != "text/plain" || string(p.Properties.User[0].Key) != "k" {
 		t.Errorf("properties: %+v", p.Properties)
 	}
 	if src.left() != 1 || b.Stats().InFlight != 1 {
@@ -399,7 +399,7 @@ func TestAnEndDoesNotWaitLongForAnUpstreamThatIsSilent(t *testing.T) {
 // broken is a Source whose queue cannot be read.
 type broken struct{ *memory }
 
-func (broken) TryNext() (Outgoing, bool, error) { return Outgoing{}, false, errFull }
+func (broken) TryNext(bool) (Outgoing, bool, error) { return Outgoing{}, false, errFull }
 
 func TestAQueueThatCannotBeReadIsSaidAndTriedAgain(t *testing.T) {
 	t.Parallel()

@@ -82,7 +82,7 @@ func TestWhatTheGatewayPublishesIsWrittenOnceASecond(t *testing.T) {
 			t.Errorf("%d commits in a second, want 1", n)
 		}
 		for i := range 100 {
-			d, ok, err := g.uplink.TryNext()
+			d, ok, err := g.uplink.TryNext(true)
 			if !ok || err != nil || string(d.Payload) != fmt.Sprint(i) {
 				t.Fatalf("message %d: %q %v %v", i, d.Payload, ok, err)
 			}

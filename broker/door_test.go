@@ -389,7 +389,7 @@ func disconnect(l *line) {
 // willIsPublished takes a will from the bridge's queue.
 func (g *gateway) willIsPublished() bool {
 	g.t.Helper()
-	d, ok, err := g.uplink.TryNext()
+	d, ok, err := g.uplink.TryNext(true)
 	if err != nil {
 		g.t.Fatal(err)
 	}

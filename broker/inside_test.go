@@ -52,7 +52,7 @@ func TestAClientInsideTheProcessPublishesAndIsTold(t *testing.T) {
 
 func uplink(t *testing.T, s *brokertest.Server, filters ...broker.UplinkFilter) *broker.Uplink {
 	t.Helper()
-	u, err := s.Broker.NewUplink("cloud", filters)
+	u, err := s.Broker.NewUplink("cloud", filters, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func uplink(t *testing.T, s *brokertest.Server, filters ...broker.UplinkFilter) 
 
 func next(t *testing.T, u *broker.Uplink) broker.Delivery {
 	t.Helper()
-	d, err := u.Next(within(t))
+	d, err := u.Next(within(t), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +99,8 @@ func TestAnUplinksBacklogOutlivesTheProcessAndGoesOnWhereItWas(t *testing.T) {
 			t.Errorf("got %q, want %d", d.Payload, i)
 		}
 	}
-	if n, bytes := u.Backlog(); n != 4 || bytes == 0 {
-		t.Errorf("backlog is %d messages of %d bytes, want 4", n, bytes)
+	if got := u.Backlog(); got.Messages != 4 || got.Bytes == 0 {
+		t.Errorf("backlog is %+v, want 4 messages", got)
 	}
 	u.Rewind()
 	if d := next(t, u); d.PacketID != second.PacketID {
@@ -122,7 +122,7 @@ func TestWhatComesDownAnUplinkDoesNotGoUpAgain(t *testing.T) {
 	}
 	sub.Want("cmd", "x", 2)
 	sub.Silent()
-	if _, ok, err := u.TryNext(); ok || err != nil {
+	if _, ok, err := u.TryNext(true); ok || err != nil {
 		t.Errorf("it goes up again: %v, %v", ok, err)
 	}
 	done := make(chan error, 1)

@@ -2,22 +2,33 @@ package broker
 
 import (
 	"fmt"
+	"strings"
+	"time"
 
 	"headgate/broker/clock"
 	"headgate/broker/store"
 )
 
-// A bridge has a queue for each priority, a lane: what has the high one overtakes
-// what waits with the normal one. Order holds within a lane. To the upstream both
-// are one session, so each has packet identifiers of its own.
+// A bridge has up to three queues, its lanes: what has the high priority overtakes
+// what waits with the normal one, and where the live goes first, it overtakes what
+// has waited for the upstream. Order holds within a lane. To the upstream all are
+// one session, so each has packet identifiers of its own.
 //
-// The normal lane has 1 to 57,344 of them, the high one the 8,191 above.
+// The normal lane has 1 to 57,344 of them, then come the high and the live one.
 const (
 	normalIdentifiers = 57_344
-	highIdentifiers   = identifiers - normalIdentifiers
+	highIdentifiers   = 4_095
+	liveIdentifiers   = identifiers - normalIdentifiers - highIdentifiers
 
 	highLane = "/high" // after the client identifier of the bridge
+	liveLane = "/live"
 )
+
+// bridgeOf gives the name of the bridge that a queue is a lane of; false for none.
+func bridgeOf(queue string) (name string, ok bool) {
+	lane, ok := strings.CutPrefix(queue, bridgePrefix)
+	return strings.TrimSuffix(strings.TrimSuffix(lane, highLane), liveLane), ok
+}
 
 // lane opens the session that stands for a lane, with what waits in it from
 // before. With create false there is none where there was none. The caller holds
@@ -53,24 +64,68 @@ func (u *Uplink) open(id string, high bool) (err error) {
 	if u.s, err = u.lane(id, true); err == nil {
 		u.high, err = u.lane(id+highLane, high)
 	}
+	if err == nil {
+		u.live, err = u.lane(id+liveLane, u.liveFirst)
+	}
 	if err != nil {
 		return fmt.Errorf("open the queues of a bridge: %w", err)
 	}
-	u.lanes = []*session{u.s}
-	u.s.out.count = normalIdentifiers
 	if u.high != nil {
-		u.lanes = []*session{u.high, u.s}
+		u.lanes = append(u.lanes, u.high)
 		u.high.out.skip, u.high.out.count = normalIdentifiers, highIdentifiers
 	}
+	if u.live != nil {
+		u.lanes = append(u.lanes, u.live)
+		u.live.out.skip, u.live.out.count = normalIdentifiers+highIdentifiers, liveIdentifiers
+	}
+	u.lanes = append(u.lanes, u.s)
+	u.s.out.count = normalIdentifiers
 	return nil
 }
 
 // of gives the lane that a packet identifier belongs to.
 func (u *Uplink) of(packetID uint16) *session {
-	if u.high != nil && packetID > normalIdentifiers {
+	switch {
+	case u.live != nil && packetID > normalIdentifiers+highIdentifiers:
+		return u.live
+	case u.high != nil && packetID > normalIdentifiers:
 		return u.high
 	}
 	return u.s
+}
+
+// Live says whether what is published from now on can go up as it comes: there is
+// a connection. While there is none it joins the backlog, and all that waits in the
+// normal lane when there is one again is the backlog: each outage's adds to it.
+func (u *Uplink) Live(on bool) {
+	if on {
+		u.backlog.Store(u.b.store.Stats().NextRecord)
+	}
+	if u.liveFirst {
+		if on {
+			u.now.Store(u.live)
+		} else {
+			u.now.Store(nil)
+		}
+	}
+	// How old the backlog is, is known the better for it.
+	if recs := u.b.ages.tick(u.b.store.Stats().NextRecord, u.b.clock, time.Now()); len(recs) > 0 {
+		u.b.store.Commit(recs, func(err error) {
+			if err != nil {
+				u.b.log.Debug("age of a backlog is not on disk", "client", u.s.id, "err", err)
+			}
+		})
+	}
+}
+
+// taking gives the session whose queue takes what is published for s.
+func (s *session) taking() *session {
+	if u, ok := s.inside.(*Uplink); ok && s == u.s {
+		if live := u.now.Load(); live != nil {
+			return live
+		}
+	}
+	return s
 }
 
 // overtaken says whether a message that goes to s goes to the bridge by its high

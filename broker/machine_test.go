@@ -96,7 +96,7 @@ func (g *gateway) start() {
 	if g.broker, err = broker.New(cfg, g.store, g.logger()); err != nil {
 		g.t.Fatal(err)
 	}
-	if g.uplink, err = g.broker.NewUplink("cloud", []broker.UplinkFilter{{Filter: "v/#", QoS: 1}}); err != nil {
+	if g.uplink, err = g.broker.NewUplink("cloud", []broker.UplinkFilter{{Filter: "v/#", QoS: 1}}, false); err != nil {
 		g.t.Fatal(err)
 	}
 	g.client = g.broker.NewClient("test")
@@ -219,7 +219,7 @@ func (g *gateway) publish(expiry uint32, payloads ...string) {
 // its expiry. "" is none.
 func (g *gateway) want(payload string, left uint32) {
 	g.t.Helper()
-	d, ok, err := g.uplink.TryNext()
+	d, ok, err := g.uplink.TryNext(true)
 	switch {
 	case err != nil:
 		g.t.Fatal(err)

@@ -3,7 +3,6 @@ package broker
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"headgate/broker/store"
@@ -106,10 +105,10 @@ const bridgePrefix = localPrefix + "bridge/"
 // queueLimits gives the limits of a queue by its name; false for one that keeps
 // what it has: a bridge's that is not configured, or not yet.
 func (b *Broker) queueLimits(name string) (QueueLimits, bool) {
-	if bridge, ok := strings.CutPrefix(name, bridgePrefix); ok {
+	if bridge, ok := bridgeOf(name); ok {
 		b.bridgesMu.Lock()
 		defer b.bridgesMu.Unlock()
-		l, ok := b.bridges[strings.TrimSuffix(bridge, highLane)]
+		l, ok := b.bridges[bridge]
 		return l, ok
 	}
 	return b.live.Load().sessionQueue(), true
@@ -135,7 +134,7 @@ func (b *Broker) LimitBridge(name string, l QueueLimits) {
 	b.bridges[name] = l
 	b.bridgesMu.Unlock()
 	for _, q := range b.store.Queues() {
-		if strings.TrimSuffix(q.Name(), highLane) == bridgePrefix+name {
+		if bridge, ok := bridgeOf(q.Name()); ok && bridge == name {
 			q.SetQuota(l.quota())
 		}
 	}

@@ -119,7 +119,7 @@ func TestABridgeHasAQuotaOfItsOwn(t *testing.T) {
 	u := uplink(t, s, broker.UplinkFilter{Filter: "a", QoS: 1})
 	pub, _ := brokertest.Connect(t, s.Addr, packet.V5, "pub")
 	publishNumbers(pub, 0, 3)
-	d, ok, err := u.TryNext()
+	d, ok, err := u.TryNext(true)
 	if !ok || err != nil || string(d.Payload) != "0" {
 		t.Fatalf("got %q, %v, %v", d.Payload, ok, err)
 	}

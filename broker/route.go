@@ -190,7 +190,7 @@ func (r *router) route(m *message, now time.Time) (matched int, dest *destinatio
 func (r *router) deliver(o *outlet, m *message, d delivery, now time.Time) (ref store.Ref, keep bool) {
 	s := o.session
 	if s.persistent() && d.qos > 0 {
-		return store.Ref{Queue: s.queue.ID(), Meta: metaOf(d)}, true
+		return store.Ref{Queue: s.taking().queue.ID(), Meta: metaOf(d)}, true
 	}
 	if c := s.conn.Load(); c != nil {
 		r.send(o, c, m, d, now)

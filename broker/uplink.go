@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"headgate/broker/store"
@@ -13,15 +14,20 @@ import (
 )
 
 // Uplink is a persistent session whose receiver is a bridge inside the process:
-// its queue is the bridge's backlog, or where something has the high priority, its
-// two queues are. A message leaves its queue when the bridge says that the upstream
+// its queue is the bridge's backlog, or where something overtakes, its lanes'
+// queues are. A message leaves its queue when the bridge says that the upstream
 // has it.
 type Uplink struct {
-	b      *Broker
-	s      *session   // of the normal lane, and of what comes down
-	high   *session   // of the high one; nil: there is none
-	lanes  []*session // both, the high one first
-	wakeup chan struct{}
+	b         *Broker
+	liveFirst bool
+	s         *session   // of the normal lane, and of what comes down
+	high      *session   // of the high one; nil: there is none
+	live      *session   // of the live one; nil: there is none
+	lanes     []*session // all, by what goes first
+	wakeup    chan struct{}
+
+	now     atomic.Pointer[session] // takes what is published for the normal lane; nil: that itself
+	backlog atomic.Uint64           // number of the first record that is not of the backlog
 
 	routeMu sync.Mutex
 	router  router // for what comes down
@@ -49,6 +55,10 @@ type Delivery struct {
 	PacketID uint16 // 0 at QoS 0; the same again after a restart
 	Dup      bool   // it may have been sent before
 	Received bool   // QoS 2: the upstream's PUBREC came before; go on with PUBREL
+
+	// Replay: it is of the backlog, for Age, as well as the log knows that.
+	Replay bool
+	Age    time.Duration
 }
 
 // maxDirect bounds what waits for the upstream in memory, in bytes: QoS 0
@@ -56,13 +66,13 @@ type Delivery struct {
 const maxDirect = 256 << 10
 
 // NewUplink gives the session of the bridge called name, with its backlog from
-// before. The filters replace those that it had. To be called before Run, once
-// a name.
-func (b *Broker) NewUplink(name string, filters []UplinkFilter) (*Uplink, error) {
+// before. The filters replace those that it had. liveFirst: what comes while
+// there is a connection overtakes the backlog. To be called before Run, once a name.
+func (b *Broker) NewUplink(name string, filters []UplinkFilter, liveFirst bool) (*Uplink, error) {
 	id := bridgePrefix + name
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	u := &Uplink{b: b, wakeup: make(chan struct{}, 1)}
+	u := &Uplink{b: b, liveFirst: liveFirst, wakeup: make(chan struct{}, 1)}
 	u.router.b = b
 	if err := u.open(id, slices.ContainsFunc(filters, func(f UplinkFilter) bool { return f.High })); err != nil {
 		return nil, err
@@ -100,11 +110,11 @@ func (u *Uplink) Rewind() {
 	}
 }
 
-// Next waits for the next message: of the high lane if there is one, in the order
-// of each.
-func (u *Uplink) Next(ctx context.Context) (Delivery, error) {
+// Next waits for the next message: of the first lane that has one, in the order of
+// each. With backlog false it gives nothing of the normal lane.
+func (u *Uplink) Next(ctx context.Context, backlog bool) (Delivery, error) {
 	for {
-		d, ok, err := u.TryNext()
+		d, ok, err := u.TryNext(backlog)
 		if err != nil || ok {
 			return d, err
 		}
@@ -117,7 +127,7 @@ func (u *Uplink) Next(ctx context.Context) (Delivery, error) {
 }
 
 // TryNext gives the next message if there is one now.
-func (u *Uplink) TryNext() (Delivery, bool, error) {
+func (u *Uplink) TryNext(backlog bool) (Delivery, bool, error) {
 	u.mu.Lock()
 	if len(u.direct) > 0 {
 		d := u.direct[0]
@@ -129,7 +139,11 @@ func (u *Uplink) TryNext() (Delivery, bool, error) {
 	}
 	u.mu.Unlock()
 	var m *outgoingMessage
+	var from *session
 	for _, s := range u.lanes {
+		if s == u.s && !backlog {
+			break
+		}
 		s.mu.Lock()
 		next, ok, err := s.out.next(time.Now(), func(number uint64) { u.waitDurable(s, number) }, u.dropped)
 		s.mu.Unlock()
@@ -137,7 +151,7 @@ func (u *Uplink) TryNext() (Delivery, bool, error) {
 			return Delivery{}, false, err
 		}
 		if ok {
-			m = next
+			m, from = next, s
 			break
 		}
 	}
@@ -148,7 +162,12 @@ func (u *Uplink) TryNext() (Delivery, bool, error) {
 	if err != nil {
 		return Delivery{}, false, fmt.Errorf("message %d: %w", m.number, err)
 	}
-	return Delivery{Message: msg, PacketID: m.packetID, Dup: m.dup, Received: m.release}, true, nil
+	d := Delivery{Message: msg, PacketID: m.packetID, Dup: m.dup, Received: m.release}
+	// Where the live goes first, one that was routed just before Live is late too.
+	if first := u.backlog.Load(); from == u.s && (m.number < first || u.liveFirst) {
+		d.Replay, d.Age = true, u.b.ages.of(m.number, first, u.b.clock, time.Now())
+	}
+	return d, true, nil
 }
 
 func (u *Uplink) waitDurable(s *session, number uint64) {
@@ -294,11 +313,24 @@ func (u *Uplink) ForgetReceived() {
 	})
 }
 
-// Backlog is how much waits for the upstream.
-func (u *Uplink) Backlog() (messages, bytes int64) {
+// Backlog is what waits for the upstream, what is on its way included.
+type Backlog struct {
+	Messages, Bytes int64
+	Oldest          time.Duration // how long the first one has waited, about
+}
+
+// Backlog gives it as it is now.
+func (u *Uplink) Backlog() (b Backlog) {
+	var oldest uint64 // record
 	for _, s := range u.lanes {
 		st := s.queue.Stats()
-		messages, bytes = messages+st.Messages, bytes+st.Bytes
+		b.Messages, b.Bytes = b.Messages+st.Messages, b.Bytes+st.Bytes
+		if st.Messages > 0 && (oldest == 0 || st.Oldest < oldest) {
+			oldest = st.Oldest
+		}
 	}
-	return messages, bytes
+	if oldest > 0 {
+		b.Oldest = u.b.ages.of(oldest, u.b.store.Stats().NextRecord, u.b.clock, time.Now())
+	}
+	return b
 }

@@ -39,7 +39,7 @@ func (d *demo) view() demoView {
 	up := d.gateway.bridges[0].Stats()
 	v := demoView{
 		elapsed: time.Since(d.started), sent: t.sent, arrived: t.arrived, lost: t.lost,
-		uplink: string(up.State), backlog: up.BacklogMessages,
+		uplink: string(up.State), backlog: up.Backlog.Messages,
 	}
 	if v.uplink != "connected" {
 		v.uplinkError = up.LastError

@@ -47,8 +47,7 @@ func TestABacklogGrowsWhileTheUplinkIsCutAndDrainsInOrder(t *testing.T) {
 	t.Cleanup(func() { link.Close() })
 	h := runInside(t, p.config(link.Addr()))
 	backlog := func() int64 {
-		messages, _ := h.uplinks[0].Backlog()
-		return messages
+		return h.uplinks[0].Backlog().Messages
 	}
 	var local inbox // what a subscriber at the gateway gets
 	if err := h.broker.NewClient("local").Subscribe("plant/#", func(m broker.Message) {

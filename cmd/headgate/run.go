@@ -125,7 +125,7 @@ func (h *house) addBridge(c bridge.Config) error {
 	for i, up := range c.Up {
 		filters[i] = broker.UplinkFilter{Filter: up.Filter, QoS: byte(*up.QoS), QueueQoS0: *c.QueueQoS0, High: up.Priority == bridge.PriorityHigh}
 	}
-	u, err := h.broker.NewUplink(c.Name, filters)
+	u, err := h.broker.NewUplink(c.Name, filters, c.Replay == bridge.ReplayLiveFirst)
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func (h *house) status() statusReport {
 	for _, x := range h.bridges {
 		st := x.Stats()
 		r.Bridges = append(r.Bridges, bridgeReport{Name: st.Name, Remote: st.Remote, State: string(st.State), Since: timeOrNull(st.Since),
-			Messages: st.BacklogMessages, Bytes: st.BacklogBytes, Forwarded: st.Forwarded,
+			Messages: st.Backlog.Messages, Bytes: st.Backlog.Bytes, Forwarded: st.Forwarded,
 			LastError: st.LastError, LastErrorAt: timeOrNull(st.LastErrorAt)})
 	}
 	for _, d := range h.gateway.Stats().Devices {

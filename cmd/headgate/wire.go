@@ -43,16 +43,16 @@ func (p localPublisher) Subscribe(filter string, handle func(gateway.Message)) e
 type uplinkSource struct{ uplink *broker.Uplink }
 
 func outgoing(d broker.Delivery) bridge.Outgoing {
-	return bridge.Outgoing{Message: bridge.Message(d.Message), PacketID: d.PacketID, Dup: d.Dup, Received: d.Received}
+	return bridge.Outgoing{Message: bridge.Message(d.Message), PacketID: d.PacketID, Dup: d.Dup, Received: d.Received, Replay: d.Replay, Age: d.Age}
 }
 
-func (s uplinkSource) Next(ctx context.Context) (bridge.Outgoing, error) {
-	d, err := s.uplink.Next(ctx)
+func (s uplinkSource) Next(ctx context.Context, backlog bool) (bridge.Outgoing, error) {
+	d, err := s.uplink.Next(ctx, backlog)
 	return outgoing(d), err
 }
 
-func (s uplinkSource) TryNext() (bridge.Outgoing, bool, error) {
-	d, ok, err := s.uplink.TryNext()
+func (s uplinkSource) TryNext(backlog bool) (bridge.Outgoing, bool, error) {
+	d, ok, err := s.uplink.TryNext(backlog)
 	return outgoing(d), ok, err
 }
 
@@ -65,4 +65,5 @@ func (s uplinkSource) Ack(packetID uint16)                        { s.uplink.Ack
 func (s uplinkSource) Received(packetID uint16, done func(error)) { s.uplink.Received(packetID, done) }
 func (s uplinkSource) Release(packetID uint16, done func(error))  { s.uplink.Release(packetID, done) }
 func (s uplinkSource) ForgetReceived()                            { s.uplink.ForgetReceived() }
-func (s uplinkSource) Backlog() (messages, bytes int64)           { return s.uplink.Backlog() }
+func (s uplinkSource) Live(on bool)                               { s.uplink.Live(on) }
+func (s uplinkSource) Backlog() bridge.Backlog                    { return bridge.Backlog(s.uplink.Backlog()) }
