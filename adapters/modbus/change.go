@@ -25,9 +25,6 @@ const (
 	readWriteRegisters     = 23
 )
 
-// illegalFunction is the exception of a device that does not know a function.
-const illegalFunction exception = 1
-
 // apply makes the change: a coil by function 5, one register by 6, more by 16,
 // unless the change names another. Bits of one register are set by function 22,
 // which the device does as one; where it has no such function, and for bits of

@@ -24,9 +24,8 @@ var exceptionNames = map[exception]string{
 
 // Exceptions of a device that does not have what is asked for, all of it or now.
 const (
-	illegalAddress exception = 2
-	illegalValue   exception = 3
-	deviceFailure  exception = 4
+	illegalFunction exception = 1
+	deviceFailure   exception = 4 // 2 and 3 between them: of the address, and of the count
 )
 
 // Exceptions of a device that has something else to do for the moment.

@@ -149,7 +149,7 @@ func (d *device) refused(r *read, err error, now time.Time) (halves []*read) {
 		if d.known.silent[r.span()] < silentToSplit || d.unit.presence != online {
 			return nil
 		}
-	case !isException || e != illegalAddress && e != illegalValue && e != deviceFailure:
+	case !isException || e > deviceFailure:
 		return nil
 	}
 	delete(d.known.silent, r.span())

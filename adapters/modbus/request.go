@@ -49,8 +49,8 @@ func (r Request) prepare(l link) (checkedRequest, error) {
 	if err != nil {
 		return checkedRequest{}, fmt.Errorf("register %w", err)
 	}
-	if l.onSerialLine() && (r.Unit == 0 || r.Unit > maxUnit) {
-		return checkedRequest{}, fmt.Errorf("unit %d: want 1 to %d", r.Unit, maxUnit)
+	if l.onSerialLine() && r.Unit == 0 { // some are shipped with one above 247, and must be told another
+		return checkedRequest{}, errors.New("unit 0: want 1 to 255")
 	}
 	most := reg.table.maxRead()
 	if w := r.Write; w != nil {

@@ -108,6 +108,23 @@ func TestAToolThatAsksForAUnitThatIsNotThereDisturbsNoDevice(t *testing.T) {
 	}
 }
 
+// TestAToolReachesAUnitAbove247, as some are shipped, to give it another id.
+func TestAToolReachesAUnitAbove247(t *testing.T) {
+	s, url, _ := overRTU(t)
+	s.Unit(254).SetHolding(0x20, 254)
+	p, err := Open(t.Context(), Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if _, err := p.Do(t.Context(), Request{Unit: 254, Register: "holding:0x20", Write: &Write{Data: []byte{0, 9}}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.Do(t.Context(), Request{Unit: 0, Register: "holding:0", Count: 1}); !errors.Is(err, point.ErrRefused) {
+		t.Errorf("unit 0: got %v", err)
+	}
+}
+
 func TestAProbeOpensALinkAgainThatHasFailed(t *testing.T) {
 	s, url := overTCP(t)
 	s.Unit(3).SetHolding(0, 7)

@@ -174,14 +174,24 @@ func TestTheMeasuredTurnaroundDecidesWhatIsReadTogether(t *testing.T) {
 }
 
 // TestATableThatIsNotThereCostsLittle: it is found out point by point, while the
-// neighbour is polled in time, and then asked for again in few requests.
+// neighbour is polled in time, and then asked for again in few requests; whether the
+// device says that it does not have these addresses or that it does not know the
+// function.
 func TestATableThatIsNotThereCostsLittle(t *testing.T) {
+	for _, e := range []byte{0, byte(illegalFunction)} {
+		aTableThatIsNotThere(t, e)
+	}
+}
+
+func aTableThatIsNotThere(t *testing.T, e byte) {
+	t.Helper()
 	var points []Point
 	for i := range 100 {
 		points = append(points, holding(fmt.Sprint("p", i), i))
 	}
 	simulate(t, line9600, turnaround, time.Second, func(b *bus) {
 		b.Unit(1).SetInput(0, 1)
+		b.Unit(1).Inject(modbussim.Fault{Exception: e})
 		b.Unit(2).SetHolding(0, 1)
 		good := b.counted(time.Hour)
 		if n := good["neighbour/x"]; n < 3595 {
@@ -189,7 +199,7 @@ func TestATableThatIsNotThereCostsLittle(t *testing.T) {
 		}
 		// 199 to find out; one by one the rest of the hour would take 1,200.
 		if n := b.Unit(1).Counts().Requests; n > 300 {
-			t.Errorf("%d requests were made in an hour for what is not there", n)
+			t.Errorf("exception %d: %d requests were made in an hour for what is not there", e, n)
 		}
 	}, every(time.Second, deviceOf("m", 1, points...)), every(time.Second, deviceOf("neighbour", 2, holding("x", 0))))
 }
