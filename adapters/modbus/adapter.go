@@ -78,7 +78,8 @@ func (a *Adapter) add(c Device) error {
 	if err != nil {
 		return err
 	}
-	d := &device{name: c.Name, unit: a.unit(*c.Unit), limits: limits, stats: DeviceStats{Name: c.Name, Unit: *c.Unit}}
+	d := &device{name: c.Name, unit: a.unit(*c.Unit), timeout: c.Timeout, limits: limits, stats: DeviceStats{Name: c.Name, Unit: *c.Unit}}
+	d.unit.client.delay = max(d.unit.client.delay, c.Delay)
 	for _, p := range c.Point {
 		f, err := newField(c, p)
 		if err != nil {
@@ -208,7 +209,7 @@ func (a *Adapter) serve(ctx context.Context) error {
 // zero Time if nothing ever is.
 func (a *Adapter) release(now time.Time) (next time.Time) {
 	for _, d := range a.devices {
-		reads, merged := d.release(now, a.transport.cost(d.unit.turnaround))
+		reads, merged := d.release(now, a.transport.cost(d.unit.turnaround, d.unit.client.delay))
 		a.queue.add(reads...)
 		if merged > 0 {
 			a.count(func() { d.stats.Merged += merged })

@@ -55,14 +55,14 @@ func (c *client) apply(ctx context.Context, timeout time.Duration, w change) err
 // setBits sets the bits of a register by function 22: what stands there AND the
 // first mask, OR the second. [MB-APP 6.16]
 func (c *client) setBits(ctx context.Context, timeout time.Duration, w change) error {
-	c.transport.begin(ctx, timeout)
+	c.transport.begin(ctx, c, timeout)
 	_, err := c.modbus.MaskWriteRegister(w.register.address, ^binary.BigEndian.Uint16(w.mask), binary.BigEndian.Uint16(w.data))
 	return explain(err)
 }
 
 // write writes the whole of the data.
 func (c *client) write(ctx context.Context, timeout time.Duration, w change) error {
-	c.transport.begin(ctx, timeout)
+	c.transport.begin(ctx, c, timeout)
 	address, count := w.register.address, uint16(len(w.data)/2)
 	var err error
 	switch {

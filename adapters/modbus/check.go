@@ -32,6 +32,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	}
 	checkDuration(fault, "timeout", c.Timeout, minTimeout, maxTimeout)
 	checkDuration(fault, "delay", c.Delay, 0, maxDelay)
+	checkDuration(fault, "switch_delay", c.SwitchDelay, 0, maxDelay)
 	checkDuration(fault, "connect_delay", c.ConnectDelay, 0, maxDelay)
 	if len(c.Device) == 0 {
 		fault("device", "is missing: want a [[modbus.device]] for each device on the link")
@@ -42,6 +43,9 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 			fault(fmt.Sprintf("device[%d].%s", i, key), format, args...)
 		}
 		d.check(inDevice, err == nil && l.onSerialLine())
+		if d.Timeout != c.Timeout { // the link's own is checked above
+			checkDuration(inDevice, "timeout", d.Timeout, minTimeout, maxTimeout)
+		}
 	}
 }
 
@@ -75,6 +79,7 @@ func (d *Device) check(fault faultFunc, onSerialLine bool) {
 		fault("unit", "%d: want 1 to %d, for 248 to 255 are reserved on a serial line", *d.Unit, maxUnit)
 	}
 	checkDuration(fault, "interval", d.Interval, minInterval, maxInterval)
+	checkDuration(fault, "delay", d.Delay, 0, maxDelay)
 	if d.Order != "" {
 		if _, err := datatype.ParseOrder(d.Order, 0); err != nil {
 			fault("order", "%v", err)

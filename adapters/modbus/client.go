@@ -13,17 +13,19 @@ import (
 type client struct {
 	transport *transport
 	modbus    modbus.Client
-	noMask    bool // the unit does not know function 22
+	unit      byte
+	delay     time.Duration // least silence before a request
+	noMask    bool          // the unit does not know function 22
 }
 
 func newClient(unit byte, t *transport) *client {
-	return &client{transport: t, modbus: modbus.NewClient2(newPackager(t.link.framing, unit), t)}
+	return &client{transport: t, unit: unit, modbus: modbus.NewClient2(newPackager(t.link.framing, unit), t)}
 }
 
 // read reads count bits or registers from address on: registers as they came,
 // two bytes each, or bits packed low bit first.
 func (c *client) read(ctx context.Context, timeout time.Duration, t table, address uint16, count int) ([]byte, error) {
-	c.transport.begin(ctx, timeout)
+	c.transport.begin(ctx, c, timeout)
 	f := [...]func(address, quantity uint16) ([]byte, error){
 		coils:            c.modbus.ReadCoils,
 		discreteInputs:   c.modbus.ReadDiscreteInputs,

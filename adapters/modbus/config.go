@@ -63,6 +63,11 @@ type Config struct {
 	// devices that need more than the protocol's 3.5 characters. Default 0.
 	Delay time.Duration `toml:"delay"`
 
+	// SwitchDelay is the least pause before a request to another unit than the one
+	// before, for lines on which one unit still listens to what is said to the
+	// next. Default 0.
+	SwitchDelay time.Duration `toml:"switch_delay"`
+
 	// ConnectDelay is the pause between opening the link and the first request,
 	// for devices that start when they are connected to. Default 0.
 	ConnectDelay time.Duration `toml:"connect_delay"`
@@ -111,6 +116,14 @@ type Device struct {
 
 	// Interval is how often the points are read. Default "1s".
 	Interval time.Duration `toml:"interval"`
+
+	// Timeout is how long this device may take to answer, as that of the link.
+	// Default: the link's.
+	Timeout time.Duration `toml:"timeout"`
+
+	// Delay is the least pause before a request to this device, where that of the
+	// link is less. Default 0.
+	Delay time.Duration `toml:"delay"`
 
 	// Order is the default order of bytes for the points of this device: see
 	// the order of a point.
@@ -242,6 +255,9 @@ func (c *Config) SetDefaults() {
 		}
 		if d.Interval == 0 {
 			d.Interval = defaultInterval
+		}
+		if d.Timeout == 0 {
+			d.Timeout = c.Timeout
 		}
 		if d.MaxRegisters == 0 {
 			d.MaxRegisters = holdingRegisters.maxRead()

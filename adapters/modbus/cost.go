@@ -25,13 +25,14 @@ type cost struct {
 
 // cost is that of reads from a unit with this turnaround: how long it takes
 // beyond what stands on the wire, the silence before its answer included; 0: not
-// known yet.
-func (t *transport) cost(turnaround time.Duration) cost {
+// known yet. delay is the least silence before a request to it.
+func (t *transport) cost(turnaround, delay time.Duration) cost {
+	gap := max(t.gap, delay)
 	if t.link.framing == mbap {
 		if turnaround == 0 {
 			turnaround = guessedRoundTrip
 		}
-		return cost{request: turnaround + t.gap, register: networkRegister}
+		return cost{request: turnaround + gap, register: networkRegister}
 	}
 	if turnaround == 0 {
 		turnaround = t.link.frameGap()
@@ -40,7 +41,7 @@ func (t *transport) cost(turnaround time.Duration) cost {
 	if t.link.framing == ascii {
 		around, each = asciiAround, 4
 	}
-	return cost{request: t.link.mode.WireTime(around) + t.gap + turnaround, register: t.link.mode.WireTime(each)}
+	return cost{request: t.link.mode.WireTime(around) + gap + turnaround, register: t.link.mode.WireTime(each)}
 }
 
 // of is what a read of count takes.

@@ -163,7 +163,7 @@ func TestTheBreakEvenIsThatOfTheLine(t *testing.T) {
 		if l.carrier == serialLine && turnaround > 0 {
 			turnaround += l.frameGap()
 		}
-		if got := tr.cost(turnaround).hole(); got != c.want {
+		if got := tr.cost(turnaround, 0).hole(); got != c.want {
 			t.Errorf("%s with %v: got %d, want %d", c.url, c.turnaround, got, c.want)
 		}
 	}
@@ -183,7 +183,7 @@ func TestAMapOfTwoHundredPoints(t *testing.T) {
 	for _, url := range []string{"rtu:///dev/x?baud=9600", "rtu:///dev/x?baud=115200", "tcp://h"} {
 		l, _ := parseURL(url)
 		d := deviceWith(t, noLimits(), twoHundredPoints()...)
-		if reads := d.plan(d.fields, newTransport(l, Config{}, &counts{}).cost(0)); len(reads) > 3 {
+		if reads := d.plan(d.fields, newTransport(l, Config{}, &counts{}).cost(0, 0)); len(reads) > 3 {
 			t.Errorf("%s: it takes %d requests", url, len(reads))
 		}
 	}
@@ -197,7 +197,7 @@ func BenchmarkPlan(b *testing.B) {
 		b.Fatal(err)
 	}
 	d := deviceWith(b, noLimits(), twoHundredPoints()...)
-	c := newTransport(l, Config{}, &counts{}).cost(turnaround)
+	c := newTransport(l, Config{}, &counts{}).cost(turnaround, 0)
 	requests := 0
 	for b.Loop() {
 		requests = len(d.plan(d.fields, c))

@@ -52,7 +52,7 @@ func NewPlan(cfg Config, turnaround func(unit uint8) time.Duration) (Plan, error
 	p := planning{at: map[plannedKey]int{}}
 	costs := map[byte]cost{}
 	for _, u := range a.units {
-		costs[u.id] = a.transport.cost(turnaround(u.id))
+		costs[u.id] = a.transport.cost(turnaround(u.id), u.client.delay)
 	}
 	// The schedule itself, in a time that costs nothing: what is due together is
 	// read together.

@@ -18,7 +18,7 @@ func (a *Adapter) doRead(ctx context.Context, r *read) error {
 	var sent time.Time
 	err := a.exchange(ctx, true, func() (err error) {
 		sent = time.Now()
-		data, err = u.client.read(ctx, a.timeout, r.table, r.address, r.count)
+		data, err = u.client.read(ctx, d.timeout, r.table, r.address, r.count)
 		return err
 	})
 	now := time.Now()
@@ -128,7 +128,7 @@ func (a *Adapter) outcome(u *unit, d *device, now time.Time, took time.Duration,
 	if silent {
 		var late time.Duration
 		if a.transport.lateAnswers() {
-			late = max(a.timeout, leastQuarantine)
+			late = max(d.timeout, leastQuarantine)
 		}
 		changed := u.missed(now, late)
 		if u.presence == offline && a.someAnswer() {

@@ -95,7 +95,7 @@ func (a *Adapter) anyDevice(id uint8) *device {
 		if a.strangers == nil {
 			a.strangers = map[uint8]*device{}
 		}
-		a.strangers[id] = &device{unit: &unit{id: id, client: newClient(id, a.transport)}}
+		a.strangers[id] = &device{timeout: a.timeout, unit: &unit{id: id, client: newClient(id, a.transport)}}
 	}
 	return a.strangers[id]
 }
@@ -107,7 +107,7 @@ func (a *Adapter) doRequest(ctx context.Context, w *write) error {
 	var answer Answer
 	err := a.exchange(ctx, w.request.Write == nil, func() (err error) {
 		sent = time.Now()
-		answer, err = w.request.make(ctx, u.client, a.timeout)
+		answer, err = w.request.make(ctx, u.client, w.device.timeout)
 		return err
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 type device struct {
 	name    string
 	unit    *unit
+	timeout time.Duration // to the beginning of an answer
 	limits  limits
 	fields  []*field
 	groups  []*group

@@ -30,8 +30,12 @@ type bus struct {
 // time. The adapter runs from begin on until f returns.
 func simulate(t *testing.T, url string, turnaround, timeout time.Duration, f func(b *bus), devices ...Device) {
 	t.Helper()
+	simulateConfig(t, Config{Name: "rs485", URL: url, Timeout: timeout, Device: devices}, turnaround, f)
+}
+
+func simulateConfig(t *testing.T, cfg Config, turnaround time.Duration, f func(b *bus)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		cfg := Config{Name: "rs485", URL: url, Timeout: timeout, Device: devices}
 		cfg.SetDefaults()
 		cfg.Check(func(key, format string, args ...any) { t.Fatalf("%s: %s", key, fmt.Sprintf(format, args...)) })
 		a, err := New(cfg, slog.New(slog.DiscardHandler))

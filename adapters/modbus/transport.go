@@ -33,6 +33,7 @@ const brokenGap = 50 * time.Millisecond
 type transport struct {
 	link   link
 	gap    time.Duration // least silence before a request
+	change time.Duration // and before one to another unit than the last
 	settle time.Duration // least silence after opening
 	echo   bool          // what is sent comes back before the answer
 	counts *counts
@@ -50,12 +51,16 @@ type transport struct {
 	// wire. The silence that ends a request is part of it.
 	turnaround time.Duration
 
-	ctx     context.Context // of the Sends since begin
+	asked *client // by whom the last request was made; nil since the link was opened
+
+	// Of the Sends since begin.
+	ctx     context.Context
 	timeout time.Duration
+	client  *client
 }
 
 func newTransport(l link, cfg Config, c *counts) *transport {
-	t := &transport{link: l, gap: max(l.frameGap(), cfg.Delay), settle: cfg.ConnectDelay, echo: cfg.LocalEcho, counts: c, framer: newFramer(l), pause: wait}
+	t := &transport{link: l, gap: max(l.frameGap(), cfg.Delay), change: cfg.SwitchDelay, settle: cfg.ConnectDelay, echo: cfg.LocalEcho, counts: c, framer: newFramer(l), pause: wait}
 	t.dial = func(ctx context.Context) (stream, error) {
 		s, err := l.dial(ctx, cfg.TLS)
 		if err == nil && l.carrier == serialLine {
@@ -90,6 +95,7 @@ func (t *transport) open(ctx context.Context) error {
 	}
 	// As if something had been heard then.
 	t.last = time.Now().Add(max(0, t.settle-t.gap))
+	t.asked = nil
 	t.wire, t.framer, t.unanswered = newWire(s, &t.taps), newFramer(t.link), 0
 	return nil
 }
@@ -102,9 +108,18 @@ func (t *transport) close() {
 	}
 }
 
-// begin sets what holds for the Sends until the next begin.
-func (t *transport) begin(ctx context.Context, timeout time.Duration) {
-	t.ctx, t.timeout = ctx, timeout
+// begin sets what holds for the Sends until the next begin: c makes them.
+func (t *transport) begin(ctx context.Context, c *client, timeout time.Duration) {
+	t.ctx, t.client, t.timeout = ctx, c, timeout
+}
+
+// leastSilence is what there must be before the next request.
+func (t *transport) leastSilence() time.Duration {
+	least := max(t.gap, t.client.delay)
+	if t.asked != nil && t.asked.unit != t.client.unit {
+		least = max(least, t.change)
+	}
+	return least
 }
 
 // lateAnswers says whether an answer that comes after its time could be taken
@@ -173,6 +188,7 @@ func (t *transport) Send(request []byte) ([]byte, error) {
 	if _, err := t.wire.stream.Write(ctx, request); err != nil {
 		return nil, t.failed(err, true)
 	}
+	t.asked = t.client
 	t.counts.requests.Add(1)
 	t.counts.bytesOut.Add(uint64(len(request)))
 	t.last = t.sent.Add(onWire)
@@ -259,13 +275,14 @@ func (t *transport) quiet() error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	giveUp := t.last.Add(t.gap + t.timeout)
+	gap := t.leastSilence()
+	giveUp := t.last.Add(gap + t.timeout)
 	if now := time.Now(); giveUp.Before(now.Add(t.timeout)) {
 		giveUp = now.Add(t.timeout)
 	}
 	unasked := 0
 	for {
-		if err := t.pause(t.ctx, time.Until(t.last.Add(t.gap))); err != nil {
+		if err := t.pause(t.ctx, time.Until(t.last.Add(gap))); err != nil {
 			return err
 		}
 		n, err := t.drain()

@@ -50,7 +50,7 @@ func (a *Adapter) hand(ctx context.Context, w *write) written {
 		var cancel context.CancelFunc
 		// One request under way, a quarantine, the write and its read-back, and
 		// a connection that is opened between.
-		ctx, cancel = context.WithTimeout(ctx, 8*max(a.timeout, leastQuarantine)+2*dialTimeout)
+		ctx, cancel = context.WithTimeout(ctx, 8*max(w.device.timeout, leastQuarantine)+2*dialTimeout)
 		defer cancel()
 	}
 	w.ctx = ctx
@@ -140,7 +140,7 @@ func (a *Adapter) nextWrite(now time.Time) (w *write, ready time.Time) {
 		// A unit that is offline is only waited for until no late answer can
 		// come any more: a command is worth a try.
 		if u := w.device.unit; u.presence == offline {
-			at = at.Add(-u.probe).Add(min(u.probe, max(a.timeout, leastQuarantine)))
+			at = at.Add(-u.probe).Add(min(u.probe, max(w.device.timeout, leastQuarantine)))
 		}
 		if !at.After(now) || w.ctx.Err() != nil {
 			return w, now
@@ -167,7 +167,7 @@ func (a *Adapter) doWrite(ctx context.Context, w *write) error {
 	sent := time.Now()
 	err := a.exchange(ctx, false, func() error {
 		sent = time.Now()
-		return u.client.apply(ctx, a.timeout, w.change)
+		return u.client.apply(ctx, d.timeout, w.change)
 	})
 	if err != nil {
 		return a.writeFailed(ctx, w, sent, err)
@@ -181,7 +181,7 @@ func (a *Adapter) doWrite(ctx context.Context, w *write) error {
 	var data []byte
 	err = a.exchange(ctx, true, func() (err error) {
 		sent = time.Now()
-		data, err = u.client.read(ctx, a.timeout, f.register.table, f.register.address, f.size())
+		data, err = u.client.read(ctx, d.timeout, f.register.table, f.register.address, f.size())
 		return err
 	})
 	now := time.Now()
