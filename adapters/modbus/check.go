@@ -85,6 +85,9 @@ func (d *Device) check(fault faultFunc, onSerialLine bool) {
 			fault("order", "%v", err)
 		}
 	}
+	if d.AddressBase != 0 && d.AddressBase != 1 {
+		fault("address_base", "%d: want 0 or 1", d.AddressBase)
+	}
 	d.checkLimits(fault)
 	if len(d.Point) == 0 {
 		fault("point", "is missing: want a [[modbus.device.point]] for each value of the device")

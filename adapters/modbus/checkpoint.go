@@ -15,7 +15,7 @@ const (
 // checkPoint checks one point of the device.
 func (d *Device) checkPoint(p *Point, fault faultFunc) {
 	checkName(p.Name, "point", "voltage", point.CheckPointName, func(format string, args ...any) { fault("name", format, args...) })
-	r, err := parseRegister(p.Register)
+	r, err := d.parseRegister(p.Register)
 	if err != nil {
 		fault("register", "%v", err)
 	}
@@ -89,7 +89,7 @@ func (p *Point) checkRegisters(d *Device, t datatype.Type, fault faultFunc) {
 	f := field{exponent: -1, Field: datatype.Field{
 		Type: t, Registers: datatype.RegistersOf(t, p.Length), Shift: t.Shift, Width: t.Width, Scaling: datatype.NewScaling(1, 0),
 	}}
-	f.register, _ = parseRegister(p.Register) // it is good
+	f.register, _ = d.parseRegister(p.Register) // it is good
 	if p.Order != "" {
 		if err := f.setOrder(*d, *p); err != nil {
 			fault("order", "%v", err)
@@ -103,7 +103,7 @@ func (p *Point) checkRegisters(d *Device, t datatype.Type, fault faultFunc) {
 		}
 		f.Shift, f.Width = shift, width
 	}
-	switch err := f.setExponent(*p); {
+	switch err := f.setExponent(*d, *p); {
 	case err != nil:
 		fault("exponent", "%v", err)
 	case p.Exponent != "" && !t.IsNumber():

@@ -129,6 +129,13 @@ type Device struct {
 	// the order of a point.
 	Order string `toml:"order"`
 
+	// AddressBase is 0 where registers are counted from 0, as they are on the wire,
+	// or 1 where they are written down as a manual counts them: "holding:1" is the
+	// first one then, as is "40001" (or "400001"; 3: input, 1: discrete, 0: coil).
+	// It goes for all registers of the device; a profile has its own. The tools
+	// count from 0. Default 0.
+	AddressBase int `toml:"address_base"`
+
 	// MaxRegisters and MaxBits are how many registers, and how many coils or
 	// discrete inputs, the device lets one request read. Defaults 125 and 2000,
 	// which is what the protocol allows.
@@ -154,9 +161,9 @@ type Point struct {
 	// Name is the point's name, as it stands in topics.
 	Name string `toml:"name"`
 
-	// Register is the table and the 0-based address: "holding:100",
-	// "input:100", "coil:0" or "discrete:0". The address may be hexadecimal:
-	// "holding:0x64".
+	// Register is the table and the address, 0-based unless address_base says
+	// otherwise: "holding:100", "input:100", "coil:0" or "discrete:0". The address
+	// may be hexadecimal: "holding:0x64".
 	Register string `toml:"register"`
 
 	// Type is what stands there. Whole numbers: u16, i16, u24, i24, u32, i32, u48,
@@ -274,7 +281,7 @@ func (c *Config) SetDefaults() {
 func (p *Point) setDefaults(d *Device) {
 	if p.Type == "" {
 		p.Type = "u16"
-		if r, err := parseRegister(p.Register); err == nil && r.table.isBits() {
+		if r, err := d.parseRegister(p.Register); err == nil && r.table.isBits() {
 			p.Type = "bool"
 		}
 	}

@@ -32,11 +32,14 @@ func TestATableThatIsRightHasNoFault(t *testing.T) {
 		"bits with texts": func(c *Config, d *Device, p *Point) {
 			p.Bits, p.Access, p.Enum = "4:3", "rw", map[string]string{"0": "off", "7": "auto"}
 		},
-		"a text":                 func(c *Config, d *Device, p *Point) { p.Type, p.Length, p.Order = "string", 250, "BA" },
-		"a range":                func(c *Config, d *Device, p *Point) { p.Min, p.Max, p.OutOfRange = new(-1.5), new(4.0), "clamp" },
-		"no value":               func(c *Config, d *Device, p *Point) { p.Type, p.Invalid = "i16", []any{int64(-32768), "0x7fff"} },
-		"an exponent":            func(c *Config, d *Device, p *Point) { p.Exponent = "holding:90" },
-		"a function":             func(c *Config, d *Device, p *Point) { p.Access, p.WriteFunction = "rw", 16 },
+		"a text":      func(c *Config, d *Device, p *Point) { p.Type, p.Length, p.Order = "string", 250, "BA" },
+		"a range":     func(c *Config, d *Device, p *Point) { p.Min, p.Max, p.OutOfRange = new(-1.5), new(4.0), "clamp" },
+		"no value":    func(c *Config, d *Device, p *Point) { p.Type, p.Invalid = "i16", []any{int64(-32768), "0x7fff"} },
+		"an exponent": func(c *Config, d *Device, p *Point) { p.Exponent = "holding:90" },
+		"a function":  func(c *Config, d *Device, p *Point) { p.Access, p.WriteFunction = "rw", 16 },
+		"a manual's numbers": func(c *Config, d *Device, p *Point) {
+			d.AddressBase, p.Register, p.Exponent, d.NoRead = 1, "40101", "40102", []string{"40001-40100", "holding:110-40200"}
+		},
 		"only written":           func(c *Config, d *Device, p *Point) { p.Access, d.NoRead = "w", []string{p.Register} },
 		"only some bits written": func(c *Config, d *Device, p *Point) { p.Access, p.Bits, p.WriteFunction = "w", "3", 22 },
 		"half a text":            func(c *Config, d *Device, p *Point) { p.Type, p.Length = "string8", 125 },
@@ -88,7 +91,13 @@ func TestAFaultSaysItsKeyAndWhatWouldBeRight(t *testing.T) {
 		{func(c *Config, d *Device, p *Point) { d.Point = nil }, "device[0].point: is missing"},
 		{func(c *Config, d *Device, p *Point) { p.Name = "set" }, "device[0].point[0].name: \"set\" is reserved"},
 		{func(c *Config, d *Device, p *Point) { p.Register = "" }, "device[0].point[0].register: is missing"},
-		{func(c *Config, d *Device, p *Point) { p.Register = "40101" }, "the number 40101 of a manual is \"holding:100\""},
+		{func(c *Config, d *Device, p *Point) { p.Register = "40101" }, "the number 40101 of a manual is \"holding:100\", or give the device address_base = 1"},
+		{func(c *Config, d *Device, p *Point) { d.AddressBase = 2 }, "device[0].address_base: 2: want 0 or 1"},
+		{func(c *Config, d *Device, p *Point) { d.AddressBase, p.Register = 1, "holding:0" }, "with address_base = 1 the first one is 1"},
+		{func(c *Config, d *Device, p *Point) {
+			d.AddressBase, p.Register, d.NoRead = 1, "40101", []string{"holding:101"}
+		}, "point[0].register: it is among those"},
+		{func(c *Config, d *Device, p *Point) { d.AddressBase, d.NoRead = 1, []string{"40101-30102"} }, "no_read[0]: "},
 		{func(c *Config, d *Device, p *Point) { p.Register = "holdign:1" }, "did you mean \"holding\"?"},
 		{func(c *Config, d *Device, p *Point) { p.Register = "holding:65536" }, "0 to 65535"},
 		{func(c *Config, d *Device, p *Point) { p.Register, p.Type = "holding:65535", "u32" }, "register: "},
@@ -174,5 +183,44 @@ func TestTheReportOfAPointIsChecked(t *testing.T) {
 	got := faults(func(c *Config, d *Device, p *Point) { p.Heartbeat = time.Minute })
 	if len(got) != 1 || !strings.HasPrefix(got[0], "device[0].point[0].heartbeat: 1m0s") {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestRegistersAreCountedFromWhereTheDeviceSays(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		from0 string // "" for none
+		from1 string
+	}{
+		{text: "holding:100", from0: "holding:100", from1: "holding:99"},
+		{text: "coil:0x10", from0: "coil:16", from1: "coil:15"},
+		{text: "holding:40101", from0: "holding:40101", from1: "holding:40100"},
+		{text: "40101", from1: "holding:100"},
+		{text: "465536", from1: "holding:65535"},
+		{text: "465537"},
+		{text: "30001", from1: "input:0"},
+		{text: "10008", from1: "discrete:7"},
+		{text: "00003", from1: "coil:2"},
+		{text: "20001"},
+		{text: "40000"},
+	} {
+		for base, want := range []string{c.from0, c.from1} {
+			d := Device{AddressBase: base}
+			r, err := d.parseRegister(c.text)
+			got := ""
+			if err == nil {
+				got = fmt.Sprintf("%s:%d", tableNames[r.table], r.address)
+			}
+			if got != want {
+				t.Errorf("%q counted from %d: got %q, %v; want %q", c.text, base, got, err, want)
+			}
+		}
+	}
+	d := Device{AddressBase: 1}
+	if s, err := d.parseSpan("holding:10-40020"); err != nil || s != (span{holdingRegisters, 9, 40020}) {
+		t.Errorf("a span: %+v, %v", s, err)
+	}
+	if s, err := d.parseSpan("40010-40020"); err != nil || s != (span{holdingRegisters, 9, 20}) {
+		t.Errorf("a manual's: %+v, %v", s, err)
 	}
 }

@@ -45,7 +45,7 @@ func newField(d Device, p Point) (field, error) {
 	f.Length = p.Length
 	f.SetNumber(p.Number)
 	var err error
-	if f.register, err = parseRegister(p.Register); err != nil {
+	if f.register, err = d.parseRegister(p.Register); err != nil {
 		return field{}, fmt.Errorf("point %s: register: %w", p.Name, err)
 	}
 	if f.Type, err = datatype.ParseType(p.Type); err != nil {
@@ -62,7 +62,7 @@ func newField(d Device, p Point) (field, error) {
 			return field{}, fmt.Errorf("point %s: bits: %w", p.Name, err)
 		}
 	}
-	if err := f.setExponent(p); err != nil {
+	if err := f.setExponent(d, p); err != nil {
 		return field{}, fmt.Errorf("point %s: exponent: %w", p.Name, err)
 	}
 	for _, v := range p.Invalid {
@@ -109,11 +109,11 @@ func (f *field) setOrder(d Device, p Point) error {
 }
 
 // setExponent has the field read from the first of value and exponent to the last.
-func (f *field) setExponent(p Point) error {
+func (f *field) setExponent(d Device, p Point) error {
 	if p.Exponent == "" {
 		return nil
 	}
-	e, err := parseRegister(p.Exponent)
+	e, err := d.parseRegister(p.Exponent)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -57,7 +58,7 @@ func (l limits) most(t table) int {
 func (d *Device) limits() (limits, error) {
 	l := limits{registers: d.MaxRegisters, bits: d.MaxBits, gap: d.MaxGap}
 	for _, text := range d.NoRead {
-		s, err := parseSpan(text)
+		s, err := d.parseSpan(text)
 		if err != nil {
 			return limits{}, fmt.Errorf("no_read: %w", err)
 		}
@@ -77,21 +78,34 @@ func (d *Device) limits() (limits, error) {
 }
 
 // parseSpan reads "holding:100-110" or "coil:7".
-func parseSpan(text string) (span, error) {
+func (d *Device) parseSpan(text string) (span, error) {
 	first, last, ranged := strings.Cut(text, "-")
-	r, err := parseRegister(first)
+	r, err := d.parseRegister(first)
 	if err != nil {
 		return span{}, err
 	}
 	s := span{table: r.table, start: int(r.address), end: int(r.address) + 1}
 	if ranged {
-		n, err := strconv.ParseUint(strings.TrimSpace(last), 0, 16)
-		if err != nil || int(n) < s.start {
+		last = strings.TrimSpace(last)
+		if strings.Contains(first, ":") {
+			last = tableNames[s.table] + ":" + last
+		}
+		n, err := d.lastOf(s.table, last)
+		if err != nil || n < s.start {
 			return span{}, fmt.Errorf("%q: want the first and the last address, like \"holding:100-110\"", text)
 		}
-		s.end = int(n) + 1
+		s.end = n + 1
 	}
 	return s, nil
+}
+
+// lastOf reads the address at the end of a span.
+func (d *Device) lastOf(t table, text string) (int, error) {
+	r, err := d.parseRegister(text)
+	if err == nil && r.table != t {
+		err = errors.New("it is of another table")
+	}
+	return int(r.address), err
 }
 
 // checkLimits checks how a device may be read.
@@ -103,7 +117,7 @@ func (d *Device) checkLimits(fault faultFunc) {
 		fault("max_bits", "%d: want 1 to %d", n, most)
 	}
 	for i, text := range d.NoRead {
-		if _, err := parseSpan(text); err != nil {
+		if _, err := d.parseSpan(text); err != nil {
 			fault(fmt.Sprintf("no_read[%d]", i), "%v", err)
 		}
 	}
@@ -119,7 +133,7 @@ func (d *Device) checkReadable(fault faultFunc, f *field) {
 		fault("type", "%d registers are more than the device lets one request read, which is %d: see max_registers", n, l.most(s.table))
 	}
 	for _, text := range d.NoRead {
-		if no, err := parseSpan(text); err == nil && no.touches(s.table, s.start, s.end) {
+		if no, err := d.parseSpan(text); err == nil && no.touches(s.table, s.start, s.end) {
 			fault("register", "it is among those that no_read forbids: %q", text)
 		}
 	}

@@ -82,31 +82,44 @@ func parseRegister(s string) (register, error) {
 
 // numbered explains what 40101 or 30001 would be here; "" for anything else.
 func numbered(s string) string {
-	n, err := strconv.Atoi(s)
-	if err != nil {
+	r, ok := manual(s)
+	if !ok {
 		return ""
 	}
-	base, width := 0, 10000
+	return fmt.Sprintf("; the number %s of a manual is \"%s:%d\", or give the device address_base = 1", s, tableNames[r.table], r.address)
+}
+
+// manual reads a register as manuals number them, from 1 on with the table as the
+// first of five or six digits: 40101 is holding:100.
+func manual(s string) (r register, ok bool) {
+	n, err := strconv.Atoi(s)
+	if err != nil || len(s) != 5 && len(s) != 6 {
+		return register{}, false
+	}
+	width := 10000
 	if len(s) == 6 {
 		width = 100000
 	}
-	if len(s) != 5 && len(s) != 6 {
-		return ""
+	t, known := map[int]table{0: coils, 1: discreteInputs, 3: inputRegisters, 4: holdingRegisters}[n/width]
+	address := n%width - 1
+	return register{t, uint16(address)}, known && address >= 0 && address <= 0xffff
+}
+
+// parseRegister reads a register of the device, which says how it counts.
+func (d *Device) parseRegister(s string) (register, error) {
+	if d.AddressBase != 1 {
+		return parseRegister(s)
 	}
-	t := tableNames[coils]
-	switch base = n / width * width; n / width {
-	case 0:
-	case 1:
-		t = tableNames[discreteInputs]
-	case 3:
-		t = tableNames[inputRegisters]
-	case 4:
-		t = tableNames[holdingRegisters]
-	default:
-		return ""
+	if r, ok := manual(s); ok {
+		return r, nil
 	}
-	if n == base {
-		return ""
+	r, err := parseRegister(s)
+	switch {
+	case err != nil:
+		return register{}, err
+	case r.address == 0:
+		return register{}, fmt.Errorf("%q: with address_base = 1 the first one is 1", s)
 	}
-	return fmt.Sprintf("; the number %s of a manual is \"%s:%d\"", s, t, n-base-1)
+	r.address--
+	return r, nil
 }

@@ -99,6 +99,9 @@ func (l *loader) join(device, profile *node, path string) {
 			points = append(points, p)
 		}
 	}
+	if base := device.table["address_base"]; base != nil {
+		l.report(base, joinKey(path, "address_base"), "the profile says how its registers are counted, and those of added points are counted so too")
+	}
 	for key, value := range profile.table {
 		if device.table[key] == nil && key != "profile" {
 			device.table[key] = value

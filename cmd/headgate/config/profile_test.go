@@ -108,6 +108,7 @@ func TestFaultsOfProfiles(t *testing.T) {
 		"not TOML":             {"[[point]\n", `profile = "pump"`, "DIR/pump.toml:1:8: expected"},
 		"no points":            {"interval = \"1s\"\n", `profile = "pump"`, "DIR/pump.toml: has no [[point]]"},
 		"a name of its own":    {"name = \"x\"\n" + pump, `profile = "pump"`, "DIR/pump.toml:1: name: a profile has none"},
+		"another base":         {pump, "profile = \"pump\"\naddress_base = 1", "modbus.device.address_base: the profile says how its registers are counted"},
 		"a change at fault":    {pump, "profile = \"pump\"\npoint = [ { name = \"speed\", type = \"f31\" } ]", "main.toml:9: modbus.device.point.type: \"f31\" is no type"},
 		"an addition at fault": {pump, "profile = \"pump\"\npoint = [ { name = \"more\" } ]", "main.toml:9: modbus.device.point.register: is missing"},
 	} {
