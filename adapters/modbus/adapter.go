@@ -95,6 +95,13 @@ func (a *Adapter) add(c Device) error {
 		g := d.group(f.interval)
 		g.fields = append(g.fields, &f)
 	}
+	for i := range c.Setup {
+		s, err := newSetup(c, c.Setup[i])
+		if err != nil {
+			return fmt.Errorf("setup %d: %w", i, err)
+		}
+		d.setup = append(d.setup, s)
+	}
 	d.unit.devices = append(d.unit.devices, d)
 	a.devices = append(a.devices, d)
 	return nil

@@ -89,6 +89,7 @@ func (d *Device) check(fault faultFunc, onSerialLine bool) {
 		fault("address_base", "%d: want 0 or 1", d.AddressBase)
 	}
 	d.checkLimits(fault)
+	d.checkSetup(fault)
 	if len(d.Point) == 0 {
 		fault("point", "is missing: want a [[modbus.device.point]] for each value of the device")
 	}

@@ -152,6 +152,11 @@ type Device struct {
 	// points, because reading does something: "holding:100-110", "coil:7".
 	NoRead []string `toml:"no_read"`
 
+	// Setup lists what is written each time the device comes online: after the
+	// start, and after it was away, for it may be another one then, or have lost
+	// its settings: setup = [ { register = "holding:0x1101", value = 7 } ].
+	Setup []Setup `toml:"setup"`
+
 	// Point lists what is read and written.
 	Point []Point `toml:"point"`
 }

@@ -92,6 +92,11 @@ func TestAFaultSaysItsKeyAndWhatWouldBeRight(t *testing.T) {
 		{func(c *Config, d *Device, p *Point) { p.Name = "set" }, "device[0].point[0].name: \"set\" is reserved"},
 		{func(c *Config, d *Device, p *Point) { p.Register = "" }, "device[0].point[0].register: is missing"},
 		{func(c *Config, d *Device, p *Point) { p.Register = "40101" }, "the number 40101 of a manual is \"holding:100\", or give the device address_base = 1"},
+		{func(c *Config, d *Device, p *Point) { d.Setup = make([]Setup, 17) }, "device[0].setup: 17: a device may have 16"},
+		{func(c *Config, d *Device, p *Point) { d.Setup = []Setup{{Register: "holding:1"}} }, "setup[0].value: is missing"},
+		{func(c *Config, d *Device, p *Point) { d.Setup = []Setup{{Register: "input:1", Value: int64(1)}} }, "setup[0].access: "},
+		{func(c *Config, d *Device, p *Point) { d.Setup = []Setup{{Register: "holding:1", Value: int64(70000)}} }, "setup[0].value: 70000 does not fit"},
+		{func(c *Config, d *Device, p *Point) { d.Setup = []Setup{{Register: "holding:1", Value: []any{}}} }, "setup[0].value: []: want a number"},
 		{func(c *Config, d *Device, p *Point) { d.AddressBase = 2 }, "device[0].address_base: 2: want 0 or 1"},
 		{func(c *Config, d *Device, p *Point) { d.AddressBase, p.Register = 1, "holding:0" }, "with address_base = 1 the first one is 1"},
 		{func(c *Config, d *Device, p *Point) {

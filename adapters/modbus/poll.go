@@ -154,6 +154,7 @@ func (a *Adapter) outcome(u *unit, d *device, now time.Time, took time.Duration,
 	for _, d := range u.devices {
 		d.known.wake(now)
 		d.replan(now)
+		a.setUp(d)
 		a.count(func() { d.stats.Online, d.stats.Reason = true, "" })
 		a.emit(point.Update{Device: d.name, Status: &point.Status{Online: true, Time: now}})
 	}

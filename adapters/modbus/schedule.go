@@ -13,6 +13,7 @@ type device struct {
 	timeout time.Duration // to the beginning of an answer
 	limits  limits
 	fields  []*field
+	setup   []setup
 	groups  []*group
 	known   learned
 	failing map[span]bool // reads that the device answers with an error, which has been logged

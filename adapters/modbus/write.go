@@ -17,6 +17,7 @@ type write struct {
 	field   *field
 	change  change
 	request *checkedRequest // a tool's, in place of field and change
+	setup   bool            // nobody's: see setUp
 	result  chan written    // takes one without waiting
 }
 
@@ -160,8 +161,11 @@ func (a *Adapter) doWrite(ctx context.Context, w *write) error {
 		w.finish(point.Value{}, fmt.Errorf("%s: %w: nothing was sent: %w", a.what(w), point.ErrTimeout, w.ctx.Err()))
 		return nil
 	}
-	if w.request != nil {
+	switch {
+	case w.request != nil:
 		return a.doRequest(ctx, w)
+	case w.setup:
+		return a.doSetup(ctx, w)
 	}
 	d, f, u := w.device, w.field, w.device.unit
 	sent := time.Now()
