@@ -141,45 +141,6 @@ func TestADeadUnitDoesNotStallItsNeighbour(t *testing.T) {
 	})
 }
 
-// TestABrokenAnswerIsNoValue: one is asked for again, and nothing is bad for it; where
-// none comes again the points are.
-func TestABrokenAnswerIsNoValue(t *testing.T) {
-	for name, f := range map[string]modbussim.Fault{
-		"corrupt":     {CorruptCRC: true},
-		"silent":      {Silent: true},
-		"short by 1":  {ShortBy: 1},
-		"only half":   {SplitAt: 4, SplitFor: 200 * time.Millisecond},
-		"busy":        {Exception: 6},
-		"transaction": {WrongTransaction: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, url, _ := overRTU(t)
-			if f.WrongTransaction {
-				s, url = overTCP(t)
-			}
-			s.Unit(7).SetHolding(0, 1, 2)
-			x := run(t, url, 50*time.Millisecond, deviceOf("m", 7, holding("x", 0), holding("y", 1)))
-			x.value(0, "m", "x", "1")
-			once := f
-			once.Times = 1
-			x.failing(func() { s.Unit(7).Inject(once) })
-			from := x.value(x.now(), "m", "y", "2")
-			for _, sample := range x.all("m", "x") {
-				if sample.Quality != point.Good || sample.Value.String() != "1" {
-					t.Errorf("got %+v", sample)
-				}
-			}
-			if name != "silent" {
-				return
-			}
-			remove := s.Unit(7).Inject(f)
-			from = x.bad(from, "m", "x", "unit 7 on rs485")
-			remove()
-			x.value(from, "m", "y", "2")
-		})
-	}
-}
-
 func TestAnswersInPiecesAndBehindNoiseAreGood(t *testing.T) {
 	s, url, _ := overRTU(t)
 	s.Unit(7).SetHolding(0, 1, 2)

@@ -56,6 +56,7 @@ func TestLibmodbusAndItsFaults(t *testing.T) {
 		holding("by23", 0x162, rw, func(p *Point) { p.WriteFunction = 23 }),
 		Point{Name: "by15", Register: "coil:0x131", Access: "rw", WriteFunction: 15},
 	)
+	m.Timeout = 2 * time.Second
 	// Only a read that begins at one of those goes wrong.
 	wrongUnit, late := deviceOf("wrong_unit", 17, holding("x", 0x171, slow)), deviceOf("late", 17, holding("x", 0x172, slower))
 	x := run(t, "rtu://"+client+"?baud=115200", 300*time.Millisecond, m, wrongUnit, late)

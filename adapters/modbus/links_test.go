@@ -106,11 +106,12 @@ func TestEveryLinkCarriesReadsWritesExceptionsAndSilence(t *testing.T) {
 			s.Unit(7).SetHolding(0, 1, 2)
 			s.Unit(7).SetCoils(3, true, false, true)
 			cfg := open(t, s)
-			cfg.Name, cfg.Timeout = "rs485", 100*time.Millisecond
+			cfg.Name, cfg.Timeout = "rs485", 2*time.Second
 			cfg.Device = []Device{
 				deviceOf("m", 7, holding("x", 0, rw), holding("y", 1), holding("hole", 500), Point{Name: "c", Register: "coil:5", Access: "rw"}),
 				deviceOf("nobody", 9, holding("x", 0)),
 			}
+			cfg.Device[1].Timeout = 100 * time.Millisecond
 			x := runConfig(t, cfg)
 			x.value(0, "m", "y", "2")
 			x.value(0, "m", "c", "true")

@@ -89,6 +89,8 @@ func socatPair(t *testing.T) (server, client string, unplug func()) {
 
 // pymodbusMeter is what testdata/pymodbus_server.py has.
 func pymodbusMeter() []Device {
+	nobody := deviceOf("nobody", 9, holding("x", 0))
+	nobody.Timeout = 500 * time.Millisecond
 	return []Device{
 		deviceOf("meter", 1,
 			holding("three", 3, rw, func(p *Point) { p.Scale = 0.1 }),
@@ -103,7 +105,7 @@ func pymodbusMeter() []Device {
 			holding("by23", 7, rw, func(p *Point) { p.WriteFunction = 23 }),
 			Point{Name: "by15", Register: "coil:6", Access: "rw", WriteFunction: 15},
 		),
-		deviceOf("nobody", 9, holding("x", 0)),
+		nobody,
 	}
 }
 
@@ -134,7 +136,7 @@ func TestPymodbusOverTCP(t *testing.T) {
 		t.Run(scheme, func(t *testing.T) {
 			host, port := freeAddress(t)
 			start(t, python, "testdata/pymodbus_server.py", framing, host, port)
-			agreeWithPymodbus(t, run(t, scheme+"://"+net.JoinHostPort(host, port), 500*time.Millisecond, pymodbusMeter()...))
+			agreeWithPymodbus(t, run(t, scheme+"://"+net.JoinHostPort(host, port), 3*time.Second, pymodbusMeter()...))
 		})
 	}
 }
@@ -145,7 +147,7 @@ func TestPymodbusOverASerialLine(t *testing.T) {
 		t.Run(framing, func(t *testing.T) {
 			server, client, unplug := socatPair(t)
 			stopServer := start(t, python, "testdata/pymodbus_server.py", framing, server)
-			x := run(t, framing+"://"+client+"?baud=19200", 500*time.Millisecond, pymodbusMeter()...)
+			x := run(t, framing+"://"+client+"?baud=19200", 3*time.Second, pymodbusMeter()...)
 			agreeWithPymodbus(t, x)
 			stopServer()
 			unplug()
@@ -169,5 +171,5 @@ func TestPymodbusBehindSer2net(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, "sh", "-c", "PATH=$PATH:/usr/sbin exec ser2net -n -d -c "+file)
-	agreeWithPymodbus(t, run(t, "rtu+tcp://127.0.0.1:"+port+"?baud=19200", 500*time.Millisecond, pymodbusMeter()...))
+	agreeWithPymodbus(t, run(t, "rtu+tcp://127.0.0.1:"+port+"?baud=19200", 3*time.Second, pymodbusMeter()...))
 }

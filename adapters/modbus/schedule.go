@@ -98,6 +98,10 @@ func (d *device) release(now time.Time, c cost) (reads []*read, merged uint64) {
 				r.deadline = t
 			}
 		}
+		// What was not answered last goes behind what may show that the unit is there.
+		if d.known.silent[r.span()] > 0 {
+			r.deadline = r.deadline.Add(r.fields[0].interval / 2)
+		}
 	}
 	return reads, merged
 }

@@ -141,7 +141,9 @@ func TestAWriteThatCannotBeIsRefusedBeforeItIsSent(t *testing.T) {
 func TestAWriteThatFailsSaysHow(t *testing.T) {
 	overBoth(t, func(t *testing.T, s *modbussim.Server, url string) {
 		s.Unit(3).SetHolding(0, 0)
-		x := run(t, url, 200*time.Millisecond, deviceOf("m", 3, holding("x", 0, rw), holding("hole", 9, rw)), deviceOf("dead", 4, holding("x", 0, rw)))
+		dead := deviceOf("dead", 4, holding("x", 0, rw))
+		dead.Timeout = 100 * time.Millisecond
+		x := run(t, url, time.Second, deviceOf("m", 3, holding("x", 0, rw), holding("hole", 9, rw)), dead)
 		x.status(0, "m", true, "")
 		write := func(device, name string) error {
 			_, err := x.Write(t.Context(), point.Command{Device: device, Point: name, Value: point.OfInt(1)})
@@ -151,7 +153,7 @@ func TestAWriteThatFailsSaysHow(t *testing.T) {
 			t.Errorf("got %v, want exception 2", err)
 		}
 		s.Unit(3).Inject(modbussim.Fault{Writes: true, Silent: true, Times: 1})
-		if err := write("m", "x"); !errors.Is(err, point.ErrTimeout) || !strings.Contains(err.Error(), "no answer within 200ms") {
+		if err := write("m", "x"); !errors.Is(err, point.ErrTimeout) || !strings.Contains(err.Error(), "no answer within 1s") {
 			t.Errorf("got %v, want a timeout", err)
 		}
 		if err := write("dead", "x"); !errors.Is(err, point.ErrTimeout) {
