@@ -97,6 +97,9 @@ func TestAFaultSaysItsKeyAndWhatWouldBeRight(t *testing.T) {
 		{func(c *Config, d *Device, p *Point) { d.Setup = []Setup{{Register: "input:1", Value: int64(1)}} }, "setup[0].access: "},
 		{func(c *Config, d *Device, p *Point) { d.Setup = []Setup{{Register: "holding:1", Value: int64(70000)}} }, "setup[0].value: 70000 does not fit"},
 		{func(c *Config, d *Device, p *Point) { d.Setup = []Setup{{Register: "holding:1", Value: []any{}}} }, "setup[0].value: []: want a number"},
+		{func(c *Config, d *Device, p *Point) {
+			d.NoRead, d.Setup = []string{"holding:7"}, []Setup{{Register: "holding:7", Bits: "3", Value: int64(1)}}
+		}, "setup[0].bits: to leave its other bits"},
 		{func(c *Config, d *Device, p *Point) { d.AddressBase = 2 }, "device[0].address_base: 2: want 0 or 1"},
 		{func(c *Config, d *Device, p *Point) { d.AddressBase, p.Register = 1, "holding:0" }, "with address_base = 1 the first one is 1"},
 		{func(c *Config, d *Device, p *Point) {

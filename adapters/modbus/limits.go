@@ -3,6 +3,7 @@ package modbus
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -45,6 +46,11 @@ type span struct {
 
 func (s span) touches(t table, start, end int) bool {
 	return s.table == t && start < s.end && s.start < end
+}
+
+// forbids says whether any of it must not be read.
+func (l limits) forbids(s span) bool {
+	return slices.ContainsFunc(l.noRead, func(no span) bool { return no.touches(s.table, s.start, s.end) })
 }
 
 func (l limits) most(t table) int {

@@ -10,7 +10,7 @@ import (
 )
 
 // Setup is one table of a device's setup: what is written whenever it comes online,
-// unless it stands there already.
+// unless it stands there already, which is not looked up where no_read forbids it.
 type Setup struct {
 	// Register is the table and the address, of a holding register or a coil.
 	Register string `toml:"register"`
@@ -93,8 +93,13 @@ func (d *Device) checkSetup(fault faultFunc) {
 		if d.checkPoint(&p, inSetup); !sound {
 			continue
 		}
-		if _, err := newSetup(*d, s); err != nil {
+		ready, err := newSetup(*d, s)
+		if err != nil {
 			inSetup("value", "%v", err)
+			continue
+		}
+		if l, err := d.limits(); err == nil && ready.change.mask != nil && s.WriteFunction != maskWriteRegister && l.forbids(spanOf(ready.field)) {
+			inSetup("bits", "to leave its other bits as they are the register must be read, which is forbidden; want write_function = %d, where the device knows that", maskWriteRegister)
 		}
 	}
 }
@@ -117,6 +122,10 @@ func (a *Adapter) doSetup(ctx context.Context, w *write) error {
 	sent, written := time.Now(), false
 	err := a.exchange(ctx, true, func() error {
 		sent = time.Now()
+		if d.limits.forbids(spanOf(w.field)) {
+			written = true
+			return u.client.apply(ctx, d.timeout, w.change)
+		}
 		var refused exception
 		data, err := u.client.read(ctx, d.timeout, w.change.register.table, w.change.register.address, w.field.size())
 		switch {

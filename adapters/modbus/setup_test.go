@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -76,5 +77,26 @@ func TestASetupThatIsNotAnsweredIsWrittenAgain(t *testing.T) {
 		if s.Quality != point.Good {
 			t.Errorf("got %+v", s)
 		}
+	}
+}
+
+func TestASetupOfWhatMustNotBeReadIsOnlyWritten(t *testing.T) {
+	s, url := overTCP(t)
+	u := s.Unit(3)
+	u.SetHolding(0, 1, 7)
+	d := deviceOf("m", 3, holding("x", 0))
+	d.Setup, d.NoRead = []Setup{{Register: "holding:1", Value: int64(7)}}, []string{"holding:1"}
+	written := make(chan struct{})
+	u.OnWrite(func(modbussim.Table, uint16, []uint16) { close(written) })
+	x := run(t, url, time.Second, d)
+	texts := listening(t, x)
+	select {
+	case <-written:
+	case <-time.After(guard):
+		t.Fatal("it is not written")
+	}
+	x.value(x.now(), "m", "x", "1")
+	if said := texts(); strings.Contains(said, "read holding register 1?") {
+		t.Errorf("it was read: %s", said)
 	}
 }
