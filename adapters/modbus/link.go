@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"headgate/adapters/port"
 	"headgate/gateway/point"
 )
 
@@ -81,7 +82,7 @@ func (a *Adapter) failed(err error) {
 	a.reopened = false
 	a.trouble++
 	if a.trouble == 1 {
-		a.log.Warn("link is down, and is tried again", "err", err)
+		a.log.Warn("link is down, and is tried again", "err", port.WithHolder(err, a.transport.link.path))
 	}
 	reason := fmt.Sprintf("%s is down: %v", a.name, err)
 	a.count(func() { a.reason = err.Error() })

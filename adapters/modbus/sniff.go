@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"headgate/adapters/port"
 )
 
 // Heard is a frame that somebody has sent on a serial line, or what was no frame.
@@ -34,7 +36,7 @@ func Sniff(ctx context.Context, cfg Config, heard func(Heard)) error {
 	}
 	stream, err := l.dial(ctx, cfg.TLS)
 	if err != nil {
-		return err
+		return port.WithHolder(err, l.path)
 	}
 	w := newWire(stream, &taps{})
 	defer w.close()

@@ -3,6 +3,9 @@ package modbus
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -107,5 +110,22 @@ func TestSniffingALineSaysWhatOthersSay(t *testing.T) {
 func TestOnlyASerialLineCanBeListenedTo(t *testing.T) {
 	if err := Sniff(t.Context(), Config{URL: "tcp://127.0.0.1"}, nil); err == nil || !strings.Contains(err.Error(), "only a serial line") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestASnifferSaysWhoHasThePort(t *testing.T) {
+	path, far, err := port.Pair(port.Mode{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	held, err := port.Open(path, port.DefaultMode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	err = Sniff(t.Context(), Config{URL: "rtu://" + path}, nil)
+	if want := fmt.Sprintf(", process %d", os.Getpid()); !errors.Is(err, port.ErrBusy) || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %q in it", err, want)
 	}
 }

@@ -3,6 +3,7 @@ package port
 import (
 	"bufio"
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -75,9 +76,20 @@ func (u usbName) String() string {
 	return name + ":" + strings.NewReplacer("%", "%25", "?", "%3F", "#", "%23", " ", "%20").Replace(u.number)
 }
 
-// HeldBy says who has the port at path open, like "minicom, process 812"; "" where
-// nobody is seen to. It looks at the files of all processes, and is not for every second.
-func HeldBy(path string) string {
+// WithHolder says in an error that wraps ErrBusy who has the port at path open, where
+// that is to be seen. It looks at the files of all processes, and is not for every try.
+func WithHolder(err error, path string) error {
+	if !errors.Is(err, ErrBusy) {
+		return err
+	}
+	if by := heldBy(path); by != "" {
+		return fmt.Errorf("%w; it is open in %s", err, by)
+	}
+	return err
+}
+
+// heldBy gives "minicom, process 812; ..."; "" where nobody is seen.
+func heldBy(path string) string {
 	path, err := device(path)
 	if err != nil {
 		return ""

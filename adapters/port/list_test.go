@@ -1,11 +1,12 @@
 package port
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
+	"regexp"
 	"syscall"
 	"testing"
 )
@@ -60,13 +61,20 @@ func TestWhoHasAPortIsFoundByAnyOfItsNames(t *testing.T) {
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	want := fmt.Sprintf(", process %d", os.Getpid())
-	if got := HeldBy(link); !strings.HasSuffix(got, want) || len(got) == len(want) {
-		t.Errorf("got %q, want the name of this program and %q", got, want)
+	_, err := Open(link, DefaultMode())
+	if !errors.Is(err, ErrBusy) {
+		t.Fatal(err)
+	}
+	by := regexp.MustCompile(fmt.Sprintf(`; it is open in \S.*, process %d$`, os.Getpid()))
+	if got := WithHolder(err, link).Error(); !by.MatchString(got) {
+		t.Errorf("got %q, want %s at its end", got, by)
 	}
 	for _, path := range []string{filepath.Join(t.TempDir(), "missing"), "usb:ffff:ffff"} {
-		if got := HeldBy(path); got != "" {
-			t.Errorf("%s is held by %q", path, got)
+		if got := WithHolder(err, path); got != err {
+			t.Errorf("%s: got %v", path, got)
 		}
+	}
+	if gone := fmt.Errorf("x: %w", ErrGone); WithHolder(gone, link) != gone {
+		t.Error("of a port that is gone nobody has to be found")
 	}
 }

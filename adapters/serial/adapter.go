@@ -239,12 +239,7 @@ func (a *Adapter) lost(err error) {
 		return
 	}
 	a.cause = cause
-	if cause == port.ErrBusy {
-		if by := port.HeldBy(a.address.Path); by != "" {
-			err = fmt.Errorf("%w; it is open in %s", err, by)
-		}
-	}
-	a.log.Warn("serial port is not open, and is tried again", "err", err)
+	a.log.Warn("serial port is not open, and is tried again", "err", port.WithHolder(err, a.address.Path))
 }
 
 // well notes that the port has been open for a while.

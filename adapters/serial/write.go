@@ -35,7 +35,7 @@ func newTemplate(p Point) (template, error) {
 	// A word in braces was meant to be one.
 	for _, word := range regexp.MustCompile(`\{\w+(?::[^{}"]*)?\}`).FindAll(p.Set.Send, -1) {
 		if !place.Match(word) {
-			return t, fmt.Errorf("has %.40s: want {value}, or with a format like {value:.2f}, {value:05d}, {value:X} or {value:s}; braces that are sent are written in hex:", word)
+			return t, fmt.Errorf("has %.40s: want {value}, or with a format like {value:.2f}, {value:05d}, {value:X} or {value:s}; \"hex:7b\" is a brace that is sent", word)
 		}
 	}
 	switch {

@@ -139,17 +139,13 @@ func (c *serialMonitorCmd) Run(k *kong.Kong) (err error) {
 	return errors.Join(err, failed)
 }
 
-// busy says who has the port, where that is to be seen.
+// busy says what to do where a port is in use.
 func busy(err error, url string) error {
 	address, wrong := port.ParseURL(url, "serial")
 	if wrong != nil {
 		return err
 	}
-	by := port.HeldBy(address.Path)
-	if by == "" {
-		return fmt.Errorf("%w; \"sudo headgate serial list\" may say who it is", err)
-	}
-	return fmt.Errorf("%w; it is open in %s: stop that to watch the line", err, by)
+	return fmt.Errorf("%w: stop that to watch the line; \"sudo headgate serial list\" sees all programs", port.WithHolder(err, address.Path))
 }
 
 // dumpWidth is how many bytes are printed on a line.
