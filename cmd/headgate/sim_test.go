@@ -32,7 +32,7 @@ func simulated(t *testing.T, more ...func(*modbus.Config)) (*simBus, *modbus.Pro
 			t.Error(err)
 		}
 	})
-	cfg := modbus.Config{Name: "bus", URL: b.url(), Timeout: 60 * time.Millisecond}
+	cfg := modbus.Config{Name: "bus", URL: b.url(), Timeout: 250 * time.Millisecond}
 	for _, f := range more {
 		f(&cfg)
 	}
