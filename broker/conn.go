@@ -54,6 +54,7 @@ type conn struct {
 	allowed  int           // how many it may be until the next
 	readBy   time.Time     // the deadline that is set
 	props    []byte        // room for the properties that are passed on
+	seldom   bool          // what has just come came half a second or more after what was before it
 	deep     bool          // its stack has grown for what comes seldom
 
 	// The writer's own: its deadline, and room for a list of pieces.
@@ -345,8 +346,9 @@ func (c *conn) roomier() {
 // The first ones may have come with the CONNECT. [MQTT-3.1.4-5] Without an error
 // it is to be called again, with another stack.
 func (c *conn) read(r *reader) error {
-	for {
+	for last := time.Now(); ; {
 		now := time.Now()
+		c.seldom, last = now.Sub(last) > seldomApart, now
 		for {
 			h, body, ok, err := r.next()
 			if err == nil && ok {
@@ -411,4 +413,7 @@ func (c *conn) readMore(r *reader) error {
 	}
 }
 
-const maxAcksIn = 1024
+const (
+	maxAcksIn   = 1024
+	seldomApart = 500 * time.Millisecond
+)

@@ -20,6 +20,7 @@ func (c *conn) handle(h packet.Header, body []byte, now time.Time) error {
 	}
 	switch h.Type {
 	case packet.PUBLISH:
+		c.deep = c.deep || c.seldom
 		return c.handlePublish(h.Flags, body, now)
 	case packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
 		a, err := c.decodeAck(h.Type, body)
