@@ -15,12 +15,15 @@ import (
 func (s *session) drain(ctx context.Context) error {
 	d := &drainer{session: s, pace: s.b.pace}
 	s.src.Rewind()
-	s.src.Live(true)
 	defer s.src.Live(false)
-	backlog, _ := d.pace.look()
-	o, ok, err := s.src.TryNext(backlog)
-	if err != nil {
-		return fmt.Errorf("read the local queue: %w", err)
+	var o Outgoing
+	var ok bool
+	var err error
+	if !d.paused() {
+		backlog, _ := d.pace.look()
+		if o, ok, err = s.src.TryNext(backlog); err != nil {
+			return fmt.Errorf("read the local queue: %w", err)
+		}
 	}
 	s.subscribe(o.PacketID)
 	for {
@@ -40,8 +43,19 @@ func (s *session) drain(ctx context.Context) error {
 type drainer struct {
 	*session
 	pace    *pace
+	live    bool // what the Source was told last
 	topic   []byte
 	publish packet.Publish
+}
+
+// paused says whether nothing may go, and has the Source know.
+func (d *drainer) paused() bool {
+	paused := d.pace.paused.Load()
+	if d.live == paused {
+		d.live = !paused
+		d.src.Live(d.live)
+	}
+	return paused
 }
 
 // next gives the next message; ok is false when the wait for it was broken off.
@@ -50,9 +64,12 @@ func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
 	if o, ok, err = d.src.TryNext(backlog); ok || err != nil {
 		return o, ok, err
 	}
+	if backlog {
+		d.pace.hurried.Store(false) // there is none any more
+	}
 	wake(d.wakeWrite)
 	// Without a refused message nothing but ctx breaks the wait off, and another
-	// look at what the backlog may.
+	// look at what may go.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if look > 0 {
@@ -62,7 +79,7 @@ func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
 	d.stopGet = stop
 	again := d.flight.refused > 0
 	d.mu.Unlock()
-	if again {
+	if may, _ := d.pace.look(); again || may != backlog || d.pace.paused.Load() {
 		return o, false, nil
 	}
 	if o, err = d.src.Next(ctx, backlog); err != nil {
@@ -79,10 +96,12 @@ func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
 // message that it has not.
 func (d *drainer) room(ctx context.Context) bool {
 	for {
+		paused := d.paused()
 		d.mu.Lock()
 		var pause time.Duration
 		rewind := false
 		switch {
+		case paused:
 		case d.flight.refused > 0:
 			if pause = time.Until(d.resume); pause <= 0 && !d.flight.waiting() && d.letting == 0 {
 				d.flight.clear()

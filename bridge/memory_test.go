@@ -25,6 +25,7 @@ type memory struct {
 	cursor   int        // place of the next one
 	end      int        // place after the backlog
 	ahead    int        // where the live goes first: place of its next one
+	live     bool       // what Live said last
 	rewinds  int
 	acks     []uint16
 	hold     bool            // commits are kept back
@@ -160,12 +161,19 @@ func (m *memory) Rewind() {
 func (m *memory) Live(on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.live = on
 	if on {
 		m.end = m.base + len(m.queue)
 		m.ahead = m.end
 	} else {
 		m.ahead = 1 << 60 // what comes joins the backlog
 	}
+}
+
+func (m *memory) isLive() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.live
 }
 
 func (m *memory) find(id uint16) *queued {

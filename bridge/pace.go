@@ -20,18 +20,48 @@ func newPace(c *Config) *pace {
 	return &pace{all: newLimiter(c.MaxRate), replay: newLimiter(c.ReplayMaxRate), window: c.ReplayWindow, changed: make(chan struct{}, 1)}
 }
 
+// Pause has nothing more go up, until Resume or the end of the process: what comes
+// waits. What is on its way is still acknowledged, and commands come down. It may
+// be called at any time, as the next ones.
+func (b *Bridge) Pause() { b.pace.turn(&b.pace.paused, true) }
+
+// Resume is the end of Pause.
+func (b *Bridge) Resume() { b.pace.turn(&b.pace.paused, false) }
+
+// Hurry sends the backlog that there is whatever Config.ReplayWindow says.
+func (b *Bridge) Hurry() { b.pace.turn(&b.pace.hurried, true) }
+
+func (p *pace) turn(which *atomic.Bool, on bool) {
+	which.Store(on)
+	wake(p.changed)
+}
+
+// held says in words why nothing goes up, or nothing of the backlog; "" where it
+// does.
+func (p *pace) held() string {
+	switch {
+	case p.paused.Load():
+		return "paused"
+	case !p.mayReplay():
+		return "the backlog waits for " + p.window.String()
+	}
+	return ""
+}
+
+func (p *pace) mayReplay() bool { return p.hurried.Load() || p.window.open(time.Now()) }
+
 // look says whether the backlog may go now, and after how long that may be another
 // answer; 0: until something else changes.
 func (p *pace) look() (backlog bool, again time.Duration) {
 	if wait := p.replay.wait(); wait > 0 {
 		return false, wait
 	}
-	if p.window.whole() || p.hurried.Load() {
+	if p.window.whole() {
 		return true, 0
 	}
 	// Minute by minute, so that a clock that is set does not matter.
 	now := time.Now()
-	return p.window.open(now), now.Truncate(time.Minute).Add(time.Minute).Sub(now)
+	return p.mayReplay(), now.Truncate(time.Minute).Add(time.Minute).Sub(now)
 }
 
 // sent counts a message that went up, of so many bytes.

@@ -43,7 +43,10 @@ type Stats struct {
 	TooLarge       uint64   // came down, and larger than the bridge takes
 	RefusedFilters []string // [[bridge.down]] filters that the upstream does not grant, in the last connection
 
-	Backlog Backlog // in the local queue, what is in flight included
+	Backlog Backlog       // in the local queue, what is in flight included
+	Rate    float64       // messages a second that went up in the last ten
+	Left    time.Duration // until the backlog is empty if it shrinks as in the last ten seconds; 0 if it does not
+	Held    string        // why nothing goes up, or nothing of the backlog, in words; "" where it does
 }
 
 // Stats gives the present state. It may be called at any time.
@@ -51,6 +54,10 @@ func (b *Bridge) Stats() Stats {
 	st := b.counters.snapshot()
 	st.Name = b.cfg.Name
 	st.Backlog = b.src.Backlog()
+	st.Held = b.pace.held()
+	b.counters.mu.Lock()
+	defer b.counters.mu.Unlock()
+	st.Rate, st.Left = b.counters.meter.rate(), b.counters.meter.left(st.Backlog.Messages)
 	return st
 }
 
@@ -69,6 +76,7 @@ type counters struct {
 	connects    uint64
 	givenUp     map[string]uint64
 	refused     []string
+	meter       meter
 }
 
 func newCounters() *counters {
@@ -101,7 +109,27 @@ func (c *counters) connected(v packet.Version) {
 	c.refused = nil
 }
 
-func (c *counters) disconnected() { c.inFlight.Store(0) }
+func (c *counters) disconnected() {
+	c.inFlight.Store(0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.meter.reset()
+}
+
+// measure takes a sample of the meter where it is time.
+func (c *counters) measure(src Source) {
+	now := time.Now()
+	c.mu.Lock()
+	due := c.meter.due(now)
+	c.mu.Unlock()
+	if !due {
+		return
+	}
+	backlog := src.Backlog().Messages
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.meter.add(sample{now, c.forwarded.Load(), backlog})
+}
 
 func (c *counters) fail(err error) {
 	c.mu.Lock()

@@ -17,10 +17,13 @@ func (s *session) watch(ctx context.Context) error {
 	for {
 		select {
 		case <-tick.C:
+		case <-s.b.pace.changed:
+			s.lookAgain()
 		case <-ctx.Done():
 			return nil
 		}
 		now := s.age()
+		s.b.counters.measure(s.src)
 		if err := s.stuck(now); err != nil {
 			return err
 		}
@@ -48,6 +51,17 @@ func (s *session) watch(ctx context.Context) error {
 			wake(s.wakeWrite)
 		}
 	}
+}
+
+// lookAgain has the drain see what may go now.
+func (s *session) lookAgain() {
+	s.mu.Lock()
+	stop := s.stopGet
+	s.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	wake(s.wakeDrain)
 }
 
 // stuck finds an upstream that lives but leaves something unanswered for good.

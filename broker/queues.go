@@ -136,6 +136,19 @@ func (v *Queues) Purge(name string) (messages int64, err error) {
 	return messages, <-done
 }
 
+// PurgeBridge is Purge for all queues of the bridge called name.
+func (v *Queues) PurgeBridge(name string) (messages int64, err error) {
+	for _, q := range v.store.Queues() {
+		if bridge, ok := bridgeOf(q.Name()); ok && bridge == name {
+			n, err := v.Purge(q.Name())
+			if messages += n; err != nil {
+				return messages, err
+			}
+		}
+	}
+	return messages, nil
+}
+
 func (v *Queues) find(name string) (*store.Queue, error) {
 	var near []string
 	var local *store.Queue // with the prefix that a shell would take for a variable

@@ -35,6 +35,7 @@ type commandLine struct {
 	Pub     pubCmd     `cmd:"" passthrough:"" help:"Publish messages, with the flags of mosquitto_pub."`
 	Sub     subCmd     `cmd:"" passthrough:"" help:"Subscribe and print what comes, with the flags of mosquitto_sub."`
 	Queue   queueCmd   `cmd:"" help:"Look into what waits for sessions and bridges, also while the gateway does not run."`
+	Bridge  bridgeCmd  `cmd:"" help:"Look after the bridges of the gateway that runs here: status, pause, resume, drain, purge."`
 	Passwd  passwdCmd  `cmd:"" help:"Make the hash of a password, for password_hash or password_file in [broker]."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 

@@ -187,15 +187,20 @@ const barWidth = 30
 
 // step draws the bar before the next step.
 func (p *progress) step(what string, found int) {
-	if p.out != nil {
-		full := barWidth * p.done / p.steps
-		left := ""
-		if p.done > 0 {
-			left = fmt.Sprintf(", %v left", (time.Since(p.began) / time.Duration(p.done) * time.Duration(p.steps-p.done)).Round(time.Second))
-		}
-		fmt.Fprintf(p.out, "\r\x1b[K[%s%s] %s, %d found%s", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), what, found, left)
+	left := ""
+	if p.done > 0 {
+		left = fmt.Sprintf(", %v left", (time.Since(p.began) / time.Duration(p.done) * time.Duration(p.steps-p.done)).Round(time.Second))
 	}
+	p.draw(p.done, fmt.Sprintf("%s, %d found%s", what, found, left))
 	p.done++
+}
+
+// draw draws the bar when so many steps are done.
+func (p *progress) draw(done int, text string) {
+	if p.out != nil {
+		full := barWidth * max(done, 0) / p.steps
+		fmt.Fprintf(p.out, "\r\x1b[K[%s%s] %s", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), text)
+	}
 }
 
 // clear takes the bar off the screen.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"time"
@@ -45,7 +46,7 @@ func (c *runCmd) Run() error {
 		return err
 	}
 	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", absolute(file.Gateway.DataDir))
-	h.reloader = &reloader{path: c.path(), log: log, started: file, broker: h.broker, status: h.status, routes: h.modbusRoutes}
+	h.reloader = &reloader{path: c.path(), log: log, started: file, broker: h.broker, status: h.status, routes: h.routes}
 	return h.run(ctx)
 }
 
@@ -65,6 +66,12 @@ type house struct {
 	modbus  []modbusPart
 
 	reloader *reloader // nil: nobody can reach it from outside
+}
+
+// routes serves the tools of the parts.
+func (h *house) routes(mux *http.ServeMux) {
+	h.modbusRoutes(mux)
+	h.bridgeRoutes(mux)
 }
 
 // build makes the parts. It opens the store and reads what it kept; no port, no

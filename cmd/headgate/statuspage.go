@@ -21,11 +21,7 @@ func (r *statusReport) page() string {
 	p.line("messages", "%d in, %d out, %d dropped, %d retained", r.Flow.In, r.Flow.Out, r.Flow.Dropped, r.Flow.Retained)
 	p.store(&r.Store)
 	for i := range r.Bridges {
-		b := &r.Bridges[i]
-		p.line("bridge", "%s to %s: %s%s, %d messages wait (%s)", b.Name, b.Remote, b.State, forHow(p.ago(b.Since)), b.Messages, size(b.Bytes))
-		if b.LastError != "" {
-			p.line("", "last error %s ago: %s", p.ago(b.LastErrorAt), b.LastError)
-		}
+		p.bridge(&r.Bridges[i])
 	}
 	for i := range r.Devices {
 		d := &r.Devices[i]

@@ -71,18 +71,6 @@ type wearReport struct {
 	Budget        *int64   `json:"budget"`
 }
 
-type bridgeReport struct {
-	Name        string     `json:"name"`
-	Remote      string     `json:"remote"`
-	State       string     `json:"state"`
-	Since       *time.Time `json:"since"`
-	Messages    int64      `json:"messages"` // that wait
-	Bytes       int64      `json:"bytes"`
-	Forwarded   uint64     `json:"forwarded"`
-	LastError   string     `json:"last_error"`
-	LastErrorAt *time.Time `json:"last_error_at"`
-}
-
 type deviceReport struct {
 	Name    string     `json:"name"`
 	Adapter string     `json:"adapter"`
@@ -109,16 +97,10 @@ func (h *house) status() statusReport {
 			Commits: s.Commits, CommitP50: s.CommitP50.Seconds(), CommitP99: s.CommitP99.Seconds(),
 			Today: newWearReport(&s.Wear, &h.config.Store.Config),
 		},
-		Bridges: []bridgeReport{}, Devices: []deviceReport{},
+		Bridges: h.bridgeReports(), Devices: []deviceReport{},
 	}
 	for _, a := range s.Alarms() {
 		r.Alarms = append(r.Alarms, alarmReport{a.Name, a.Text, timeOrNull(a.Since)})
-	}
-	for _, x := range h.bridges {
-		st := x.Stats()
-		r.Bridges = append(r.Bridges, bridgeReport{Name: st.Name, Remote: st.Remote, State: string(st.State), Since: timeOrNull(st.Since),
-			Messages: st.Backlog.Messages, Bytes: st.Backlog.Bytes, Forwarded: st.Forwarded,
-			LastError: st.LastError, LastErrorAt: timeOrNull(st.LastErrorAt)})
 	}
 	for _, d := range h.gateway.Stats().Devices {
 		r.Devices = append(r.Devices, deviceReport{Name: d.Name, Adapter: d.Adapter, Online: d.Online, Reason: d.Reason,
