@@ -220,6 +220,12 @@ func (b *Bridge) announce(l *link) {
 	b.log.Log(context.Background(), level, "connected to the upstream", "remote", b.remote(), "took", l.took.Round(time.Millisecond),
 		"away", time.Since(b.lost).Round(time.Millisecond), "backlog", backlog.Messages, "backlog_bytes", backlog.Bytes,
 		"reason", "MQTT "+versionName(l.version)+", "+session)
+	if l.limits.sessionExpiry < b.cfg.SessionExpiry {
+		if times, ok := b.repeats.note("session expiry"); ok {
+			b.log.Warn("the upstream keeps our session for less than session_expiry: commands that wait longer are lost, and QoS 2 may come twice",
+				"remote", b.remote(), "reason", fmt.Sprintf("Session Expiry Interval %v", l.limits.sessionExpiry), "count", times)
+		}
+	}
 }
 
 // report logs why there is no connection: once when the cause is new, then at

@@ -47,6 +47,8 @@ type limits struct {
 	retain         bool
 	maxPacket      int
 	keepAlive      time.Duration
+	sessionExpiry  time.Duration
+	aliases        int // Topic Alias Maximum
 	wildcards      bool
 	shared         bool
 }
@@ -229,7 +231,7 @@ func (b *Bridge) limitsFrom(v packet.Version, ack *packet.Connack) limits {
 	p := &ack.Properties
 	l := limits{
 		receiveMaximum: unlimitedReceiveMax, exact: unlimitedReceiveMax, maxQoS: 2, retain: true, maxPacket: largestPacket,
-		keepAlive: b.cfg.KeepAlive, wildcards: true, shared: true,
+		keepAlive: b.cfg.KeepAlive, sessionExpiry: b.cfg.SessionExpiry, wildcards: true, shared: true,
 	}
 	if v != packet.V5 {
 		l.exact = exactlyOnceMax311
@@ -249,6 +251,12 @@ func (b *Bridge) limitsFrom(v packet.Version, ack *packet.Connack) limits {
 	if p.Has(packet.PropServerKeepAlive) && p.ServerKeepAlive != 0 {
 		// Zero means that the upstream never times us out; we go on to probe it. [MQTT-3.1.2-21]
 		l.keepAlive = time.Duration(p.ServerKeepAlive) * time.Second
+	}
+	if p.Has(packet.PropSessionExpiry) { // [MQTT-3.2.2-21]
+		l.sessionExpiry = time.Duration(p.SessionExpiry) * time.Second
+	}
+	if p.Has(packet.PropTopicAliasMaximum) {
+		l.aliases = int(p.TopicAliasMaximum)
 	}
 	if p.Has(packet.PropWildcardSubAvailable) {
 		l.wildcards = p.WildcardSubAvailable != 0

@@ -206,6 +206,25 @@ func TestAPeerThatIsNoBrokerIsSaidSo(t *testing.T) {
 	}
 }
 
+func TestAnUpstreamThatKeepsTheSessionForLessIsSaidSo(t *testing.T) {
+	t.Parallel()
+	u := listenUpstream(t)
+	b := start(t, config(u.addr), newMemory(t), hasty)
+	for range 2 {
+		c := u.welcome(func(a *packet.Connack) {
+			a.Properties.SessionExpiry = 3600
+			a.Properties.Set(packet.PropSessionExpiry)
+		})
+		c.net.Close()
+	}
+	if c := u.welcome(nil); c.connect.Properties.SessionExpiry != 30*24*3600 {
+		t.Errorf("asked for %d s", c.connect.Properties.SessionExpiry)
+	}
+	if n := b.log.lines(`reason="Session Expiry Interval 1h0m0s"`); n != 1 {
+		t.Errorf("%d lines, want 1", n)
+	}
+}
+
 func TestAnotherClientWithOurNameIsSaidSo(t *testing.T) {
 	t.Parallel()
 	u, src := listenUpstream(t), newMemory(t)

@@ -13,7 +13,7 @@ import (
 // drain sends what the Source gives, in its order, as far as the window and the
 // buffer have room.
 func (s *session) drain(ctx context.Context) error {
-	d := &drainer{session: s, pace: s.b.pace}
+	d := &drainer{session: s, pace: s.b.pace, aliases: aliases{max: s.link.limits.aliases}}
 	s.src.Rewind()
 	defer s.src.Live(false)
 	var o Outgoing
@@ -46,6 +46,7 @@ type drainer struct {
 	live    bool // what the Source was told last
 	topic   []byte
 	publish packet.Publish
+	aliases aliases
 }
 
 // paused says whether nothing may go, and has the Source know.
@@ -206,12 +207,21 @@ func (d *drainer) sendPublish(ctx context.Context, o *Outgoing) bool {
 		return false
 	}
 	before := len(d.out)
+	tooLarge := func() bool { return len(d.out)-before > d.link.limits.maxPacket }
+	isNew := d.aliases.shorten(p)
 	d.out = p.Append(d.out, d.link.version)
-	if o.Replay && len(d.out)-before > d.link.limits.maxPacket { // its age does not make it too large
+	if isNew && tooLarge() { // neither its alias
+		p.Properties.Unset(packet.PropTopicAlias)
+		d.out, isNew = p.Append(d.out[:before], d.link.version), false
+	}
+	if o.Replay && tooLarge() { // nor its age makes it too large
 		p.Properties.User = o.Properties.User
 		d.out = p.Append(d.out[:before], d.link.version)
 	}
-	if len(d.out)-before > d.link.limits.maxPacket { // [MQTT-3.2.2-15]
+	if isNew {
+		d.aliases.told(p)
+	}
+	if tooLarge() { // [MQTT-3.2.2-15]
 		d.out = d.out[:before]
 		d.mu.Unlock()
 		d.giveUp(o, "larger than the upstream's Maximum Packet Size")
