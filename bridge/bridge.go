@@ -46,7 +46,8 @@ type Bridge struct {
 	repeats   *repeats
 	settle    time.Duration // for what is on its way, when Run is to end
 	pace      *pace
-	retry     chan struct{} // ends the wait for the next attempt
+	probe     time.Duration // for an answer after Retry
+	retry     chan struct{} // of Retry: taken by whoever waits for the upstream
 
 	// Owned by Run, and lent to the session that it runs.
 	dialect  dialect
@@ -81,6 +82,7 @@ func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 		repeats:  newRepeats(),
 		settle:   settleTime,
 		pace:     newPace(&cfg),
+		probe:    probeTime,
 		retry:    make(chan struct{}, 1),
 		dialect:  newDialect(cfg.Version),
 		backoff:  backoff{max: cfg.MaxBackoff},
@@ -103,6 +105,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	defer b.counters.setState(Stopped)
 	b.lost = time.Now()
+	b.tell(false)
 	for ctx.Err() == nil {
 		b.counters.setState(Connecting)
 		wait, err := b.attempt(ctx)
@@ -119,9 +122,18 @@ func (b *Bridge) Run(ctx context.Context) error {
 	return nil
 }
 
-// Retry ends the wait for the next attempt to connect, for a caller who knows
-// that the way to the upstream is open again. It may be called at any time.
+// Retry is for a caller who knows that the network has changed, or that the way to
+// the upstream is open again. It ends the wait for the next attempt, and a dial that
+// has had no answer for a second; a connection that stands is probed, and given up
+// if it is dead. It may be called at any time and does not wait.
 func (b *Bridge) Retry() { wake(b.retry) }
+
+// tell says to the wiring whether there is a connection.
+func (b *Bridge) tell(connected bool) {
+	if b.cfg.Connected != nil {
+		b.cfg.Connected(connected)
+	}
+}
 
 // attempt makes one connection and stays with it to its end. It gives the wait
 // before the next one, and why this one is needed.
@@ -140,6 +152,9 @@ func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 			b.log.Info("upstream speaks an older MQTT", "err", err)
 			return 0, err
 		}
+		if errors.Is(err, errNetworkChanged) {
+			return 0, err
+		}
 		b.report("upstream unreachable", err)
 		return b.later(err), err
 	}
@@ -151,7 +166,9 @@ func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 	default:
 	}
 	b.counters.connected(version)
+	b.tell(true)
 	err = s.run(ctx)
+	b.tell(false)
 	b.lost = time.Now()
 	if ctx.Err() != nil {
 		return 0, ctx.Err()

@@ -109,6 +109,10 @@ type Config struct {
 	// Skip says which local topics never go up although a filter matches: the gateway's own /set topics.
 	// Set by the wiring; nil for none.
 	Skip func(localTopic string) bool `toml:"-"`
+
+	// Connected is told at the start of Run that there is no connection, and then of each change. It must not block.
+	// Set by the wiring; nil for nobody.
+	Connected func(connected bool) `toml:"-"`
 }
 
 // Credentials is the table credentials = { ... }.

@@ -8,10 +8,19 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 )
 
-const maxPEM = 1 << 20 // bytes of a file with certificates
+const (
+	maxPEM = 1 << 20 // bytes of a file with certificates
+
+	// dialPatience is how long a dial is left alone: TCP itself tries again a second
+	// after its beginning.
+	dialPatience = time.Second
+)
+
+var errNetworkChanged = errors.New("the network has changed meanwhile")
 
 // dial connects to the upstream whose turn it is, or to the proxy.
 func (b *Bridge) dial(ctx context.Context) (net.Conn, error) {
@@ -21,8 +30,13 @@ func (b *Bridge) dial(ctx context.Context) (net.Conn, error) {
 	}
 	// Keep alive is MQTT's: the kernel's probes would cost on a metered link.
 	dialer := net.Dialer{KeepAlive: -1}
+	ctx, stop := b.untilRetry(ctx)
 	conn, err := dialer.DialContext(ctx, "tcp", address)
+	stop()
 	if err != nil {
+		if context.Cause(ctx) == errNetworkChanged {
+			return nil, errNetworkChanged
+		}
 		err = fmt.Errorf("dial: %w", b.dialCause(err))
 		if b.proxy != nil {
 			err = fmt.Errorf("proxy %s: %w", b.proxy.address, err)
@@ -34,6 +48,36 @@ func (b *Bridge) dial(ctx context.Context) (net.Conn, error) {
 		_ = tcp.SetNoDelay(true)
 	}
 	return conn, nil
+}
+
+// untilRetry gives a context for a dial that Retry ends after dialPatience: what
+// was sent into a network that was not there is sent again too late. A Retry before
+// that counts for the wait after the dial. stop ends the context.
+func (b *Bridge) untilRetry(ctx context.Context) (c context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		early := false
+		for began := time.Now(); ; {
+			select {
+			case <-b.retry:
+				if time.Since(began) >= dialPatience {
+					cancel(errNetworkChanged)
+					return
+				}
+				early = true
+			case <-ctx.Done():
+				if early {
+					wake(b.retry)
+				}
+				return
+			}
+		}
+	})
+	return ctx, func() {
+		cancel(context.Canceled)
+		wg.Wait()
+	}
 }
 
 // handshakeTLS reads the certificates, so that a renewed one counts, and makes

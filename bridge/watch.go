@@ -8,17 +8,34 @@ import (
 	"headgate/broker/packet"
 )
 
+// probeTime is the least time that a connection has for an answer after Retry. A
+// slow one has twice what it took to connect, which is four round trips and more.
+const probeTime = 500 * time.Millisecond
+
 // watch keeps the connection alive and finds out when it is not: the other end
 // of a link that was cut in between never says so.
 func (s *session) watch(ctx context.Context) error {
 	tick := time.NewTicker(min(max(s.keepAlive/20, 10*time.Millisecond), time.Second))
 	defer tick.Stop()
-	var pinged, retried time.Duration // session age; 0: no PINGREQ is unanswered
+	var pinged, retried, probed time.Duration // session age; 0: no PINGREQ is unanswered
+	var probe <-chan time.Time
+	patience := max(s.b.probe, 2*s.link.took)
 	for {
 		select {
 		case <-tick.C:
 		case <-s.b.pace.changed:
 			s.lookAgain()
+		case <-s.b.retry:
+			if probe == nil {
+				probe, probed = time.After(patience), s.age()
+				s.ping()
+			}
+			continue
+		case <-probe:
+			if probe = nil; time.Duration(s.lastRead.Load()) <= probed && !s.stalled.Load() {
+				return fmt.Errorf("the upstream does not answer: nothing came within %v of a change of the network", patience)
+			}
+			continue
 		case <-ctx.Done():
 			return nil
 		}
@@ -45,10 +62,7 @@ func (s *session) watch(ctx context.Context) error {
 			return fmt.Errorf("the upstream does not answer: nothing came within %v of a PINGREQ", s.keepAlive/2)
 		case pinged == 0 && (now-read >= idle || now-time.Duration(s.lastWrite.Load()) >= idle): // [MQTT-3.1.2-20]
 			pinged = now
-			s.mu.Lock()
-			s.out = packet.AppendPingreq(s.out)
-			s.mu.Unlock()
-			wake(s.wakeWrite)
+			s.ping()
 		}
 	}
 }
@@ -62,6 +76,13 @@ func (s *session) lookAgain() {
 		stop()
 	}
 	wake(s.wakeDrain)
+}
+
+func (s *session) ping() {
+	s.mu.Lock()
+	s.out = packet.AppendPingreq(s.out)
+	s.mu.Unlock()
+	wake(s.wakeWrite)
 }
 
 // stuck finds an upstream that lives but leaves something unanswered for good.

@@ -136,6 +136,7 @@ func (h *house) addBridge(c bridge.Config) error {
 	if err != nil {
 		return err
 	}
+	c.Connected = h.sayConnected(c.Name)
 	b, err := bridge.New(c, uplinkSource{u}, h.log)
 	if err != nil {
 		return err
@@ -158,6 +159,9 @@ func (h *house) run(ctx context.Context) error {
 	stages := []stage{{"broker", h.broker.Run}}
 	for _, b := range h.bridges {
 		stages = append(stages, stage{"bridge", b.Run})
+	}
+	if len(h.bridges) > 0 {
+		stages = append(stages, stage{"network", h.watchNetwork})
 	}
 	stages = append(stages, stage{"gateway", h.gateway.Run})
 	if h.reloader != nil {

@@ -39,6 +39,21 @@ func (p localPublisher) Subscribe(filter string, handle func(gateway.Message)) e
 	})
 }
 
+// sayConnected keeps the state of a bridge where mosquitto has it: "1" or "0",
+// retained.
+func (h *house) sayConnected(bridge string) func(bool) {
+	m := broker.Message{Topic: broker.SysPrefix + "broker/connection/" + bridge + "/state", Retain: true}
+	return func(connected bool) {
+		m.Payload = []byte("0")
+		if connected {
+			m.Payload = []byte("1")
+		}
+		if err := h.client.Publish(m); err != nil {
+			h.log.Warn("state of a bridge not published", "bridge", bridge, "err", err)
+		}
+	}
+}
+
 // uplinkSource gives a bridge its session in the broker.
 type uplinkSource struct{ uplink *broker.Uplink }
 
