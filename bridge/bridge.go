@@ -44,6 +44,7 @@ type Bridge struct {
 	log       *slog.Logger
 	counters  *counters
 	repeats   *repeats
+	echoes    bool          // what goes up may come down again
 	settle    time.Duration // for what is on its way, when Run is to end
 	pace      *pace
 	probe     time.Duration // for an answer after Retry
@@ -52,6 +53,7 @@ type Bridge struct {
 	// Owned by Run, and lent to the session that it runs.
 	dialect  dialect
 	backoff  backoff
+	noBit    bool      // the upstream refuses the bridge bit of 3.1.1
 	turn     int       // of the endpoints
 	troubles []trouble // of each
 	upstream upstreamSession
@@ -80,6 +82,7 @@ func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 		log:      log.With("bridge", cfg.Name),
 		counters: newCounters(),
 		repeats:  newRepeats(),
+		echoes:   cfg.echoes(),
 		settle:   settleTime,
 		pace:     newPace(&cfg),
 		probe:    probeTime,
@@ -105,7 +108,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	defer b.counters.setState(Stopped)
 	b.lost = time.Now()
-	b.tell(false)
+	b.tell(false, "")
 	for ctx.Err() == nil {
 		b.counters.setState(Connecting)
 		wait, err := b.attempt(ctx)
@@ -129,9 +132,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 func (b *Bridge) Retry() { wake(b.retry) }
 
 // tell says to the wiring whether there is a connection.
-func (b *Bridge) tell(connected bool) {
+func (b *Bridge) tell(connected bool, peer string) {
 	if b.cfg.Connected != nil {
-		b.cfg.Connected(connected)
+		b.cfg.Connected(connected, peer)
 	}
 }
 
@@ -148,6 +151,9 @@ func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 		return 0, ctx.Err()
 	}
 	if err != nil {
+		if b.withoutBit(version, err) {
+			return 0, err
+		}
 		if b.dialect.failed(version, err) {
 			b.log.Info("upstream speaks an older MQTT", "err", err)
 			return 0, err
@@ -166,9 +172,9 @@ func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 	default:
 	}
 	b.counters.connected(version)
-	b.tell(true)
+	b.tell(true, l.peer)
 	err = s.run(ctx)
-	b.tell(false)
+	b.tell(false, "")
 	b.lost = time.Now()
 	if ctx.Err() != nil {
 		return 0, ctx.Err()

@@ -110,9 +110,9 @@ type Config struct {
 	// Set by the wiring; nil for none.
 	Skip func(localTopic string) bool `toml:"-"`
 
-	// Connected is told at the start of Run that there is no connection, and then of each change. It must not block.
-	// Set by the wiring; nil for nobody.
-	Connected func(connected bool) `toml:"-"`
+	// Connected is told at the start of Run that there is no connection, and then of each change. peer is the id of the
+	// upstream, where that is a gateway like this one. It must not block. Set by the wiring; nil for nobody.
+	Connected func(connected bool, peer string) `toml:"-"`
 }
 
 // Credentials is the table credentials = { ... }.

@@ -34,7 +34,8 @@ type link struct {
 	raw     net.Conn // what is below them: closing it never waits
 	packets *packetReader
 	version packet.Version
-	present bool // the upstream has our session
+	present bool   // the upstream has our session
+	peer    string // the id of the upstream, if it is a gateway like ours
 	limits  limits
 	took    time.Duration
 }
@@ -165,7 +166,7 @@ func (b *Bridge) handshake(conn net.Conn, v packet.Version, password []byte) (*l
 	if v == packet.V311 && b.dialect.version() == packet.V5 {
 		return nil, errors.New("the upstream accepted MQTT 5 in the format of 3.1.1: set version = \"3.1.1\"")
 	}
-	return &link{conn: conn, packets: packets, version: v, present: ack.SessionPresent, limits: b.limitsFrom(v, &ack)}, nil
+	return &link{conn: conn, packets: packets, version: v, present: ack.SessionPresent, peer: peerOf(&ack.Properties), limits: b.limitsFrom(v, &ack)}, nil
 }
 
 func (b *Bridge) connectPacket(v packet.Version, password []byte) []byte {
@@ -174,6 +175,7 @@ func (b *Bridge) connectPacket(v packet.Version, password []byte) []byte {
 		Version:   v,
 		KeepAlive: uint16(seconds(b.cfg.KeepAlive)),
 		ClientID:  []byte(b.cfg.ClientID),
+		Bridge:    v == packet.V311 && b.echoes && !b.noBit,
 	}
 	if b.cfg.Credentials.Username != "" {
 		p.HasUsername, p.Username = true, []byte(b.cfg.Credentials.Username)
@@ -188,6 +190,9 @@ func (b *Bridge) connectPacket(v packet.Version, password []byte) []byte {
 		p.Properties.Set(packet.PropReceiveMaximum)
 		p.Properties.MaximumPacketSize = maxIncoming
 		p.Properties.Set(packet.PropMaximumPacketSize)
+		if b.cfg.GatewayID != "" {
+			p.Properties.User = []packet.UserProperty{{Key: []byte(peerProperty), Value: []byte(b.cfg.GatewayID)}}
+		}
 	}
 	return p.Append(nil)
 }

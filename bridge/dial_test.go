@@ -86,8 +86,8 @@ func goesBothWays(t *testing.T, cfg Config, large int) {
 	src := newMemory(t)
 	own := strings.NewReplacer("/", "-", "#", "-").Replace(t.Name()) + "/"
 	cfg.Up[0].RemotePrefix = own
-	cfg.Down = []Down{{Filter: own + "#", RemotePrefix: own, LocalPrefix: "back/"}}
-	cfg.Version = version311 // without No Local: what goes up comes down
+	// A shared subscription has no No Local: what goes up comes down.
+	cfg.Down = []Down{{Filter: "$share/g/" + own + "#", RemotePrefix: own, LocalPrefix: "back/"}}
 	b := start(t, cfg, src)
 	eventually(t, "connected", func() bool { return b.Stats().State == Connected || b.Stats().LastError != "" })
 	want := []string{"1", strings.Repeat("l", large), "3"}

@@ -98,7 +98,7 @@ func TestTheWiringHearsOfEachChange(t *testing.T) {
 	var mu sync.Mutex
 	var told []bool
 	cfg := config(u.addr)
-	cfg.Connected = func(connected bool) {
+	cfg.Connected = func(connected bool, _ string) {
 		mu.Lock()
 		told = append(told, connected)
 		mu.Unlock()

@@ -20,6 +20,9 @@ type Config struct {
 	// Classes says how what is published is kept, by topic.
 	Classes []Class `toml:"-"`
 
+	// GatewayID is told to the bridges of other gateways; "" is not told.
+	GatewayID string `toml:"-"`
+
 	// Version is headgate's own, for $SYS.
 	Version string `toml:"-"`
 

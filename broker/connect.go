@@ -78,6 +78,8 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	if err != nil {
 		return c.refuse(err)
 	}
+	peer := peerOf(&p.Properties)
+	c.session.setPeer(peer)
 	if err := c.await(durable); err != nil {
 		return c.refuse(&packet.Error{Reason: packet.ServerUnavailable, Text: "CONNECT: " + err.Error()})
 	}
@@ -86,6 +88,9 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 		c.announce(&ack.Properties, p.KeepAlive)
 		if c.enhanced.method != "" {
 			setAuth(&ack.Properties, c.enhanced.method, c.enhanced.data)
+		}
+		if peer != "" && c.b.cfg.GatewayID != "" {
+			ack.Properties.User = []packet.UserProperty{{Key: []byte(PeerProperty), Value: []byte(c.b.cfg.GatewayID)}}
 		}
 		if assigned {
 			ack.Properties.AssignedClientID = []byte(c.clientID)

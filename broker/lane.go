@@ -135,7 +135,8 @@ func overtaken(s *session, goes func(*session) bool) bool {
 	return ok && s == u.s && u.high != nil && goes(u.high)
 }
 
-// isFrom says whether m was published by the one that s receives for.
+// isFrom says whether m was published by the one that s receives for, or by the
+// same gateway.
 func (s *session) isFrom(m *message) bool {
-	return s == m.from || m.from != nil && s.inside != nil && s.inside == m.from.inside
+	return s == m.from || m.from != nil && (s.inside != nil && s.inside == m.from.inside || s.isPeerOf(m.from))
 }

@@ -29,6 +29,8 @@ type session struct {
 	memberships atomic.Pointer[[]*member]
 	inside      inside // a receiver inside the process, instead of a connection; or nil
 
+	peer atomic.Pointer[string] // the id of the gateway that receives; nil: it is none
+
 	// rights are those of user; nil: everything is allowed.
 	rights atomic.Pointer[auth.Rights]
 

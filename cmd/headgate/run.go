@@ -90,7 +90,7 @@ func build(file *config.File, log *slog.Logger) (*house, error) {
 }
 
 func (h *house) buildOn(file *config.File) (err error) {
-	file.Broker.Version = version()
+	file.Broker.Version, file.Broker.GatewayID = version(), file.Gateway.ID
 	if h.broker, err = broker.New(file.Broker, h.store, h.log); err != nil {
 		return err
 	}
@@ -136,7 +136,13 @@ func (h *house) addBridge(c bridge.Config) error {
 	if err != nil {
 		return err
 	}
-	c.Connected = h.sayConnected(c.Name)
+	say := h.sayConnected(c.Name)
+	c.Connected = func(connected bool, peer string) {
+		if connected {
+			u.SetPeer(peer)
+		}
+		say(connected)
+	}
 	b, err := bridge.New(c, uplinkSource{u}, h.log)
 	if err != nil {
 		return err
