@@ -50,21 +50,10 @@ func (c *Config) echoes() bool {
 		up := u.RemotePrefix + strings.TrimPrefix(u.Filter, u.LocalPrefix)
 		for j := range c.Down {
 			_, down, _, _ := topic.SplitShared(c.Down[j].Filter)
-			if overlap(strings.Split(up, "/"), strings.Split(down, "/")) {
+			if topic.Overlap(up, down) {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-// overlap says whether there are topics that both filters match.
-func overlap(a, b []string) bool {
-	switch {
-	case len(a) > 0 && a[0] == "#", len(b) > 0 && b[0] == "#":
-		return true // "#" is also its parent
-	case len(a) == 0 || len(b) == 0:
-		return len(a) == len(b)
-	}
-	return (a[0] == b[0] || a[0] == "+" || b[0] == "+") && overlap(a[1:], b[1:])
 }

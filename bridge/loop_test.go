@@ -1,10 +1,10 @@
 package bridge
 
 import (
-	"strings"
 	"testing"
 
 	"headgate/broker/packet"
+	"headgate/broker/topic"
 )
 
 func TestFiltersThatShareATopicOverlap(t *testing.T) {
@@ -16,8 +16,7 @@ func TestFiltersThatShareATopicOverlap(t *testing.T) {
 		{"+/+", "a/#", true}, {"a/+/c", "a/b/#", true}, {"a/b", "a/c", false}, {"a", "a/b", false}, {"a/+", "a", false},
 		{"a/+", "b/#", false}, {"+", "a/b", false}, {"a/b/#", "a/+/c", true},
 	} {
-		a, b := strings.Split(c.a, "/"), strings.Split(c.b, "/")
-		if overlap(a, b) != c.want || overlap(b, a) != c.want {
+		if topic.Overlap(c.a, c.b) != c.want || topic.Overlap(c.b, c.a) != c.want {
 			t.Errorf("%s and %s: want %v", c.a, c.b, c.want)
 		}
 	}

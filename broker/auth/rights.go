@@ -81,12 +81,12 @@ func (r *Rights) MaySubscribe(filter string) bool {
 		return r.MayShare(inner)
 	}
 	for _, deny := range r.receive.deny {
-		if covers(deny, inner) {
+		if topic.Covers(deny, inner) {
 			return false
 		}
 	}
 	for _, allow := range r.receive.allow {
-		if overlap(allow, inner) {
+		if topic.Overlap(allow, inner) {
 			return true
 		}
 	}
@@ -100,11 +100,11 @@ func (r *Rights) MayShare(filter string) bool {
 		return true
 	}
 	for _, deny := range r.receive.deny {
-		if overlap(deny, filter) {
+		if topic.Overlap(deny, filter) {
 			return false
 		}
 	}
-	return slices.ContainsFunc(r.receive.allow, func(allow string) bool { return covers(allow, filter) })
+	return slices.ContainsFunc(r.receive.allow, func(allow string) bool { return topic.Covers(allow, filter) })
 }
 
 func (r *reach) has(name string) bool {

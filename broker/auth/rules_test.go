@@ -68,10 +68,10 @@ func TestOverlapAndCoverAreWhatEveryTopicSays(t *testing.T) {
 				overlaps = overlaps || matches[i][n] && matches[k][n]
 				covered = covered && (matches[i][n] || !matches[k][n])
 			}
-			if got := overlap(a, b); got != overlaps {
+			if got := topic.Overlap(a, b); got != overlaps {
 				t.Errorf("overlap(%q, %q) = %v, want %v", a, b, got, overlaps)
 			}
-			if got := covers(a, b); got != covered {
+			if got := topic.Covers(a, b); got != covered {
 				t.Errorf("covers(%q, %q) = %v, want %v", a, b, got, covered)
 			}
 		}
@@ -109,10 +109,10 @@ func FuzzOverlap(f *testing.F) {
 			return
 		}
 		overlaps, covered := bruteForce(a, b, names)
-		if got := overlap(a, b); got != overlaps {
+		if got := topic.Overlap(a, b); got != overlaps {
 			t.Errorf("overlap(%q, %q) = %v, want %v", a, b, got, overlaps)
 		}
-		if got := covers(a, b); got != covered {
+		if got := topic.Covers(a, b); got != covered {
 			t.Errorf("covers(%q, %q) = %v, want %v", a, b, got, covered)
 		}
 	})
