@@ -8,7 +8,7 @@ import (
 const (
 	// gatherStep is how often a line that talks without a pause is read; at once
 	// where so much comes that a read gives gatherBytes: the system holds 4 kB.
-	gatherStep  = 3 * time.Millisecond
+	gatherStep  = 4 * time.Millisecond
 	gatherBytes = 1024
 
 	// A line talks without a pause once gatherReads reads in a row have come
