@@ -42,6 +42,7 @@ func (s *session) finish(ids []uint16, p progress) (known []uint16, again bool) 
 	for _, id := range ids {
 		if m := s.flight.get(id); m != nil && m.progress == p {
 			s.flight.finish(m)
+			s.hurryEnds()
 			known = append(known, id)
 		}
 		if p == released {

@@ -62,11 +62,15 @@ func (d *drainer) paused() bool {
 // next gives the next message; ok is false when the wait for it was broken off.
 func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
 	backlog, look := d.pace.look()
-	if o, ok, err = d.src.TryNext(backlog); ok || err != nil {
-		return o, ok, err
+	o, ok, err = d.src.TryNext(backlog)
+	if emptied := backlog && !ok && err == nil; emptied || d.emptied {
+		d.mu.Lock()
+		d.emptied = emptied
+		d.hurryEnds()
+		d.mu.Unlock()
 	}
-	if backlog {
-		d.pace.hurried.Store(false) // there is none any more
+	if ok || err != nil {
+		return o, ok, err
 	}
 	wake(d.wakeWrite)
 	// Without a refused message nothing but ctx breaks the wait off, and another
@@ -252,7 +256,7 @@ func (d *drainer) fly(o *Outgoing, p progress) {
 	if d.flight.undone() == 0 {
 		d.lastProgress.Store(int64(d.age()))
 	}
-	d.flight.add(o.PacketID, p, o.Topic)
+	d.flight.add(o.PacketID, p, o.Replay, o.Topic)
 	d.b.counters.inFlight.Store(int64(d.flight.undone()))
 }
 
@@ -303,7 +307,7 @@ func (d *drainer) pass(o *Outgoing) {
 		return
 	}
 	d.mu.Lock()
-	d.flight.add(o.PacketID, done, "")
+	d.flight.add(o.PacketID, done, false, "")
 	d.mu.Unlock()
 	d.src.Ack(o.PacketID)
 }

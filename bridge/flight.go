@@ -29,11 +29,13 @@ type flight struct {
 
 	refused int // of these
 	exact   int // of these, those of QoS 2
+	replays int // of these, those of the backlog
 }
 
 type flown struct {
 	packetID uint16
 	progress progress
+	replay   bool   // it is of the backlog
 	topic    string // the local name, for the log
 }
 
@@ -46,7 +48,7 @@ func (f *flight) undone() int   { return len(f.at) }
 func (f *flight) waiting() bool { return len(f.at) > f.refused } // for anything but to be sent again
 
 // add puts a message at the end. There is room: the caller has asked full.
-func (f *flight) add(packetID uint16, p progress, topic string) {
+func (f *flight) add(packetID uint16, p progress, replay bool, topic string) {
 	if p == done && f.n == 0 {
 		return
 	}
@@ -54,10 +56,13 @@ func (f *flight) add(packetID uint16, p progress, topic string) {
 		f.grow()
 	}
 	i := (f.head + f.n) % len(f.ring)
-	f.ring[i] = flown{packetID, p, topic}
+	f.ring[i] = flown{packetID, p, replay, topic}
 	f.n++
 	if p != done {
 		f.at[packetID] = i
+		if replay {
+			f.replays++
+		}
 	}
 	if p == sent2 || p == released {
 		f.exact++
@@ -93,6 +98,9 @@ func (f *flight) finish(m *flown) {
 	case refused:
 		f.refused--
 	}
+	if m.replay {
+		f.replays--
+	}
 	m.progress, m.topic = done, ""
 	for f.n > 0 && f.ring[f.head].progress == done {
 		f.head = (f.head + 1) % len(f.ring)
@@ -119,6 +127,6 @@ func (f *flight) first() progress {
 
 // clear forgets all.
 func (f *flight) clear() {
-	f.head, f.n, f.refused, f.exact = 0, 0, 0, 0
+	f.head, f.n, f.refused, f.exact, f.replays = 0, 0, 0, 0, 0
 	clear(f.at)
 }

@@ -60,12 +60,28 @@ func TestHurrySendsTheBacklogOutsideItsTimeOfTheDayOnce(t *testing.T) {
 	if got, want := b.Stats().Held, "the backlog waits for "+cfg.ReplayWindow.String(); got != want {
 		t.Errorf("held: %q, want %q", got, want)
 	}
+	c.ack(packet.PUBACK, 3, 0)
+	eventually(t, "the live one is let go", func() bool { return src.left() == 2 })
 	b.Hurry()
-	for _, want := range []string{"old 1", "old 2"} {
-		if p := c.expectPublish(); string(p.Payload) != want {
-			t.Errorf("got %s, want %s", p.Payload, want)
+	expectOld := func(payloads ...string) {
+		t.Helper()
+		for _, want := range payloads {
+			p := c.expectPublish()
+			if string(p.Payload) != want {
+				t.Errorf("got %s, want %s", p.Payload, want)
+			}
 		}
 	}
+	expectOld("old 1", "old 2")
+	c.ack(packet.PUBACK, 1, 0)
+	eventually(t, "the first is let go", func() bool { return src.left() == 1 })
+	c.net.Close() // the last one is on its way: it must not wait for the window now
+	c = u.welcome(resumed)
+	expectOld("old 2")
+	if got := b.Stats().Held; got != "" {
+		t.Errorf("held: %q before the upstream has all of the backlog", got)
+	}
+	c.ack(packet.PUBACK, 2, 0)
 	eventually(t, "the window counts again", func() bool { return b.Stats().Held != "" })
 }
 

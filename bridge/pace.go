@@ -31,6 +31,14 @@ func (b *Bridge) Resume() { b.pace.turn(&b.pace.paused, false) }
 // Hurry sends the backlog that there is whatever Config.ReplayWindow says.
 func (b *Bridge) Hurry() { b.pace.turn(&b.pace.hurried, true) }
 
+// hurryEnds ends Hurry when the upstream has the whole backlog: what is on its way
+// may have to go again in the next connection. The mutex is held.
+func (s *session) hurryEnds() {
+	if s.emptied && s.flight.replays == 0 {
+		s.b.pace.hurried.Store(false)
+	}
+}
+
 func (p *pace) turn(which *atomic.Bool, on bool) {
 	which.Store(on)
 	wake(p.changed)

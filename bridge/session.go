@@ -59,6 +59,7 @@ type session struct {
 	unqueued uint64     // messages in out without identifier
 	closing  bool       // write what is in out, then end
 	flight   flight
+	emptied  bool               // the Source has no more of the backlog: the rest is on its way
 	letting  int                // messages done here, of which the Source does not know yet
 	full     bool               // the upstream refused messages for being full, and has taken none since
 	resume   time.Time          // after an upstream that was full: when to send again
