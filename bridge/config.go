@@ -83,7 +83,8 @@ type Config struct {
 	QueueQoS0 *bool `toml:"queue_qos0"`
 
 	// Replay says how the backlog goes up after an outage. "in_order" (the default): before what comes then. "live_first":
-	// behind it, in an order of its own; RETAIN is cleared then, so that an old value never replaces a newer one upstream.
+	// behind it, in an order of its own; then RETAIN is kept only where the topic retains the same at the gateway still, so
+	// that an old value never replaces a newer one upstream.
 	// Either way it says how old it is: MQTT 5 user property "headgate-age-ms".
 	Replay string `toml:"replay"`
 

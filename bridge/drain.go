@@ -178,9 +178,6 @@ func (d *drainer) send(ctx context.Context, o *Outgoing) bool {
 		p.QoS, p.PacketID = 0, 0
 	}
 	p.Retain = o.Retain && up.Retain == retainKeep && d.link.limits.retain // [MQTT-3.2.2-14]
-	if o.Replay && cfg.Replay == ReplayLiveFirst {
-		p.Retain = false // a newer one may have gone before
-	}
 	// In a new session of the upstream it is the first attempt. [MQTT-3.3.1-1]
 	p.Dup = o.Dup && d.link.present && p.QoS > 0
 	p.Properties = o.Properties

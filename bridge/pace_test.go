@@ -173,7 +173,7 @@ func TestABacklogSaysHowOldItIsAndTheLiveDoesNot(t *testing.T) {
 	}
 }
 
-func TestTheLiveGoesFirstAndTheBacklogBehindItAtItsRateWithoutRetain(t *testing.T) {
+func TestTheLiveGoesFirstAndTheBacklogBehindItAtItsRate(t *testing.T) {
 	t.Parallel()
 	u, src := listenUpstream(t), newMemory(t)
 	src.liveFirst = true
@@ -181,17 +181,17 @@ func TestTheLiveGoesFirstAndTheBacklogBehindItAtItsRateWithoutRetain(t *testing.
 	cfg.Replay = ReplayLiveFirst
 	cfg.ReplayMaxRate.Messages = 1
 	for _, payload := range []string{"old 1", "old 2", "old 3"} {
-		src.add(Message{Topic: "field/a", Payload: []byte(payload), QoS: 1, Retain: true}, true)
+		src.put("field/a", payload)
 	}
 	start(t, cfg, src)
 	c := u.welcome(nil)
-	if p := c.expectPublish(); string(p.Payload) != "old 1" || p.Retain {
-		t.Errorf("got %s, RETAIN %v; want the first old one without", p.Payload, p.Retain)
+	if p := c.expectPublish(); string(p.Payload) != "old 1" {
+		t.Errorf("got %s, want the first old one", p.Payload)
 	}
 	for _, payload := range []string{"new 1", "new 2"} {
-		src.add(Message{Topic: "field/a", Payload: []byte(payload), QoS: 1, Retain: true}, true)
-		if p := c.expectPublish(); string(p.Payload) != payload || !p.Retain {
-			t.Errorf("got %s, RETAIN %v; want %s with it", p.Payload, p.Retain, payload)
+		src.put("field/a", payload)
+		if p := c.expectPublish(); string(p.Payload) != payload {
+			t.Errorf("got %s, want %s", p.Payload, payload)
 		}
 	}
 	if p := c.expectPublish(); string(p.Payload) != "old 2" {

@@ -29,7 +29,9 @@ type Outgoing struct {
 	// goes at QoS 0.
 	PacketID uint16
 
-	Replay bool          // it is of the backlog: it waited while there was no connection
+	// Replay: it is of the backlog, it waited while there was no connection. What
+	// goes behind newer ones is retained only if it is still its topic's newest.
+	Replay bool
 	Age    time.Duration // of such a message, about
 
 	Dup      bool // it was handed out before, so the upstream may have it

@@ -12,7 +12,8 @@ import (
 // A bridge has up to three queues, its lanes: what has the high priority overtakes
 // what waits with the normal one, and where the live goes first, it overtakes what
 // has waited for the upstream. Order holds within a lane. To the upstream all are
-// one session, so each has packet identifiers of its own.
+// one session, so each has packet identifiers of its own; the bridge's quota holds
+// for all of them together.
 //
 // The normal lane has 1 to 57,344 of them, then come the high and the live one.
 const (
@@ -80,7 +81,22 @@ func (u *Uplink) open(id string, high bool) (err error) {
 	}
 	u.lanes = append(u.lanes, u.s)
 	u.s.out.count = normalIdentifiers
+	u.shareQuota()
 	return nil
+}
+
+// shareQuota has the limits of the bridge hold for its lanes together. What has the
+// high priority is not dropped for the rest.
+func (u *Uplink) shareQuota() {
+	var rest, high []*store.Queue
+	for _, s := range u.lanes {
+		if s == u.high {
+			high = append(high, s.queue)
+		} else {
+			rest = append(rest, s.queue)
+		}
+	}
+	u.b.store.ShareQuota(rest, high)
 }
 
 // of gives the lane that a packet identifier belongs to.

@@ -48,11 +48,11 @@ func TestWhatHasTheHighPriorityOvertakesAndIsInOrder(t *testing.T) {
 		pub.Publish("a/v", fmt.Sprint(i), 1)
 		pub.Publish("a/alarm", fmt.Sprint(i), 1)
 	}
-	limits := broker.QueueLimits{MaxMessages: 5}
+	limits := broker.QueueLimits{MaxMessages: 9}
 	limits.SetDefaults()
 	s.Broker.LimitBridge("cloud", limits)
 	for _, q := range s.Broker.Queues().List() {
-		if q.Limits.MaxMessages != 5 || q.Kind != broker.BridgeQueue {
+		if q.Limits.MaxMessages != 9 || q.Kind != broker.BridgeQueue {
 			t.Errorf("queue %s has the limits %+v, want those of its bridge", q.Name, q.Limits)
 		}
 	}

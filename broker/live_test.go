@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,6 +84,96 @@ func TestWhatComesWhileThereIsAConnectionOvertakesWhatHasWaited(t *testing.T) {
 	if ds := wantTaken(t, u, "a/alarm 0", "a/v new 1", "a/v new 2", "a/v old 0", "a/v old 2", "a/v new 3"); !ds[4].Replay || ds[5].Replay {
 		t.Errorf("got %+v: what came after the connection is no backlog", ds[4:])
 	}
+}
+
+// A link that comes and goes leaves one backlog, in the order of coming; each time
+// only what comes then goes before it.
+func TestTheOutagesOfAFlappingUplinkAreOneBacklog(t *testing.T) {
+	s := brokertest.Start(t)
+	u := liveFirst(t, s)
+	pub, _ := brokertest.Connect(t, s.Addr, packet.V5, "pub")
+	var old, fresh []string
+	publish := func(list *[]string) {
+		n := fmt.Sprint(len(old) + len(fresh))
+		*list = append(*list, "a/v "+n)
+		pub.Publish("a/v", n, 1)
+	}
+	for range 20 {
+		publish(&old)
+		publish(&old)
+		u.Rewind()
+		u.Live(true)
+		publish(&fresh)
+		if d, ok, err := u.TryNext(true); err != nil || !ok || d.Replay {
+			t.Fatalf("got %+v, %v, %v, want a live one first", d, ok, err)
+		}
+		u.Live(false)
+	}
+	s.Restart()
+	u = liveFirst(t, s)
+	u.Live(true)
+	for i, d := range wantTaken(t, u, slices.Concat(fresh, old)...) {
+		if d.Replay != (i >= len(fresh)) {
+			t.Errorf("%d: %s is of the backlog: %v", i, d.Payload, d.Replay)
+		}
+	}
+}
+
+func TestOneQuotaHoldsForTheLiveAndTheBacklogTogether(t *testing.T) {
+	s := brokertest.Start(t)
+	limits := broker.QueueLimits{MaxMessages: 6}
+	limits.SetDefaults()
+	s.Broker.LimitBridge("cloud", limits)
+	u := liveFirst(t, s)
+	pub, _ := brokertest.Connect(t, s.Addr, packet.V5, "pub")
+	pub.Publish("a/alarm", "0", 1)
+	publishNumbers(pub, 1, 6)
+	u.Live(true)
+	publishNumbers(pub, 6, 9)
+	if got := u.Backlog().Messages; got != 6 {
+		t.Errorf("%d wait, the limit is 6", got)
+	}
+	wantTaken(t, u, "a/alarm 0", "a 6", "a 7", "a 8", "a 4", "a 5")
+}
+
+// An old value must not replace a newer one upstream, and what changes seldom must
+// get there as retained all the same.
+func TestBehindTheLiveOnlyWhatATopicStillRetainsIsRetained(t *testing.T) {
+	s := brokertest.Start(t)
+	u := liveFirst(t, s)
+	pub, _ := brokertest.Connect(t, s.Addr, packet.V5, "pub")
+	id := uint16(100)
+	retain := func(topic, payload string) {
+		id++
+		p := packet.Publish{Topic: []byte(topic), Payload: []byte(payload), QoS: 1, PacketID: id, Retain: true}
+		pub.Send(p.Append(nil, packet.V5))
+		pub.WantAck(packet.PUBACK, id)
+	}
+	retain("seldom", "old")
+	retain("seldom", "newest")
+	retain("often", "old")
+	retain("cleared", "old")
+	retain("cleared", "")
+	retain("set again", "")
+	pub.Publish("plain", "x", 1)
+	u.Live(true)
+	retain("often", "newest")
+	retain("set again", "newest")
+	check := func(u *broker.Uplink) {
+		t.Helper()
+		want := map[string]bool{"seldom old": false, "seldom newest": true, "often old": false, "cleared old": false, "cleared ": true, "set again ": false,
+			"plain x": false, "often newest": true, "set again newest": true}
+		for _, d := range wantTaken(t, u, "often newest", "set again newest", "seldom old", "seldom newest", "often old", "cleared old", "cleared ", "set again ", "plain x") {
+			if key := d.Topic + " " + string(d.Payload); d.Retain != want[key] {
+				t.Errorf("%s: RETAIN %v, want %v", key, d.Retain, want[key])
+			}
+		}
+	}
+	check(u)
+	s.Restart()
+	u = liveFirst(t, s)
+	u.Live(true)
+	check(u)
 }
 
 func TestTheLiveLaneHasTheLimitsOfItsBridge(t *testing.T) {

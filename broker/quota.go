@@ -127,8 +127,8 @@ func (b *Broker) limitQueues() {
 	}
 }
 
-// LimitBridge limits the queue of the bridge called name from now on, that of each
-// lane; until then it has no limit.
+// LimitBridge limits the queue of the bridge called name from now on, its lanes
+// together; until then it has no limit.
 func (b *Broker) LimitBridge(name string, l QueueLimits) {
 	b.bridgesMu.Lock()
 	b.bridges[name] = l

@@ -183,6 +183,16 @@ func retainedRecord(m *message, data []byte) store.Record {
 	return store.Record{Kind: store.Put, Key: key, Data: data}
 }
 
+// has says whether what m would have its topic retain is what it retains: the same
+// bytes, or nothing.
+func (r *retained) has(m *message) bool {
+	is, ok := r.tree.Get(string(m.topic))
+	if !ok {
+		return len(m.payload) == 0
+	}
+	return bytes.Equal(is.payload, m.payload) && bytes.Equal(is.props, m.props)
+}
+
 // fits says whether m can be retained.
 func (r *retained) fits(m *message, l *Limits) bool {
 	if len(m.payload) == 0 {

@@ -56,7 +56,9 @@ type Delivery struct {
 	Dup      bool   // it may have been sent before
 	Received bool   // QoS 2: the upstream's PUBREC came before; go on with PUBREL
 
-	// Replay: it is of the backlog, for Age, as well as the log knows that.
+	// Replay: it is of the backlog, for Age, as well as the log knows that. Where
+	// the live goes first, it is retained only if that is what the topic retains here
+	// too: a newer one may have gone before.
 	Replay bool
 	Age    time.Duration
 }
@@ -166,6 +168,9 @@ func (u *Uplink) TryNext(backlog bool) (Delivery, bool, error) {
 	// Where the live goes first, one that was routed just before Live is late too.
 	if first := u.backlog.Load(); from == u.s && (m.number < first || u.liveFirst) {
 		d.Replay, d.Age = true, u.b.ages.of(m.number, first, u.b.clock, time.Now())
+		if u.live != nil {
+			d.Retain = d.Retain && u.b.retained.has(&m.message)
+		}
 	}
 	return d, true, nil
 }

@@ -21,13 +21,15 @@ type Queue struct {
 	// What a commit that is being looked at would add. Guarded by Store.mu.
 	askedMessages, askedBytes int64
 
+	share *share // of the quota; nil: q has its own. Guarded by Store.mu
+	quota Quota  // changed with Store.mu and mu held
+
 	mu       sync.Mutex // guards what follows; taken after Store.mu, never before it
 	next     uint64     // ordinal of the next message
 	win      window
 	unsent   timeline // of the messages after the window
 	messages int64    // not acknowledged
 	bytes    int64    // of their Data and Meta
-	quota    Quota
 	parts    []part
 	filed    uint64      // ordinal after the last one that is in a part, or is missing
 	recent   []recentRef // what the ring holds of it, oldest first, without a gap

@@ -92,10 +92,21 @@ func cutDrops(b []byte) (d Drops, err error) {
 func (q *Queue) SetQuota(quota Quota) {
 	q.s.mu.Lock()
 	defer q.s.mu.Unlock()
+	if !q.setQuota(quota) || quota.AtLimit != DropOldest {
+		return
+	}
+	if m, b := q.held(); quota.over(m, b) {
+		q.trim(0, 0)
+		q.s.soon()
+	}
+}
+
+// setQuota says whether the quota is another one. The caller holds Store.mu.
+func (q *Queue) setQuota(quota Quota) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.removed || q.quota == quota {
-		return
+		return false
 	}
 	for _, a := range []struct {
 		is AtLimit
@@ -106,10 +117,7 @@ func (q *Queue) SetQuota(quota Quota) {
 		}
 	}
 	q.quota = quota
-	if quota.AtLimit == DropOldest && quota.over(q.messages, q.bytes) {
-		q.dropped(Drops{Oldest: q.trim(0, 0)})
-		q.s.soon()
-	}
+	return true
 }
 
 // Quota gives what SetQuota has set.
@@ -153,20 +161,21 @@ func (q *Queue) Purge() (messages int64) {
 }
 
 // makeRoom says whether a message of so many bytes may be added, and drops others
-// for it where that is the policy.
+// for it where that is the policy. The caller holds Store.mu.
 func (q *Queue) makeRoom(bytes int64) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	over := func() bool {
+		m, b := q.held()
+		return q.quota.over(m+1, b+bytes)
+	}
 	switch {
-	case !q.quota.over(q.messages+1, q.bytes+bytes), q.quota.AtLimit == Refuse:
+	case q.quota.AtLimit == "", q.quota.AtLimit == Refuse, !over():
 		return true // refused before, or let in all the same
 	case q.quota.AtLimit == DropOldest && bytes <= int64(q.quota.Bytes):
-		q.dropped(Drops{Oldest: q.trim(1, bytes)})
-		if !q.quota.over(q.messages+1, q.bytes+bytes) {
+		if q.trim(1, bytes); !over() {
 			return true
 		}
 	}
-	q.dropped(Drops{Newest: 1})
+	q.leaveOut()
 	return false
 }
 
@@ -175,12 +184,6 @@ func (q *Queue) leaveOut() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.dropped(Drops{Newest: 1})
-}
-
-// trim drops the oldest until there is room for so much more, as far as there
-// are some to drop. The caller holds mu.
-func (q *Queue) trim(messages, bytes int64) (dropped uint64) {
-	return q.dropTo(q.unsent.enough(q.messages+messages-q.quota.Messages, q.bytes+bytes-int64(q.quota.Bytes)))
 }
 
 // dropTo drops what is before an ordinal and no reader was given. The caller
@@ -271,24 +274,28 @@ func (s *Store) admitQueues(recs []Record) (err error) {
 		}
 	}
 	for _, q := range asked {
-		err = errors.Join(err, q.refuse(q.askedMessages, q.askedBytes))
+		err = errors.Join(err, q.refuse())
+	}
+	for _, q := range asked {
 		q.askedMessages, q.askedBytes = 0, 0
 	}
 	return err
 }
 
-// refuse says why so much more may not be added.
-func (q *Queue) refuse(messages, bytes int64) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.quota.AtLimit != Refuse || !q.quota.over(q.messages+messages, q.bytes+bytes) {
+// refuse says why what is asked for may not be added. The caller holds Store.mu.
+func (q *Queue) refuse() error {
+	messages, bytes := q.held()
+	moreMessages, moreBytes := q.asked()
+	if q.quota.AtLimit != Refuse || !q.quota.over(messages+moreMessages, bytes+moreBytes) {
 		return nil
 	}
+	q.mu.Lock()
 	q.refused++
-	if q.messages+messages > q.quota.Messages {
-		return fmt.Errorf("%w: queue %q holds %d messages, its limit is %d", ErrFull, q.name, q.messages, q.quota.Messages)
+	q.mu.Unlock()
+	if messages+moreMessages > q.quota.Messages {
+		return fmt.Errorf("%w: queue %q holds %d messages, its limit is %d", ErrFull, q.name, messages, q.quota.Messages)
 	}
-	return fmt.Errorf("%w: queue %q holds %v, its limit is %v", ErrFull, q.name, Bytes(q.bytes), q.quota.Bytes)
+	return fmt.Errorf("%w: queue %q holds %v, its limit is %v", ErrFull, q.name, Bytes(bytes), q.quota.Bytes)
 }
 
 // tellInterval is how often a queue's drops are logged at most.
