@@ -40,9 +40,11 @@ type Adapter struct {
 	pending  []*write // in the order in which they came
 	queue    queue
 	reopened bool          // since the last answer
-	down     string        // why the devices have been told to be offline; "" since the last answer
+	down     string        // why the link is; "" since the last answer
 	trouble  uint64        // failures of the link since then
 	backoff  time.Duration // the last one since then
+
+	failedSince time.Time // when the first of them was
 
 	mu     sync.Mutex    // guards what follows, and the devices' stats
 	done   chan struct{} // closed when the Run under way ends; nil when there is none
@@ -102,7 +104,7 @@ func (a *Adapter) add(c Device) error {
 		}
 		d.setup = append(d.setup, s)
 	}
-	d.unit.devices = append(d.unit.devices, d)
+	d.unit.add(d, c.OfflineMisses, c.OfflineAfter)
 	a.devices = append(a.devices, d)
 	return nil
 }
@@ -114,7 +116,7 @@ func (a *Adapter) unit(id byte) *unit {
 			return u
 		}
 	}
-	u := &unit{id: id, client: newClient(id, a.transport)}
+	u := newUnit(id, a.transport)
 	a.units = append(a.units, u)
 	return u
 }
@@ -139,7 +141,7 @@ func (a *Adapter) Devices() []point.Device {
 // there is opened again and again. It must not run twice at a time.
 func (a *Adapter) Run(ctx context.Context, emit func(point.Update)) error {
 	a.emit = emit
-	a.reopened, a.down, a.trouble, a.backoff = false, "", 0, 0
+	a.noTrouble()
 	now := time.Now()
 	for _, d := range a.devices {
 		d.forget(now)

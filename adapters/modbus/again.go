@@ -26,7 +26,7 @@ func (r *read) again(now time.Time, err error) bool {
 		u.notBefore = now.Add(busyWait)
 		return r.failed <= busyTries
 	case isSilence(err):
-		return r.failed == 1 && u.presence == online && r.device.known.silent[r.span()] == 0
+		return r.failed == 1 && u.presence == online && !u.away() && r.device.known.silent[r.span()] == 0
 	}
 	return false
 }

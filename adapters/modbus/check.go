@@ -14,6 +14,8 @@ const (
 	maxDelay    = 10 * time.Second
 	minInterval = 10 * time.Millisecond
 	maxInterval = 24 * time.Hour
+	maxMisses   = 1000
+	maxAway     = 24 * time.Hour
 	maxUnit     = 247 // of a serial line [MB-RTU 2.2]
 )
 
@@ -80,6 +82,10 @@ func (d *Device) check(fault faultFunc, onSerialLine bool) {
 	}
 	checkDuration(fault, "interval", d.Interval, minInterval, maxInterval)
 	checkDuration(fault, "delay", d.Delay, 0, maxDelay)
+	if n := d.OfflineMisses; n < 1 || n > maxMisses {
+		fault("offline_misses", "%d: want 1 to %d requests without an answer", n, maxMisses)
+	}
+	checkDuration(fault, "offline_after", d.OfflineAfter, 0, maxAway)
 	if d.Order != "" {
 		if _, err := datatype.ParseOrder(d.Order, 0); err != nil {
 			fault("order", "%v", err)
@@ -89,6 +95,7 @@ func (d *Device) check(fault faultFunc, onSerialLine bool) {
 		fault("address_base", "%d: want 0 or 1", d.AddressBase)
 	}
 	d.checkLimits(fault)
+	d.checkBlocks(fault)
 	d.checkSetup(fault)
 	if len(d.Point) == 0 {
 		fault("point", "is missing: want a [[modbus.device.point]] for each value of the device")

@@ -152,6 +152,23 @@ type Device struct {
 	// points, because reading does something: "holding:100-110", "coil:7".
 	NoRead []string `toml:"no_read"`
 
+	// ReadBlocks lists what is to be read as it stands here, each in one request
+	// whenever a point in it is due: "holding:0-59", "input:100-139". It is for
+	// devices that answer only such blocks, or measure all of one at once. Points in
+	// none of them are read as without. A block that the device refuses is cut up
+	// like any other read, and tried again an hour later. Default: none.
+	ReadBlocks []string `toml:"read_blocks"`
+
+	// OfflineMisses and OfflineAfter are how many requests in a row a unit has to
+	// leave without an answer, and since the first of them for how long at least,
+	// until the device is said to be offline and all its points are bad. Until
+	// then only what was asked for is. From so many misses on it is asked less and
+	// less often, so that it costs its neighbours little; a great number costs them
+	// more. A link that is down has to be so for OfflineAfter, too. Of devices that
+	// share a unit the greater goes. Defaults 2 and 0.
+	OfflineMisses int           `toml:"offline_misses"`
+	OfflineAfter  time.Duration `toml:"offline_after"`
+
 	// Setup lists what is written each time the device comes online: after the
 	// start, and after it was away, for it may be another one then, or have lost
 	// its settings: setup = [ { register = "holding:0x1101", value = 7 } ].
@@ -253,6 +270,7 @@ const (
 	defaultInterval = time.Second
 	defaultOrder    = "ABCD"
 	defaultTCPUnit  = 1
+	defaultMisses   = 2
 )
 
 // SetDefaults fills what was left out. It may run more than once.
@@ -276,6 +294,9 @@ func (c *Config) SetDefaults() {
 		}
 		if d.MaxBits == 0 {
 			d.MaxBits = coils.maxRead()
+		}
+		if d.OfflineMisses == 0 {
+			d.OfflineMisses = defaultMisses
 		}
 		for j := range d.Point {
 			d.Point[j].setDefaults(d)

@@ -46,6 +46,12 @@ func TestATableThatIsRightHasNoFault(t *testing.T) {
 		"a coil's text": func(c *Config, d *Device, p *Point) {
 			p.Register, p.Enum = "coil:3", map[string]string{"0": "shut", "1": "open"}
 		},
+		"blocks": func(c *Config, d *Device, p *Point) {
+			d.ReadBlocks, d.OfflineMisses, d.OfflineAfter = []string{"holding:0-101", "holding:100-224"}, 5, time.Minute
+		},
+		"a manual's block": func(c *Config, d *Device, p *Point) {
+			d.AddressBase, p.Register, d.ReadBlocks = 1, "40101", []string{"40101-40110"}
+		},
 		"a device's order": func(c *Config, d *Device, p *Point) { d.Order, p.Type = "CDAB", "f32" },
 	} {
 		if got := faults(change); len(got) > 0 {
@@ -88,6 +94,15 @@ func TestAFaultSaysItsKeyAndWhatWouldBeRight(t *testing.T) {
 		{func(c *Config, d *Device, p *Point) { d.MaxRegisters, p.Type = 3, "f64" }, "point[0].type: 4 registers are more than the device lets one request read"},
 		{func(c *Config, d *Device, p *Point) { d.NoRead = []string{"holding:1", "holding:9-7"} }, "device[0].no_read[1]: \"holding:9-7\": want the first and the last address"},
 		{func(c *Config, d *Device, p *Point) { d.NoRead = []string{"holding:90-100"} }, "point[0].register: it is among those that no_read forbids"},
+		{func(c *Config, d *Device, p *Point) { d.ReadBlocks = []string{"holding:100-9"} }, "device[0].read_blocks[0]: \"holding:100-9\": want the first and the last address"},
+		{func(c *Config, d *Device, p *Point) { d.ReadBlocks = []string{"holding:100-225"} }, "read_blocks[0]: \"holding:100-225\" is 126: the device lets one request read 125"},
+		{func(c *Config, d *Device, p *Point) { d.ReadBlocks = []string{"holding:90-100", "holding:0-9"} }, "read_blocks[1]: \"holding:0-9\" has no point in it"},
+		{func(c *Config, d *Device, p *Point) { p.Type, d.ReadBlocks = "u32", []string{"holding:90-100"} }, "read_blocks[0]: \"holding:90-100\" has a part of point power in it, which is holding registers 100-101"},
+		{func(c *Config, d *Device, p *Point) {
+			d.NoRead, d.ReadBlocks = []string{"holding:95"}, []string{"holding:90-100"}
+		}, "read_blocks[0]: \"holding:90-100\" has registers in it that must not be read"},
+		{func(c *Config, d *Device, p *Point) { d.OfflineMisses = -1 }, "device[0].offline_misses: -1: want 1 to 1000"},
+		{func(c *Config, d *Device, p *Point) { d.OfflineAfter = -time.Second }, "device[0].offline_after: -1s: want a time from 0s to 24h"},
 		{func(c *Config, d *Device, p *Point) { d.Point = nil }, "device[0].point: is missing"},
 		{func(c *Config, d *Device, p *Point) { p.Name = "set" }, "device[0].point[0].name: \"set\" is reserved"},
 		{func(c *Config, d *Device, p *Point) { p.Register = "" }, "device[0].point[0].register: is missing"},

@@ -20,6 +20,7 @@ const (
 type learned struct {
 	refusals []refusal
 	cuts     []cut
+	blocks   []refusedBlock
 	silent   map[span]int // how often in a row a read was not answered
 }
 
@@ -37,6 +38,12 @@ type cut struct {
 	address int
 	hole    bool // nobody asked for what is before it
 	until   time.Time
+}
+
+// refusedBlock is a block of the user's that the device has not answered as it is.
+type refusedBlock struct {
+	span  span
+	until time.Time
 }
 
 func (l *learned) find(f *field) int {
@@ -112,18 +119,20 @@ func (l *learned) answered(f *field) (changed bool) {
 	return len(l.refusals) < n
 }
 
-// wake has all that rests asked for again: the device was away, and may be
-// another one now.
+// wake has all that rests asked for again, and blocks as they are: the device was
+// away, and may be another one now.
 func (l *learned) wake(now time.Time) {
+	l.blocks = nil
 	for i := range l.refusals {
 		l.refusals[i].until = now
 	}
 }
 
-// expire forgets the cuts that are old, and says when the next thing changes; the
+// expire forgets the cuts and blocks that are old, and says when the next thing changes; the
 // zero Time if nothing will.
 func (l *learned) expire(now time.Time) (next time.Time) {
 	l.cuts = slices.DeleteFunc(l.cuts, func(c cut) bool { return !now.Before(c.until) })
+	l.blocks = slices.DeleteFunc(l.blocks, func(b refusedBlock) bool { return !now.Before(b.until) })
 	earlier := func(t time.Time) {
 		if t.After(now) && (next.IsZero() || t.Before(next)) {
 			next = t
@@ -132,6 +141,9 @@ func (l *learned) expire(now time.Time) (next time.Time) {
 	for _, c := range l.cuts {
 		earlier(c.until)
 	}
+	for _, b := range l.blocks {
+		earlier(b.until)
+	}
 	for _, r := range l.refusals {
 		earlier(r.until)
 	}
@@ -139,14 +151,16 @@ func (l *learned) expire(now time.Time) (next time.Time) {
 }
 
 // refused notes what an error says of the fields of a read. If that leaves open
-// which of them is meant, it gives the halves that are to be read in its place.
+// which of them is meant, it gives what is to be read in its place: its halves, or
+// of a block the part that has the fields.
 func (d *device) refused(r *read, err error, now time.Time) (halves []*read) {
 	var e exception
 	isException := errors.As(err, &e)
 	switch {
 	case isSilence(err):
 		d.known.silent[r.span()]++
-		if d.known.silent[r.span()] < silentToSplit || d.unit.presence != online {
+		// A unit that has missed several in a row answers nothing else, either.
+		if d.known.silent[r.span()] < silentToSplit || d.unit.presence != online || d.unit.misses >= defaultMisses {
 			return nil
 		}
 	case !isException || e > deviceFailure:
@@ -154,6 +168,9 @@ func (d *device) refused(r *read, err error, now time.Time) (halves []*read) {
 	}
 	delete(d.known.silent, r.span())
 	defer d.replan(now)
+	if r.block {
+		return []*read{d.withoutBlock(r, now)}
+	}
 	if halves = r.halves(); halves != nil && !d.known.allRefused(r.fields) {
 		d.known.split(halves, now)
 		for _, h := range halves {

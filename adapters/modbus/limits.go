@@ -36,6 +36,7 @@ type limits struct {
 	registers, bits int // that one request may read
 	gap             Gap // that nobody asked for, between two points
 	noRead          []span
+	blocks          []span // that are read as they are
 }
 
 // span is some of a table.
@@ -46,6 +47,11 @@ type span struct {
 
 func (s span) touches(t table, start, end int) bool {
 	return s.table == t && start < s.end && s.start < end
+}
+
+// holds says whether all of the other is in it.
+func (s span) holds(other span) bool {
+	return s.table == other.table && s.start <= other.start && other.end <= s.end
 }
 
 // forbids says whether any of it must not be read.
@@ -69,6 +75,13 @@ func (d *Device) limits() (limits, error) {
 			return limits{}, fmt.Errorf("no_read: %w", err)
 		}
 		l.noRead = append(l.noRead, s)
+	}
+	for _, text := range d.ReadBlocks {
+		s, err := d.parseSpan(text)
+		if err != nil {
+			return limits{}, fmt.Errorf("read_blocks: %w", err)
+		}
+		l.blocks = append(l.blocks, s)
 	}
 	for _, p := range d.Point {
 		if p.Access != "w" {
@@ -122,9 +135,14 @@ func (d *Device) checkLimits(fault faultFunc) {
 	if n, most := d.MaxBits, coils.maxRead(); n < 1 || n > most {
 		fault("max_bits", "%d: want 1 to %d", n, most)
 	}
-	for i, text := range d.NoRead {
+	d.checkSpans(fault, "no_read", d.NoRead)
+}
+
+// checkSpans checks that each text of a list is a span.
+func (d *Device) checkSpans(fault faultFunc, key string, list []string) {
+	for i, text := range list {
 		if _, err := d.parseSpan(text); err != nil {
-			fault(fmt.Sprintf("no_read[%d]", i), "%v", err)
+			fault(fmt.Sprintf("%s[%d]", key, i), "%v", err)
 		}
 	}
 }

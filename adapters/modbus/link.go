@@ -73,15 +73,28 @@ func (a *Adapter) well() {
 	if a.trouble > 0 {
 		a.log.Info("link is open again", "count", a.trouble)
 	}
+	a.noTrouble()
+}
+
+// noTrouble is what is known of the link's trouble when there is none.
+func (a *Adapter) noTrouble() {
+	if a.down != "" {
+		for _, d := range a.devices {
+			d.down = ""
+		}
+	}
 	a.reopened, a.down, a.trouble, a.backoff = false, "", 0, 0
 }
 
 // failed notes that the link cannot be opened, or not be used. Every device is
-// offline then, and its points are bad, by the same reason.
+// offline then, once that has been so for as long as it is to be borne with, and
+// its points are bad, by the same reason.
 func (a *Adapter) failed(err error) {
+	now := time.Now()
 	a.reopened = false
 	a.trouble++
 	if a.trouble == 1 {
+		a.failedSince = now
 		a.log.Warn("link is down, and is tried again", "err", port.WithHolder(err, a.transport.link.path))
 	}
 	reason := fmt.Sprintf("%s is down: %v", a.name, err)
@@ -89,13 +102,12 @@ func (a *Adapter) failed(err error) {
 	for _, u := range a.units {
 		u.forget()
 	}
-	if reason == a.down {
-		return
-	}
 	a.down = reason
-	now := time.Now()
 	for _, d := range a.devices {
-		a.offline(d, now, reason)
+		if d.down != reason && now.Sub(a.failedSince) >= d.unit.offlineAfter {
+			d.down = reason
+			a.offline(d, now, reason)
+		}
 	}
 }
 

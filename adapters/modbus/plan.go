@@ -20,6 +20,7 @@ type read struct {
 	count   int
 	fields  []*field
 	groups  []*group // those of the fields
+	block   bool     // the user has said that it is to be read as it is
 
 	deadline time.Time // of those that wait to be made
 	failed   int       // how often it has, since it became due
@@ -42,7 +43,7 @@ func (d *device) plan(fields []*field, c cost) []*read {
 	slices.SortStableFunc(fields, func(a, b *field) int {
 		return cmp.Or(cmp.Compare(a.register.table, b.register.table), cmp.Compare(a.register.address, b.register.address))
 	})
-	var reads []*read
+	reads, fields := d.planBlocks(fields)
 	for len(fields) > 0 {
 		n := 1
 		for n < len(fields) && fields[n].register.table == fields[0].register.table {

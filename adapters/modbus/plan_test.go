@@ -32,7 +32,7 @@ func fieldsOf(t testing.TB, points ...string) (fields []*field) {
 // deviceWith is a device of these limits with these points.
 func deviceWith(t testing.TB, l limits, points ...string) *device {
 	t.Helper()
-	d := &device{unit: &unit{}, limits: l, fields: fieldsOf(t, points...)}
+	d := &device{unit: &unit{mostMisses: 1}, limits: l, fields: fieldsOf(t, points...)}
 	for _, f := range d.fields {
 		g := d.group(f.interval)
 		g.fields = append(g.fields, f)

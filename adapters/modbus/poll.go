@@ -131,7 +131,7 @@ func (a *Adapter) outcome(u *unit, d *device, now time.Time, took time.Duration,
 			late = max(d.timeout, leastQuarantine)
 		}
 		changed := u.missed(now, late)
-		if u.presence == offline && a.someAnswer() {
+		if u.away() && a.someAnswer() {
 			a.queue.probed(now, took)
 		}
 		if changed {
@@ -160,9 +160,9 @@ func (a *Adapter) outcome(u *unit, d *device, now time.Time, took time.Duration,
 	}
 }
 
-// someAnswer says whether there is a unit on the link that is not offline.
+// someAnswer says whether there is a unit on the link that is not away.
 func (a *Adapter) someAnswer() bool {
-	return slices.ContainsFunc(a.units, func(u *unit) bool { return u.presence != offline })
+	return slices.ContainsFunc(a.units, func(u *unit) bool { return !u.away() })
 }
 
 // offline tells that the device is, and that all its points are bad.

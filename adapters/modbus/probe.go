@@ -46,7 +46,7 @@ func (p *Probe) Do(ctx context.Context, r Request) (Answer, error) {
 	}
 	u := p.units[q.Unit]
 	if u == nil {
-		u = &unit{id: q.Unit, client: newClient(q.Unit, p.transport)}
+		u = newUnit(q.Unit, p.transport)
 		p.units[q.Unit] = u
 	}
 	if err := wait(ctx, time.Until(u.notBefore)); err != nil {
@@ -95,7 +95,7 @@ func (a *Adapter) anyDevice(id uint8) *device {
 		if a.strangers == nil {
 			a.strangers = map[uint8]*device{}
 		}
-		a.strangers[id] = &device{timeout: a.timeout, unit: &unit{id: id, client: newClient(id, a.transport)}}
+		a.strangers[id] = &device{timeout: a.timeout, unit: newUnit(id, a.transport)}
 	}
 	return a.strangers[id]
 }

@@ -16,6 +16,7 @@ type device struct {
 	setup   []setup
 	groups  []*group
 	known   learned
+	down    string        // the reason of the link that it has been told to be offline by; "" since the last answer
 	failing map[span]bool // reads that the device answers with an error, which has been logged
 
 	// plans are the reads for each set of groups that has been due at once, by
@@ -155,7 +156,7 @@ func (d *device) start(now time.Time) {
 // each device has at most.
 type queue struct {
 	waiting []*read
-	probeAt time.Time // no unit that is offline is asked before
+	probeAt time.Time // no unit that is away is asked before
 }
 
 // first gives the read that is to be made at the time now: of those whose unit may
@@ -204,7 +205,7 @@ func (r *read) done() {
 
 // free is when a unit may be asked.
 func (q *queue) free(u *unit) time.Time {
-	if u.presence == offline && u.notBefore.Before(q.probeAt) {
+	if u.away() && u.notBefore.Before(q.probeAt) {
 		return q.probeAt
 	}
 	return u.notBefore
@@ -217,7 +218,7 @@ func (r *read) before(other *read) bool {
 	return r.device.unit.asked.Before(other.device.unit.asked)
 }
 
-// probed notes that asking a unit which is offline took so long for nothing: of
+// probed notes that asking a unit which is away took so long for nothing: of
 // the link's time such units get one part in probeShare together, however many
 // they are.
 func (q *queue) probed(now time.Time, took time.Duration) {

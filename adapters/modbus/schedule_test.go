@@ -56,7 +56,7 @@ func TestWhatIsNotDoneInTimeIsNotQueuedAgain(t *testing.T) {
 func TestTheEarliestDeadlineGoesFirstAndAmongEqualOnesTheUnitThatWaitedLongest(t *testing.T) {
 	now := time.Now()
 	made := func(deadline, asked, notBefore time.Duration) *read {
-		return &read{device: &device{unit: &unit{asked: now.Add(asked), notBefore: now.Add(notBefore)}}, deadline: now.Add(deadline)}
+		return &read{device: &device{unit: &unit{mostMisses: 1, asked: now.Add(asked), notBefore: now.Add(notBefore)}}, deadline: now.Add(deadline)}
 	}
 	q := queue{waiting: []*read{
 		made(-time.Hour, -time.Hour, time.Minute), // must not be asked now, and keeps nobody waiting
@@ -74,22 +74,22 @@ func TestTheEarliestDeadlineGoesFirstAndAmongEqualOnesTheUnitThatWaitedLongest(t
 	}
 }
 
-func TestUnitsThatAreOfflineShareATwentiethOfTheLink(t *testing.T) {
+func TestUnitsThatAreAwayShareATwentiethOfTheLink(t *testing.T) {
 	now := time.Now()
-	r := &read{device: &device{unit: &unit{presence: offline, notBefore: now.Add(time.Second)}}}
+	r := &read{device: &device{unit: &unit{misses: 2, mostMisses: 2, notBefore: now.Add(time.Second)}}}
 	q := queue{waiting: []*read{r}}
 	q.probed(now, 300*time.Millisecond)
 	if _, ready := q.first(now); ready.Sub(now) != 5700*time.Millisecond {
 		t.Errorf("the next is asked after %v, want 5.7s", ready.Sub(now))
 	}
-	r.device.unit.presence = online
+	r.device.unit.misses = 1
 	if _, ready := q.first(now); ready.Sub(now) != time.Second {
 		t.Errorf("one that is online is asked after %v, want 1s", ready.Sub(now))
 	}
 }
 
 func TestAnOfflineUnitIsAskedLessAndLess(t *testing.T) {
-	u := &unit{presence: online}
+	u := &unit{presence: online, mostMisses: defaultMisses}
 	now := time.Now()
 	var waits []string
 	for i := range 8 {

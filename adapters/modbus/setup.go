@@ -116,7 +116,7 @@ func (a *Adapter) setUp(d *device) {
 // link or of ctx. It may be written twice.
 func (a *Adapter) doSetup(ctx context.Context, w *write) error {
 	d, u := w.device, w.device.unit
-	if u.presence != online {
+	if u.presence != online || u.away() {
 		return nil // all of it is written when it comes back
 	}
 	sent, written := time.Now(), false
@@ -146,7 +146,7 @@ func (a *Adapter) doSetup(ctx context.Context, w *write) error {
 	switch {
 	case err == nil && written:
 		a.count(func() { d.stats.Writes++ })
-	case isSilence(err) && u.presence == online:
+	case isSilence(err) && u.presence == online && !u.away():
 		a.pending = append(a.pending, w)
 	case err != nil && !isSilence(err):
 		a.log.Warn("device cannot be set up", "device", d.name, "register", w.field.register.table.span(w.change.register.address, w.field.size()), "err", err)

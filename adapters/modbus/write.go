@@ -138,10 +138,12 @@ func (a *Adapter) takeWrites() {
 func (a *Adapter) nextWrite(now time.Time) (w *write, ready time.Time) {
 	for _, w := range a.pending {
 		at := w.device.unit.notBefore
-		// A unit that is offline is only waited for until no late answer can
+		// A unit that is away is only waited for until no late answer can
 		// come any more: a command is worth a try.
-		if u := w.device.unit; u.presence == offline {
-			at = at.Add(-u.probe).Add(min(u.probe, max(w.device.timeout, leastQuarantine)))
+		if u := w.device.unit; u.away() {
+			if safe := u.lastMissed.Add(max(w.device.timeout, leastQuarantine)); safe.Before(at) {
+				at = safe
+			}
 		}
 		if !at.After(now) || w.ctx.Err() != nil {
 			return w, now

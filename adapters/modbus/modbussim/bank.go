@@ -35,6 +35,7 @@ type Unit struct {
 	mu      sync.Mutex // guards what follows
 	tables  map[Table]map[uint16]uint16
 	faults  []*Fault
+	blocks  []block
 	onWrite func(t Table, address uint16, values []uint16)
 	counts  Counts
 	random  *rand.Rand
@@ -97,6 +98,20 @@ func (u *Unit) OnWrite(f func(t Table, address uint16, values []uint16)) {
 	u.onWrite = f
 }
 
+// block is a read that a unit answers.
+type block struct {
+	table          Table
+	address, count uint16
+}
+
+// OnlyReads has the unit answer no reads but this one, and those named before,
+// exactly as it is; exception 2 to all others.
+func (u *Unit) OnlyReads(t Table, address, count uint16) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.blocks = append(u.blocks, block{t, address, count})
+}
+
 // Counts gives what the unit has been asked so far.
 func (u *Unit) Counts() Counts {
 	u.mu.Lock()
@@ -111,6 +126,9 @@ func (u *Unit) read(t Table, address, count uint16, most int) ([]uint16, byte) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if len(u.blocks) > 0 && !slices.Contains(u.blocks, block{t, address, count}) {
+		return nil, illegalDataAddress
+	}
 	values := make([]uint16, count)
 	for i := range values {
 		v, ok := u.tables[t][address+uint16(i)]
