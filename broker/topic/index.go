@@ -138,7 +138,7 @@ func (n *node[K, V]) remove(rest string, more bool, k K) (had bool) {
 }
 
 func (n *node[K, V]) empty() bool {
-	return n.children.len() == 0 && n.plus.Load() == nil && n.hash.len() == 0 && n.here.len() == 0
+	return n.children.empty() && n.plus.Load() == nil && n.hash.empty() && n.here.empty()
 }
 
 // Match calls fn for every subscription whose filter matches name, and may be

@@ -1,89 +1,81 @@
 package topic
 
 import (
-	"maps"
+	"hash/maphash"
 	"sync/atomic"
 )
 
 // table is a map that any number of goroutines read without a lock while one
-// changes it: they see it as it was before the change or after. A change copies
-// only what has changed lately, which is merged now and then. Most tables have few
-// entries: they are no map. The zero table is empty.
+// changes it: of each key they see the value before a change or after. A change
+// costs a few entries, however many there are. The zero table is empty.
 type table[K comparable, V any] struct {
 	current atomic.Pointer[contents[K, V]]
 }
 
-// contents never change.
+// contents are one chain that never changes while the entries are few, and else
+// buckets.
 type contents[K comparable, V any] struct {
-	few    []entry[K, V] // all there are, if that is at most maxFew; else in the maps
-	base   map[K]V
-	recent map[K]change[V] // in the place of what base has
-	n      int
+	few  *link[K, V]
+	many *buckets[K, V]
 }
 
-type entry[K comparable, V any] struct {
+// maxFew entries are found faster one by one than by their hashes.
+const maxFew = 8
+
+// buckets are chains by the hash of the key, two to four entries each on average.
+// A chain never changes: another one is put in its place.
+type buckets[K comparable, V any] struct {
+	seed   maphash.Seed
+	chains []atomic.Pointer[link[K, V]] // a power of two of them
+	n      int                          // entries, for the one who changes them
+}
+
+type link[K comparable, V any] struct {
+	next  *link[K, V]
 	key   K
 	value V
 }
 
-const maxFew = 8
-
-type change[V any] struct {
-	value V
-	gone  bool
-}
+const (
+	minLoad = 1 // entries a chain, below which the chains become fewer
+	setLoad = 2
+	maxLoad = 4
+)
 
 func (t *table[K, V]) get(k K) (v V, ok bool) {
 	c := t.current.Load()
 	if c == nil {
 		return v, false
 	}
-	return c.get(k)
-}
-
-func (c *contents[K, V]) get(k K) (v V, ok bool) {
-	for i := range c.few {
-		if c.few[i].key == k {
-			return c.few[i].value, true
+	l := c.few
+	if c.many != nil {
+		l = c.many.of(k).Load()
+	}
+	for ; l != nil; l = l.next {
+		if l.key == k {
+			return l.value, true
 		}
 	}
-	if len(c.recent) > 0 {
-		if r, changed := c.recent[k]; changed {
-			return r.value, !r.gone
-		}
-	}
-	v, ok = c.base[k]
-	return v, ok
+	return v, false
 }
 
-func (t *table[K, V]) len() int {
-	if c := t.current.Load(); c != nil {
-		return c.n
-	}
-	return 0
-}
+func (t *table[K, V]) empty() bool { return t.current.Load() == nil }
 
-// each calls fn with every entry, in no order.
+// each calls fn with every entry, in no order. One that is put in or taken out
+// meanwhile may be seen or not.
 func (t *table[K, V]) each(fn func(K, V)) {
-	c := t.current.Load()
-	if c == nil {
+	if c := t.current.Load(); c != nil {
+		c.each(fn)
+	}
+}
+
+func (c *contents[K, V]) each(fn func(K, V)) {
+	if c.many == nil {
+		c.few.each(fn)
 		return
 	}
-	if c.n <= maxFew {
-		for i := range c.few {
-			fn(c.few[i].key, c.few[i].value)
-		}
-		return
-	}
-	for k, v := range c.base {
-		if _, changed := c.recent[k]; !changed {
-			fn(k, v)
-		}
-	}
-	for k, r := range c.recent {
-		if !r.gone {
-			fn(k, r.value)
-		}
+	for i := range c.many.chains {
+		c.many.chains[i].Load().each(fn)
 	}
 }
 
@@ -94,71 +86,115 @@ func (t *table[K, V]) set(k K, v V) (isNew bool) {
 	if !had {
 		n++
 	}
-	t.change(k, change[V]{value: v}, n)
+	t.change(k, &link[K, V]{key: k, value: v}, n)
 	return !had
 }
 
 // remove takes k away.
 func (t *table[K, V]) remove(k K) (had bool) {
-	if _, had = t.get(k); !had {
-		return false
+	if _, had = t.get(k); had {
+		t.change(k, nil, t.len()-1)
 	}
-	t.change(k, change[V]{gone: true}, t.len()-1)
-	return true
+	return had
 }
 
-func (t *table[K, V]) change(k K, ch change[V], n int) {
-	if n == 0 {
-		t.current.Store(nil)
-		return
-	}
-	next := &contents[K, V]{n: n}
-	if n <= maxFew {
-		next.few = t.without(k, n)
-		if !ch.gone {
-			next.few = append(next.few, entry[K, V]{k, ch.value})
-		}
-		t.current.Store(next)
-		return
-	}
+// len is for the one who changes it.
+func (t *table[K, V]) len() int {
 	c := t.current.Load()
-	// With base's root of entries a change costs about that many copies, however
-	// they are shared out between copying and merging.
-	if most := len(c.recent) + 1; most*most <= len(c.base) {
-		next.base, next.recent = c.base, make(map[K]change[V], most)
-		maps.Copy(next.recent, c.recent)
-		next.recent[k] = ch
-		t.current.Store(next)
-		return
+	switch {
+	case c == nil:
+		return 0
+	case c.many != nil:
+		return c.many.n
 	}
-	next.base = maps.Clone(c.base)
-	if next.base == nil {
-		next.base = make(map[K]V, n)
-		for _, e := range c.few {
-			next.base[e.key] = e.value
-		}
-	}
-	apply := func(k K, ch change[V]) {
-		if ch.gone {
-			delete(next.base, k)
-			return
-		}
-		next.base[k] = ch.value
-	}
-	for k, ch := range c.recent {
-		apply(k, ch)
-	}
-	apply(k, ch)
-	t.current.Store(next)
+	n := 0
+	c.few.each(func(K, V) { n++ })
+	return n
 }
 
-// without gives the entries but k's, with room for n.
-func (t *table[K, V]) without(k K, n int) []entry[K, V] {
-	few := make([]entry[K, V], 0, n)
-	t.each(func(o K, v V) {
+// change puts l, or nothing if it is nil, in k's place, which makes n entries.
+func (t *table[K, V]) change(k K, l *link[K, V], n int) {
+	c := t.current.Load()
+	if c == nil {
+		c = &contents[K, V]{}
+	}
+	switch {
+	case n == 0:
+		t.current.Store(nil)
+	case c.many == nil && n <= maxFew:
+		t.current.Store(&contents[K, V]{few: c.few.with(k, l)})
+	case c.many != nil && n >= minLoad*len(c.many.chains) && n <= maxLoad*len(c.many.chains):
+		chain := c.many.of(k)
+		chain.Store(chain.Load().with(k, l))
+		c.many.n = n
+	default:
+		t.current.Store(c.rebuilt(k, l, n))
+	}
+}
+
+// rebuilt is c with the change, and as many chains as n entries want.
+func (c *contents[K, V]) rebuilt(k K, l *link[K, V], n int) *contents[K, V] {
+	next := &contents[K, V]{}
+	if n > maxFew {
+		size := 1
+		for setLoad*size < n {
+			size *= 2
+		}
+		next.many = &buckets[K, V]{seed: maphash.MakeSeed(), chains: make([]atomic.Pointer[link[K, V]], size), n: n}
+	}
+	c.each(func(o K, v V) {
 		if o != k {
-			few = append(few, entry[K, V]{o, v})
+			next.add(&link[K, V]{key: o, value: v})
 		}
 	})
-	return few
+	if l != nil {
+		next.add(l)
+	}
+	return next
+}
+
+// add puts in an entry that is not there, before anybody reads c.
+func (c *contents[K, V]) add(l *link[K, V]) {
+	if c.many == nil {
+		l.next, c.few = c.few, l
+		return
+	}
+	chain := c.many.of(l.key)
+	l.next = chain.Load()
+	chain.Store(l)
+}
+
+// of is where the chain is that k belongs to.
+func (b *buckets[K, V]) of(k K) *atomic.Pointer[link[K, V]] {
+	return &b.chains[maphash.Comparable(b.seed, k)&uint64(len(b.chains)-1)]
+}
+
+func (l *link[K, V]) each(fn func(K, V)) {
+	for ; l != nil; l = l.next {
+		fn(l.key, l.value)
+	}
+}
+
+// with is the chain with put, or nothing if it is nil, in k's place.
+func (l *link[K, V]) with(k K, put *link[K, V]) *link[K, V] {
+	rest := l.without(k)
+	if put == nil {
+		return rest
+	}
+	put.next = rest
+	return put
+}
+
+func (l *link[K, V]) without(k K) *link[K, V] {
+	if l == nil {
+		return nil
+	}
+	if l.key == k {
+		return l.next
+	}
+	rest := l.next.without(k)
+	if rest == l.next {
+		return l // it is not there
+	}
+	return &link[K, V]{next: rest, key: l.key, value: l.value}
 }
