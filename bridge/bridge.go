@@ -39,7 +39,8 @@ const (
 type Bridge struct {
 	cfg       Config
 	endpoints []endpoint
-	proxy     *proxy // nil: none
+	proxy     *proxy   // nil: none
+	service   *service // of the preset; nil: none
 	src       Source
 	log       *slog.Logger
 	counters  *counters
@@ -79,6 +80,7 @@ func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 	b := &Bridge{
 		cfg:      cfg,
 		src:      src,
+		service:  cfg.service(),
 		log:      log.With("bridge", cfg.Name),
 		counters: newCounters(),
 		repeats:  newRepeats(),
@@ -115,6 +117,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
+		if err == nil {
+			continue
+		}
 		b.counters.fail(err)
 		b.counters.setState(Waiting)
 		if !b.sleep(ctx, wait) {
@@ -139,7 +144,7 @@ func (b *Bridge) tell(connected bool, peer string) {
 }
 
 // attempt makes one connection and stays with it to its end. It gives the wait
-// before the next one, and why this one is needed.
+// before the next one, and why that is needed; nil where nothing went wrong.
 func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 	version := b.dialect.version()
 	b.counters.attempts(b.remote())
@@ -178,6 +183,10 @@ func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 	b.lost = time.Now()
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
+	}
+	if errors.Is(err, errRenew) {
+		b.counters.disconnected()
+		return 0, nil
 	}
 	return b.ended(err, time.Since(s.began))
 }

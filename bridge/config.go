@@ -34,6 +34,11 @@ type Config struct {
 	// Name names the bridge in logs, counters and topics: letters, digits, "_", "-" and ".".
 	Name string `toml:"name"`
 
+	// Preset names the service that the upstream is: "aws-iot", "azure-event-grid", "azure-iot-hub", "emqx-serverless",
+	// "hivemq-cloud", "losant", "mosquitto", "nats" or "thingsboard". It sets other defaults for the keys below, and headgate
+	// check refuses what the service would. The page of each is packaging/docs/uplink-NAME.md.
+	Preset string `toml:"preset"`
+
 	// URL is the upstream broker: mqtt://host (port 1883), mqtts://host (TLS, port 8883), or over a WebSocket ws://host/mqtt
 	// (port 80) or wss://host/mqtt (TLS, port 443).
 	URL string `toml:"url"`
@@ -124,6 +129,9 @@ type Credentials struct {
 	Password string `toml:"password"`
 	// PasswordFile is a file with nothing but the password; line ends at its end do not count. Read at every attempt to connect.
 	PasswordFile string `toml:"password_file"`
+	// SharedAccessKeyFile is a file with the key of a device at Azure IoT Hub, in base64 as the portal shows it. The password is
+	// made of it, for a day, and renewed in time.
+	SharedAccessKeyFile string `toml:"shared_access_key_file"`
 }
 
 // TLS is the table tls = { ... }. The files are PEM and read at every attempt to connect, so that a renewed one counts.
@@ -148,16 +156,25 @@ type Up struct {
 	Filter string `toml:"filter"`
 	// QoS is the QoS used upstream, 0, 1 or 2, whatever the QoS of the local message. Default 1.
 	QoS *int `toml:"qos"`
+	// MaxQoS in its place leaves each message the QoS that it was published with, up to this one.
+	MaxQoS *int `toml:"max_qos"`
 	// LocalPrefix comes off the topic; the filter must begin with it.
 	LocalPrefix string `toml:"local_prefix"`
 	// RemotePrefix goes on in its place.
 	RemotePrefix string `toml:"remote_prefix"`
+	// Topic in place of remote_prefix is the whole topic upstream, such as "plants/{gateway}/{1}/values": {topic} is the local
+	// one without local_prefix, {topic_escaped} the same percent-encoded, {1} to {9} are single levels of it, {gateway} is
+	// the gateway's id and {client_id} that of the bridge.
+	Topic string `toml:"topic"`
 	// Retain says what becomes of the RETAIN flag: "keep" (the default) or "strip".
 	Retain string `toml:"retain"`
 	// Priority is "normal" (the default) or "high": what matches goes up before everything that waits with the normal one.
 	// Order holds among those of one priority. A topic that an entry with "high" matches has it, also where another one
 	// decides the rest.
 	Priority string `toml:"priority"`
+
+	template template // of Topic
+	encoded  bool     // goes in the JSON of the preset's service
 }
 
 // Down is one [[bridge.down]] table: topics of the upstream that come into the local broker.
@@ -176,6 +193,7 @@ type Down struct {
 
 // SetDefaults fills what was left out. It may run more than once.
 func (c *Config) SetDefaults() {
+	c.service().setDefaults(c)
 	fill(&c.Version, versionAuto)
 	fill(&c.KeepAlive, defaultKeepAlive)
 	fill(&c.ConnectTimeout, defaultConnectTimeout)
@@ -190,19 +208,20 @@ func (c *Config) SetDefaults() {
 	}
 	c.setReplayDefaults()
 	for i := range c.Up {
-		c.Up[i].setDefaults()
+		c.Up[i].setDefaults(c)
 	}
 	for i := range c.Down {
 		c.Down[i].setDefaults()
 	}
 }
 
-func (u *Up) setDefaults() {
-	if u.QoS == nil {
+func (u *Up) setDefaults(c *Config) {
+	if u.QoS == nil && u.MaxQoS == nil {
 		u.QoS = new(defaultQoS)
 	}
 	fill(&u.Retain, retainKeep)
 	fill(&u.Priority, priorityNormal)
+	u.template, _ = parseTemplate(u.Topic, c) // Check says what is wrong with it
 }
 
 func (d *Down) setDefaults() {
@@ -228,6 +247,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	case strings.ContainsFunc(c.Name, notInName):
 		fault("name", "%q: want letters, digits, \"_\", \"-\" and \".\" only", c.Name)
 	}
+	c.checkPreset(fault)
 	upstreams := c.checkAddresses(fault)
 	if len(c.ClientID) > 65535 || !utf8.ValidString(c.ClientID) || strings.ContainsRune(c.ClientID, 0) {
 		fault("client_id", "%q: want UTF-8 text of at most 65535 bytes", c.ClientID)
@@ -247,18 +267,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 		fault("up", "a bridge without [[bridge.up]] and [[bridge.down]] carries nothing: give it at least one of them")
 	}
 	for i := range c.Up {
-		u := &c.Up[i]
-		key := fmt.Sprintf("up[%d].", i)
-		checkFilter(key, u.Filter, "local_prefix", u.LocalPrefix, fault)
-		if _, _, shared, err := topic.SplitShared(u.Filter); err == nil && shared {
-			fault(key+"filter", "%q: a bridge's own subscription cannot be a shared one: write the filter without $share/", u.Filter)
-		}
-		checkPrefix(key+"remote_prefix", u.RemotePrefix, fault)
-		checkQoS(key+"qos", *u.QoS, fault)
-		checkRetain(key+"retain", u.Retain, fault)
-		if u.Priority != priorityNormal && u.Priority != PriorityHigh {
-			fault(key+"priority", "%q: want %q or %q", u.Priority, priorityNormal, PriorityHigh)
-		}
+		c.Up[i].check(c, fmt.Sprintf("up[%d].", i), fault)
 	}
 	for i := range c.Down {
 		d := &c.Down[i]
@@ -267,6 +276,31 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 		checkPrefix(key+"local_prefix", d.LocalPrefix, fault)
 		checkQoS(key+"qos", *d.QoS, fault)
 		checkRetain(key+"retain", d.Retain, fault)
+	}
+}
+
+func (u *Up) check(c *Config, key string, fault func(key, format string, args ...any)) {
+	checkFilter(key, u.Filter, "local_prefix", u.LocalPrefix, fault)
+	if _, _, shared, err := topic.SplitShared(u.Filter); err == nil && shared {
+		fault(key+"filter", "%q: a bridge's own subscription cannot be a shared one: write the filter without $share/", u.Filter)
+	}
+	checkPrefix(key+"remote_prefix", u.RemotePrefix, fault)
+	if _, err := parseTemplate(u.Topic, c); err != nil {
+		fault(key+"topic", "%q: %v", u.Topic, err)
+	} else if u.Topic != "" && u.RemotePrefix != "" {
+		fault(key+"topic", "there is a remote_prefix too: want one of the two")
+	}
+	switch {
+	case u.QoS != nil && u.MaxQoS != nil:
+		fault(key+"max_qos", "there is a qos too: want one of the two")
+	case u.MaxQoS != nil:
+		checkQoS(key+"max_qos", *u.MaxQoS, fault)
+	default:
+		checkQoS(key+"qos", *u.QoS, fault)
+	}
+	checkRetain(key+"retain", u.Retain, fault)
+	if u.Priority != priorityNormal && u.Priority != PriorityHigh {
+		fault(key+"priority", "%q: want %q or %q", u.Priority, priorityNormal, PriorityHigh)
 	}
 }
 
@@ -291,6 +325,9 @@ func (c *Config) checkLimits(fault func(key, format string, args ...any)) {
 func (cr *Credentials) check(fault func(key, format string, args ...any)) {
 	if cr.Password != "" && cr.PasswordFile != "" {
 		fault("credentials.password_file", "there is a password too: want one of the two")
+	}
+	if cr.SharedAccessKeyFile != "" && cr.Password+cr.PasswordFile != "" {
+		fault("credentials.shared_access_key_file", "there is a password too: want one of the two")
 	}
 	if cr.Username == "" && (cr.Password != "" || cr.PasswordFile != "") {
 		// 3.1.1 forbids it, and auto may fall back to that. [MQTT3-3.1.2-22]

@@ -70,7 +70,7 @@ keep_alive = "30s"
 		}},
 		GatewayID: "boiler-house",
 	}
-	if diff := cmp.Diff(want, c); diff != "" {
+	if diff := cmp.Diff(want, c, cmp.AllowUnexported(Up{}, piece{})); diff != "" {
 		t.Error(diff)
 	}
 }

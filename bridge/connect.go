@@ -38,6 +38,7 @@ type link struct {
 	peer    string // the id of the upstream, if it is a gateway like ours
 	limits  limits
 	took    time.Duration
+	holds   time.Duration // of the password, from now; 0: for ever
 }
 
 // limits is what the upstream's CONNACK allows.
@@ -91,7 +92,7 @@ func (b *Bridge) connect(ctx context.Context, v packet.Version) (l *link, err er
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.ConnectTimeout)
 	defer cancel()
-	password, err := b.cfg.Credentials.password()
+	password, holds, err := b.secret(time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +112,7 @@ func (b *Bridge) connect(ctx context.Context, v packet.Version) (l *link, err er
 		raw.Close()
 		return nil, b.timedOut(err)
 	}
-	l.raw, l.took = raw, time.Since(began)
+	l.raw, l.took, l.holds = raw, time.Since(began), holds
 	return l, nil
 }
 
@@ -177,6 +178,10 @@ func (b *Bridge) connectPacket(v packet.Version, password []byte) []byte {
 		ClientID:  []byte(b.cfg.ClientID),
 		Bridge:    v == packet.V311 && b.echoes && !b.noBit,
 	}
+	if b.service != nil {
+		p.Bridge = p.Bridge && b.service.bit
+		p.CleanStart = b.service.noSession
+	}
 	if b.cfg.Credentials.Username != "" {
 		p.HasUsername, p.Username = true, []byte(b.cfg.Credentials.Username)
 	}
@@ -241,14 +246,17 @@ func (b *Bridge) limitsFrom(v packet.Version, ack *packet.Connack) limits {
 	if v != packet.V5 {
 		l.exact = exactlyOnceMax311
 	}
+	if s := b.service; s != nil {
+		l.maxQoS, l.retain = s.qos, !s.noRetain && (!s.retainOn5 || v == packet.V5)
+	}
 	if p.Has(packet.PropReceiveMaximum) {
 		l.receiveMaximum = int(p.ReceiveMaximum)
 	}
 	if p.Has(packet.PropMaximumQoS) {
-		l.maxQoS = p.MaximumQoS
+		l.maxQoS = min(l.maxQoS, p.MaximumQoS)
 	}
 	if p.Has(packet.PropRetainAvailable) {
-		l.retain = p.RetainAvailable != 0
+		l.retain = l.retain && p.RetainAvailable != 0
 	}
 	if p.Has(packet.PropMaximumPacketSize) {
 		l.maxPacket = int(min(p.MaximumPacketSize, largestPacket))

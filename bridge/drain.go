@@ -165,15 +165,13 @@ func (d *drainer) send(ctx context.Context, o *Outgoing) bool {
 		d.giveUp(o, "no [[bridge.up]] filter matches any more")
 		return true
 	}
-	remote, ok := up.appendRemote(d.topic[:0], o.Topic)
-	d.topic = remote
-	if !ok {
-		d.giveUp(o, "the topic cannot be mapped")
+	p := &d.publish
+	p.PacketID = o.PacketID
+	if why := d.translate(up, o); why != "" {
+		d.giveUp(o, why)
 		return true
 	}
-	p := &d.publish
-	p.Topic, p.Payload, p.PacketID = remote, o.Payload, o.PacketID
-	p.QoS = min(byte(*up.QoS), d.link.limits.maxQoS) // [MQTT-3.2.2-11]
+	p.QoS = min(up.qosOf(o.QoS), d.link.limits.maxQoS) // [MQTT-3.2.2-11]
 	if o.PacketID == 0 || p.QoS == 0 {
 		p.QoS, p.PacketID = 0, 0
 	}

@@ -3,7 +3,6 @@ package bridge
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"headgate/broker/packet"
 	"headgate/broker/topic"
@@ -32,7 +31,7 @@ func peerOf(p *packet.Properties) string {
 // without the bridge bit. An upstream that does not take us without it either is
 // asked with it the next time.
 func (b *Bridge) withoutBit(v packet.Version, err error) bool {
-	if v != packet.V311 || !b.echoes {
+	if v != packet.V311 || !b.echoes || b.service != nil && !b.service.bit {
 		return false
 	}
 	var r *refusal
@@ -46,8 +45,7 @@ func (b *Bridge) withoutBit(v packet.Version, err error) bool {
 // echoes says whether something that goes up matches a filter of what comes down.
 func (c *Config) echoes() bool {
 	for i := range c.Up {
-		u := &c.Up[i]
-		up := u.RemotePrefix + strings.TrimPrefix(u.Filter, u.LocalPrefix)
+		up := c.Up[i].remoteFilter()
 		for j := range c.Down {
 			_, down, _, _ := topic.SplitShared(c.Down[j].Filter)
 			if topic.Overlap(up, down) {

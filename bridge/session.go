@@ -121,15 +121,26 @@ func (s *session) run(outer context.Context) error {
 			fail(err)
 		}
 	})
-	select {
-	case <-ctx.Done():
-	case <-outer.Done():
+	var renew <-chan time.Time
+	if s.link.holds > 0 {
+		t := time.NewTimer(s.link.holds)
+		defer t.Stop()
+		renew = t.C
+	}
+	finish := func(why error) {
 		stopDraining()
 		drained.Wait()
 		wake(s.wakeWrite) // what the drain had no time to say is there
 		s.settle(ctx)
 		s.goodbye(ctx)
-		fail(outer.Err())
+		fail(why)
+	}
+	select {
+	case <-ctx.Done():
+	case <-outer.Done():
+		finish(outer.Err())
+	case <-renew:
+		finish(errRenew)
 	}
 	s.link.raw.Close()
 	wg.Wait()

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"strings"
+	"time"
 
 	"headgate/broker/topic"
 )
@@ -12,7 +13,7 @@ const (
 )
 
 // Map gives where a message of a local topic goes upstream: its topic there,
-// the QoS used and whether a RETAIN flag is kept. The first entry of up whose
+// the highest QoS used and whether a RETAIN flag is kept. The first entry of up whose
 // filter matches decides; ok is false when none does, when Skip takes the topic
 // out, or when nothing valid is left of the name without its prefix. It may be
 // called after SetDefaults.
@@ -25,7 +26,7 @@ func (c *Config) Map(localTopic string) (remoteTopic string, qos byte, keepRetai
 		return "", 0, false, false
 	}
 	remote, ok := u.appendRemote(nil, localTopic)
-	return string(remote), byte(*u.QoS), u.Retain == retainKeep, ok
+	return string(remote), u.Highest(), u.Retain == retainKeep, ok
 }
 
 // match finds the entry of up that decides over a local topic, nil for none.
@@ -43,11 +44,62 @@ func (c *Config) match(localTopic string) *Up {
 // which has no a/ to take off) and where nothing or too much is left.
 func (u *Up) appendRemote(dst []byte, localTopic string) (remote []byte, ok bool) {
 	rest, ok := strings.CutPrefix(localTopic, u.LocalPrefix)
+	if ok && u.Topic != "" {
+		return u.template.append(dst, rest)
+	}
 	n := len(u.RemotePrefix) + len(rest)
 	if !ok || n == 0 || n > topic.MaxBytes {
 		return dst, false
 	}
 	return append(append(dst, u.RemotePrefix...), rest...), true
+}
+
+// translate puts topic and payload of a message into d.publish as the upstream
+// has them. It says in words why the upstream cannot get it, "" where it can.
+func (d *drainer) translate(up *Up, o *Outgoing) string {
+	p := &d.publish
+	var ok bool
+	if up.encoded {
+		var name string
+		if name, p.Payload, ok = encodeBoard(strings.TrimPrefix(o.Topic, up.LocalPrefix), o.Payload, time.Now().Add(-o.Age)); !ok {
+			return "it is no JSON, or its topic has no device and key"
+		}
+		p.Topic = append(d.topic[:0], name...)
+	} else if p.Topic, ok = up.appendRemote(d.topic[:0], o.Topic); ok {
+		p.Payload = o.Payload
+	} else {
+		return "the topic cannot be mapped"
+	}
+	d.topic = p.Topic
+	return d.b.service.refuses(p.Topic, len(p.Payload))
+}
+
+// remoteFilter gives one that matches all that the entry sends up.
+func (u *Up) remoteFilter() string {
+	rest := strings.TrimPrefix(u.Filter, u.LocalPrefix)
+	if u.encoded {
+		return "v1/gateway/+"
+	}
+	if u.Topic != "" {
+		return u.template.filter(rest)
+	}
+	return u.RemotePrefix + rest
+}
+
+// Highest is the QoS that a message of the entry has upstream at most.
+func (u *Up) Highest() byte {
+	if u.MaxQoS != nil {
+		return byte(*u.MaxQoS)
+	}
+	return byte(*u.QoS)
+}
+
+// qosOf gives the QoS upstream of a message that was published with another.
+func (u *Up) qosOf(published byte) byte {
+	if u.MaxQoS != nil {
+		return min(published, byte(*u.MaxQoS))
+	}
+	return byte(*u.QoS)
 }
 
 // localTopic gives the local name of an upstream topic, by the first entry of

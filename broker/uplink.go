@@ -164,6 +164,7 @@ func (u *Uplink) TryNext(backlog bool) (Delivery, bool, error) {
 	if err != nil {
 		return Delivery{}, false, fmt.Errorf("message %d: %w", m.number, err)
 	}
+	msg.QoS = m.message.qos // as it was published: the bridge knows the one upstream
 	d := Delivery{Message: msg, PacketID: m.packetID, Dup: m.dup, Received: m.release}
 	// Where the live goes first, one that was routed just before Live is late too.
 	if first := u.backlog.Load(); from == u.s && (m.number < first || u.liveFirst) {

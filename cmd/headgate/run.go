@@ -130,7 +130,7 @@ func (h *house) buildOn(file *config.File) (err error) {
 func (h *house) addBridge(c bridge.Config) error {
 	filters := make([]broker.UplinkFilter, len(c.Up))
 	for i, up := range c.Up {
-		filters[i] = broker.UplinkFilter{Filter: up.Filter, QoS: byte(*up.QoS), QueueQoS0: *c.QueueQoS0, High: up.Priority == bridge.PriorityHigh}
+		filters[i] = broker.UplinkFilter{Filter: up.Filter, QoS: up.Highest(), QueueQoS0: *c.QueueQoS0, High: up.Priority == bridge.PriorityHigh}
 	}
 	u, err := h.broker.NewUplink(c.Name, filters, c.Replay == bridge.ReplayLiveFirst)
 	if err != nil {

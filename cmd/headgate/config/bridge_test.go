@@ -59,3 +59,29 @@ max_session_messages = 0
 		}
 	}
 }
+
+func TestWhatAPresetsServiceRefusesIsSaidWithItsLine(t *testing.T) {
+	_, faults := loadText(t, `[gateway]
+id = "boiler-house"
+[[bridge]]
+name = "cloud"
+preset = "aws-iot"
+url = "mqtts://a1b2-ats.iot.eu-central-1.amazonaws.com:1883"
+tls = { cert_file = "gw.crt", key_file = "gw.key" }
+keep_alive = "10s"
+  [[bridge.up]]
+  filter = "boiler-house/#"
+  qos = 2
+  [[bridge.down]]
+  filter = "plants/1/2/3/4/5/6/7/8/#"
+`)
+	want := []string{
+		"main.toml:6: bridge.url: port 1883: AWS IoT Core listens on 8883 and 443",
+		"main.toml:8: bridge.keep_alive: 10s: AWS IoT Core takes at least 30s",
+		"main.toml:11: bridge.up.qos: 2: AWS IoT Core has QoS 0 and 1 only",
+		`main.toml:13: bridge.down.filter: "plants/1/2/3/4/5/6/7/8/#": AWS IoT Core takes at most 7 "/" in a topic, here are 8`,
+	}
+	if !slices.EqualFunc(faults, want, strings.HasSuffix) {
+		t.Errorf("got  %q\nwant %q", faults, want)
+	}
+}

@@ -25,6 +25,7 @@ func (l *loader) checkFiles() {
 	for i := range l.file.Bridge {
 		b, table := &l.file.Bridge[i], joinIndex("bridge", i)
 		l.checkFile(table+".credentials.password_file", b.Credentials.PasswordFile)
+		l.checkFile(table+".credentials.shared_access_key_file", b.Credentials.SharedAccessKeyFile)
 		l.checkFile(table+".tls.ca_file", b.TLS.CAFile)
 		l.checkFile(table+".tls.cert_file", b.TLS.CertFile)
 		l.checkFile(table+".tls.key_file", b.TLS.KeyFile)
