@@ -78,8 +78,8 @@ func TestAnUplinksBacklogOutlivesTheProcessAndGoesOnWhereItWas(t *testing.T) {
 	}
 	pub.Publish("w", "not for it", 1)
 	first, second := next(t, u), next(t, u)
-	if first.QoS != 2 || second.QoS != 2 {
-		t.Errorf("QoS is %d and %d, want that of the filter", first.QoS, second.QoS)
+	if first.QoS != 0 || second.QoS != 1 || first.PacketID == 0 {
+		t.Errorf("QoS is %d and %d, want that of the publisher, and both queued", first.QoS, second.QoS)
 	}
 	u.Ack(first.PacketID)
 	done := make(chan error, 1)

@@ -49,10 +49,11 @@ type UplinkFilter struct {
 	High bool
 }
 
-// Delivery is one message for the upstream.
+// Delivery is one message for the upstream, with the QoS that it was published
+// with.
 type Delivery struct {
 	Message
-	PacketID uint16 // 0 at QoS 0; the same again after a restart
+	PacketID uint16 // 0 for one that is not queued; the same again after a restart
 	Dup      bool   // it may have been sent before
 	Received bool   // QoS 2: the upstream's PUBREC came before; go on with PUBREL
 
