@@ -9,6 +9,7 @@ import (
 
 	"headgate/bridge"
 	"headgate/cmd/headgate/control"
+	"headgate/gateway/web"
 )
 
 // bridgesPath gives the bridges; /pause, /resume, /drain and /purge below it take
@@ -75,9 +76,9 @@ func (p *reportPage) bridge(b *bridgeReport) {
 	}
 }
 
-// bridgeRoutes serves headgate bridge.
-func (h *house) bridgeRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("GET "+bridgesPath, func(w http.ResponseWriter, _ *http.Request) { control.Answer(w, h.bridgeReports(), nil) })
+// bridgeRoutes are those of headgate bridge and of the page.
+func (h *house) bridgeRoutes() []web.Route {
+	routes := []web.Route{{Pattern: "GET " + bridgesPath, Handle: func(w http.ResponseWriter, _ *http.Request) { control.Answer(w, h.bridgeReports(), nil) }}}
 	queues := h.broker.Queues()
 	for action, do := range map[string]func(b *bridge.Bridge) (purged int64, err error){
 		"pause":  func(b *bridge.Bridge) (int64, error) { b.Pause(); return 0, nil },
@@ -85,7 +86,7 @@ func (h *house) bridgeRoutes(mux *http.ServeMux) {
 		"drain":  func(b *bridge.Bridge) (int64, error) { b.Hurry(); return 0, nil },
 		"purge":  func(b *bridge.Bridge) (int64, error) { return queues.PurgeBridge(b.Stats().Name) },
 	} {
-		mux.HandleFunc("POST "+bridgesPath+"/"+action, func(w http.ResponseWriter, r *http.Request) {
+		routes = append(routes, web.Route{Pattern: "POST " + bridgesPath + "/" + action, Handle: func(w http.ResponseWriter, r *http.Request) {
 			b, err := h.findBridge(r.FormValue("name"))
 			if err != nil {
 				control.Answer(w, nil, err)
@@ -96,8 +97,9 @@ func (h *house) bridgeRoutes(mux *http.ServeMux) {
 			report.Purged = purged
 			h.log.Info("a tool asked something of a bridge", "bridge", report.Name, "reason", action)
 			control.Answer(w, report, err)
-		})
+		}})
 	}
+	return routes
 }
 
 func (h *house) findBridge(name string) (*bridge.Bridge, error) {

@@ -27,11 +27,11 @@ var topLevel = []string{
 var imports = map[string][]string{
 	"cmd/headgate":              {"..."},
 	"cmd/headgate/control":      {},
-	"cmd/headgate/config":       {"gateway", "broker", "broker/store", "bridge", "adapters/modbus", "adapters/serial", "adapters/port", "packaging/profiles"},
+	"cmd/headgate/config":       {"gateway", "gateway/web", "broker", "broker/store", "bridge", "adapters/modbus", "adapters/serial", "adapters/port", "packaging/profiles"},
 	"cmd/headgate/mqttc":        {"broker/packet"},
 	"gateway":                   {"gateway/point", "broker/topic"},
 	"gateway/point":             {},
-	"gateway/web":               {"gateway/point"},
+	"gateway/web":               {"gateway/point", "broker/auth"},
 	"adapters/datatype":         {"gateway/point"},
 	"adapters/modbus":           {"gateway/point", "adapters/port", "adapters/datatype"},
 	"adapters/modbus/modbussim": {"adapters/port"},
@@ -56,17 +56,18 @@ var libraries = map[string]struct {
 	rooms  []string
 	sealed bool
 }{
-	"github.com/dgraph-io/badger":   {[]string{"broker/store"}, true},
-	"github.com/klauspost/compress": {[]string{"broker/store"}, true},
-	"go.bug.st/serial":              {[]string{"adapters/port"}, true},
-	"github.com/creack/pty":         {[]string{"adapters/port"}, true},
-	"github.com/goburrow/modbus":    {[]string{"adapters/modbus"}, true},
-	"github.com/coder/websocket":    {[]string{"broker/listen", "bridge", "cmd/headgate/mqttc"}, false},
-	"github.com/BurntSushi/toml":    {[]string{"cmd/headgate/config"}, false},
-	"github.com/alecthomas/kong":    {[]string{"cmd/headgate"}, false},
-	"golang.org/x/term":             {[]string{"cmd/headgate"}, false},
-	"golang.org/x/crypto":           {[]string{"broker/auth"}, false},
-	"golang.org/x/sys":              {[]string{"cmd/headgate", "adapters/port", "broker/store", "broker/clock", "broker"}, false},
+	"github.com/dgraph-io/badger":         {[]string{"broker/store"}, true},
+	"github.com/klauspost/compress":       {[]string{"broker/store"}, true},
+	"go.bug.st/serial":                    {[]string{"adapters/port"}, true},
+	"github.com/creack/pty":               {[]string{"adapters/port"}, true},
+	"github.com/goburrow/modbus":          {[]string{"adapters/modbus"}, true},
+	"github.com/coder/websocket":          {[]string{"broker/listen", "bridge", "cmd/headgate/mqttc"}, false},
+	"github.com/prometheus/client_golang": {[]string{"gateway/web"}, false},
+	"github.com/BurntSushi/toml":          {[]string{"cmd/headgate/config"}, false},
+	"github.com/alecthomas/kong":          {[]string{"cmd/headgate"}, false},
+	"golang.org/x/term":                   {[]string{"cmd/headgate"}, false},
+	"golang.org/x/crypto":                 {[]string{"broker/auth"}, false},
+	"golang.org/x/sys":                    {[]string{"cmd/headgate", "adapters/port", "broker/store", "broker/clock", "broker"}, false},
 }
 
 const maxLines = 500 // of a file that is no test

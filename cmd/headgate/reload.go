@@ -63,8 +63,7 @@ type reloader struct {
 	log     *slog.Logger
 	started *config.File // what the gateway runs with
 	broker  *broker.Broker
-	status  func() statusReport
-	routes  func(*http.ServeMux) // of the other parts, on the control socket
+	control http.Handler // what the control socket serves
 
 	mu sync.Mutex // one reload at a time
 }
@@ -125,17 +124,9 @@ func (r *reloader) run(ctx context.Context) error {
 	if l, err := control.Listen(control.Paths(r.started.Gateway.DataDir)); err != nil {
 		r.log.Warn("tools cannot reach this gateway", "err", err)
 	} else {
-		mux := http.NewServeMux()
-		mux.HandleFunc("POST "+reloadPath, func(w http.ResponseWriter, _ *http.Request) {
-			res, err := r.reload()
-			control.Answer(w, res, err)
-		})
-		mux.HandleFunc("GET "+statusPath, func(w http.ResponseWriter, _ *http.Request) { control.Answer(w, r.status(), nil) })
-		r.routes(mux)
-		serveQueues(mux, r.broker.Queues())
 		r.log.Debug("control socket is there", "path", l.Addr().String())
 		wg.Go(func() {
-			if err := control.Serve(ctx, l, mux); err != nil {
+			if err := control.Serve(ctx, l, r.control); err != nil {
 				r.log.Error("control socket failed", "err", err)
 			}
 		})

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"headgate/adapters/modbus"
@@ -18,6 +18,7 @@ import (
 	"headgate/broker/topic"
 	"headgate/cmd/headgate/config"
 	"headgate/gateway"
+	"headgate/gateway/web"
 )
 
 // runCmd runs the gateway.
@@ -46,7 +47,7 @@ func (c *runCmd) Run() error {
 		return err
 	}
 	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", absolute(file.Gateway.DataDir))
-	h.reloader = &reloader{path: c.path(), log: log, started: file, broker: h.broker, status: h.status, routes: h.routes}
+	h.reloader = &reloader{path: c.path(), log: h.log, started: file, broker: h.broker, control: h.controlHandler()}
 	return h.run(ctx)
 }
 
@@ -65,19 +66,20 @@ type house struct {
 	gateway *gateway.Gateway
 	modbus  []modbusPart
 
-	reloader *reloader // nil: nobody can reach it from outside
-}
+	lines    *web.Log
+	web      *web.Server
+	operator *broker.Client // publishes what the page asks for
+	asked    atomic.Uint64  // numbers the commands of the page
 
-// routes serves the tools of the parts.
-func (h *house) routes(mux *http.ServeMux) {
-	h.modbusRoutes(mux)
-	h.bridgeRoutes(mux)
+	reloader *reloader // nil: nobody can reach it from outside
 }
 
 // build makes the parts. It opens the store and reads what it kept; no port, no
 // device and no connection is opened yet.
 func build(file *config.File, log *slog.Logger) (*house, error) {
-	h := &house{log: log, config: file}
+	lines := web.NewLog(log.Handler())
+	log = slog.New(lines)
+	h := &house{log: log, lines: lines, config: file}
 	st, err := openStore(file.Gateway.DataDir, file.Store.Config, log)
 	if err != nil {
 		return nil, err
@@ -114,6 +116,7 @@ func (h *house) buildOn(file *config.File) (err error) {
 	if h.gateway, err = gateway.New(file.Gateway, adapters, localPublisher{h.client}, h.log); err != nil {
 		return err
 	}
+	h.operator = h.broker.NewClient("operator")
 	commands := h.gateway.SetFilters()
 	for _, c := range file.Bridge {
 		h.broker.LimitBridge(c.Name, c.Queue)
@@ -124,7 +127,8 @@ func (h *house) buildOn(file *config.File) (err error) {
 			return err
 		}
 	}
-	return nil
+	h.web, err = web.New(file.Web, h, h.lines, h.log)
+	return err
 }
 
 func (h *house) addBridge(c bridge.Config) error {
@@ -170,6 +174,7 @@ func (h *house) run(ctx context.Context) error {
 		stages = append(stages, stage{"network", h.watchNetwork})
 	}
 	stages = append(stages, stage{"gateway", h.gateway.Run})
+	stages = append(stages, stage{"web", h.web.Run})
 	if h.reloader != nil {
 		stages = append(stages, stage{"control", h.reloader.run})
 	}

@@ -16,6 +16,7 @@ import (
 	"headgate/broker"
 	"headgate/broker/store"
 	"headgate/gateway"
+	"headgate/gateway/web"
 )
 
 // File is the whole configuration, as the files give it or, where they say
@@ -24,6 +25,7 @@ type File struct {
 	Gateway gateway.Config  `toml:"gateway"`
 	Broker  broker.Config   `toml:"broker"`
 	Store   Store           `toml:"store"`
+	Web     web.Config      `toml:"web"`
 	Modbus  []modbus.Config `toml:"modbus"`
 	Serial  []serial.Config `toml:"serial"`
 	Bridge  []Bridge        `toml:"bridge"`
@@ -183,6 +185,7 @@ func (l *loader) check() {
 	l.checkPart(&f.Gateway, "gateway")
 	l.checkPart(&f.Broker, "broker")
 	l.checkPart(&f.Store, "store")
+	l.checkPart(&f.Web, "web")
 	for i := range f.Modbus {
 		l.checkPart(&f.Modbus[i], joinIndex("modbus", i))
 	}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"headgate/adapters/modbus/modbussim"
+	"headgate/broker"
+	"headgate/broker/auth"
+	"headgate/gateway/web"
+)
+
+// webTable lets anna, an operator, and otto, who only looks, see the page.
+func webTable() string {
+	return "\n[web]\nlisten = \"127.0.0.1:0\"\n" +
+		"[[web.user]]\nname = \"anna\"\npassword_hash = '" + auth.Hash("anna's secret") + "'\nrole = \"operator\"\n" +
+		"[[web.user]]\nname = \"otto\"\npassword = \"otto's secret\"\n"
+}
+
+// runPage runs the plant with a page, and gives it when its devices have values.
+func runPage(t *testing.T, p *plant) *house {
+	t.Helper()
+	h := runInside(t, p.config(p.cloud.Addr)+webTable())
+	eventually(t, "the page is there, and every point has a value", func() bool {
+		for _, d := range h.Devices() {
+			for _, point := range d.Points {
+				if point.Last.Time.IsZero() {
+					return false
+				}
+			}
+		}
+		return h.web.Address() != ""
+	})
+	return h
+}
+
+// askPage makes a request as a user, and decodes a good answer into v.
+func askPage(t *testing.T, h *house, user, method, path, body string, v any) (status int, text string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, h.web.Address()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth(user, user+"'s secret")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v != nil && resp.StatusCode == http.StatusOK {
+		if err := json.Unmarshal(b, v); err != nil {
+			t.Fatalf("%s: %v: %s", path, err, b)
+		}
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestTheAPISaysWhatTheDevicesSay(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	h := runPage(t, p)
+	var list struct {
+		Devices []struct {
+			Name   string
+			Online bool
+			Points []struct {
+				Name, Unit, Quality, Topic string
+				Value                      any
+				Writable                   bool
+			}
+		}
+	}
+	if status, text := askPage(t, h, "otto", "GET", "/api/v1/devices", "", &list); status != 200 {
+		t.Fatalf("%d %s", status, text)
+	}
+	got := map[string]any{}
+	for _, d := range list.Devices {
+		if !d.Online {
+			t.Errorf("%s is offline", d.Name)
+		}
+		for _, p := range d.Points {
+			got[p.Topic] = p.Value
+		}
+	}
+	for topic, want := range map[string]any{"plant/inverter/ac_power": -1000.0, "plant/inverter/door": true, "plant/meter/voltage": 231.5, "plant/scale/state": "stable"} {
+		if got[topic] != want {
+			t.Errorf("%s: got %v, want %v", topic, got[topic], want)
+		}
+	}
+	eventually(t, "the last hour has a value", func() bool {
+		var plot struct{ High []float64 }
+		askPage(t, h, "otto", "GET", "/api/v1/history?device=meter&point=voltage", "", &plot)
+		return len(plot.High) > 0 && plot.High[0] == 231.5
+	})
+}
+
+func TestAnOperatorWritesAValueAndHearsWhatCameOfIt(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	h := runPage(t, p)
+	var res writeResult
+	status, text := askPage(t, h, "anna", "POST", "/api/v1/write", `{"device":"inverter","point":"limit","value":60}`, &res)
+	if status != 200 || res.Status != "ok" || string(res.Value) != "60" {
+		t.Fatalf("got %d %s", status, text)
+	}
+	if v, _ := p.inverter.Get(modbussim.HoldingRegisters, 200); v != 60 {
+		t.Errorf("the register is %d", v)
+	}
+	if status, text = askPage(t, h, "anna", "POST", "/api/v1/write", `{"device":"inverter","point":"ac_power","value":1}`, &res); status != 200 || res.Status != "refused" {
+		t.Errorf("what cannot be written: got %d %s", status, text)
+	}
+	if status, text = askPage(t, h, "anna", "POST", "/api/v1/write", `{"device":"inverter","point":"nothing","value":1}`, nil); status != http.StatusUnprocessableEntity {
+		t.Errorf("what is not there: got %d %s", status, text)
+	}
+	if status, _ = askPage(t, h, "otto", "POST", "/api/v1/write", `{"device":"inverter","point":"limit","value":1}`, nil); status != http.StatusForbidden {
+		t.Errorf("a viewer got %d", status)
+	}
+	if v, _ := p.inverter.Get(modbussim.HoldingRegisters, 200); v != 60 {
+		t.Errorf("the register is %d", v)
+	}
+}
+
+func TestAnOperatorPublishesAndDisconnects(t *testing.T) {
+	t.Parallel()
+	h := runPage(t, newPlant(t))
+	c := dial(t, h.broker.Addresses()[0], "panel")
+	c.subscribe("hello/#", 1)
+	if status, text := askPage(t, h, "anna", "POST", "/api/v1/publish", `{"topic":"hello/you","payload":"there","qos":1}`, nil); status != 200 {
+		t.Fatalf("got %d %s", status, text)
+	}
+	c.wait(t, "hello/you", nil)
+	if status, text := askPage(t, h, "anna", "POST", "/api/v1/publish", `{"topic":"$SYS/broker/version","payload":"x"}`, nil); status == 200 {
+		t.Errorf("a topic of the broker's own: got %d %s", status, text)
+	}
+	var list clientList
+	askPage(t, h, "otto", "GET", "/api/v1/clients", "", &list)
+	if len(list.Clients) != 1 || list.Clients[0].ClientID != "panel" || !list.Clients[0].Connected {
+		t.Errorf("got %+v", list)
+	}
+	if status, text := askPage(t, h, "anna", "POST", "/api/v1/clients/disconnect", `{"client_id":"panel"}`, nil); status != 200 {
+		t.Errorf("got %d %s", status, text)
+	}
+}
+
+func TestTopicsAreSeenAsTheyAre(t *testing.T) {
+	t.Parallel()
+	h := runPage(t, newPlant(t))
+	if err := h.client.Publish(broker.Message{Topic: "kept", Payload: []byte("1"), QoS: 1, Retain: true}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{"kept": true, "plant/meter/voltage": false, "plant/meter/status": true, "$SYS/broker/version": true}
+	eventually(t, "the topics are there", func() bool {
+		var list struct {
+			Topics []struct {
+				Topic    string
+				Retained bool
+			}
+		}
+		askPage(t, h, "otto", "GET", "/api/v1/topics", "", &list)
+		found := 0
+		for _, topic := range list.Topics {
+			if retained, is := want[topic.Topic]; is && retained == topic.Retained {
+				found++
+			}
+		}
+		return found == len(want)
+	})
+}
+
+func TestTheConfigOnThePageHasNoSecrets(t *testing.T) {
+	t.Parallel()
+	h := runPage(t, newPlant(t))
+	var report configReport
+	askPage(t, h, "otto", "GET", "/api/v1/config", "", &report)
+	for _, want := range []string{`id = "plant"`, `[[modbus.device.point]]`, `name = "otto"`, `password = "***"`, `max_backoff = "200ms"`, `listen = "127.0.0.1:0"`} {
+		if !strings.Contains(report.Text, want) {
+			t.Errorf("%q is not in it", want)
+		}
+	}
+	for _, secret := range []string{"otto's secret", "$argon2id$"} {
+		if strings.Contains(report.Text, secret) {
+			t.Errorf("%q is in it", secret)
+		}
+	}
+}
+
+// What needs whose eyes: to look is for everybody who may log in, all else for operators.
+func TestEveryRequestThatChangesSomethingNeedsAnOperator(t *testing.T) {
+	t.Parallel()
+	h := runPage(t, newPlant(t))
+	for _, r := range append(h.Routes(), web.Route{Pattern: "POST /api/v1/bridges/pause"}) {
+		method, path, _ := strings.Cut(r.Pattern, " ")
+		if status, text := askPage(t, h, "otto", method, path, "{}", nil); (method == "POST") != (status == http.StatusForbidden) {
+			t.Errorf("a viewer's %s: %d %s", r.Pattern, status, text)
+		}
+	}
+}
+
+func TestPromtoolFindsNoFaultInTheMetrics(t *testing.T) {
+	t.Parallel()
+	const hint = "promtool is missing: apt-get install prometheus"
+	if _, err := exec.LookPath("promtool"); err != nil {
+		if os.Getenv("HEADGATE_PEERS") == "required" {
+			t.Fatal(hint)
+		}
+		t.Skip(hint)
+	}
+	h := runPage(t, newPlant(t))
+	eventually(t, "the bridge is connected", func() bool { return h.bridges[0].Stats().State == "connected" })
+	_, text := askPage(t, h, "otto", "GET", "/metrics", "", nil)
+	for _, want := range []string{`headgate_point_value{device="meter",point="voltage",unit="V"} 231.5`, `headgate_bridge_connected{bridge="cloud"} 1`,
+		`headgate_device_online{adapter="rs485",device="meter"} 1`, "go_goroutines ", "process_resident_memory_bytes "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in it", want)
+		}
+	}
+	promtool := exec.Command("promtool", "check", "metrics")
+	promtool.Stdin = strings.NewReader(text)
+	if said, err := promtool.CombinedOutput(); err != nil || len(bytes.TrimSpace(said)) > 0 {
+		t.Errorf("promtool: %v\n%s", err, said)
+	}
+}
+
+func TestAGatewayWithoutAPageHasNoPort(t *testing.T) {
+	t.Parallel()
+	h := runInside(t, "[gateway]\nid = \"x\"\ndata_dir = \""+t.TempDir()+"\"\n[web]\nlisten = \"off\"\n")
+	eventually(t, "it runs", func() bool { return h.broker.Stats().MessagesIn >= 0 })
+	if a := h.web.Address(); a != "" {
+		t.Errorf("the page is at %s", a)
+	}
+}

@@ -1,0 +1,95 @@
+package web
+
+import (
+	"embed"
+	"io/fs"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// What the page consists of; none of it is fetched from elsewhere.
+//
+//go:embed page
+var pageFiles embed.FS
+
+// policy is the Content-Security-Policy: nothing but what this server sends, no
+// script or style within the page, in nobody's frame.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; " +
+	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// handler is all that the port serves.
+func (s *Server) handler() (http.Handler, error) {
+	metrics, err := s.metricsHandler()
+	if err != nil {
+		return nil, err
+	}
+	page, err := fs.Sub(pageFiles, "page")
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", s.serveReady)
+	mux.Handle("GET /metrics", s.access.guard(metrics, true))
+	mux.HandleFunc("POST /api/v1/login", s.access.serveLogin)
+	mux.HandleFunc("POST /api/v1/logout", s.access.serveLogout)
+	mux.HandleFunc("GET /api/v1/me", s.access.serveMe)
+	mux.Handle("/api/v1/", s.access.guard(s.API(), false))
+	mux.Handle("/", files(page))
+	return s.hostile(http.NewCrossOriginProtection().Handler(mux)), nil
+}
+
+// files serves the parts of the page, which change with the program alone.
+func files(page fs.FS) http.Handler {
+	serve := http.FileServerFS(page)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		serve.ServeHTTP(w, r)
+	})
+}
+
+// hostile keeps other pages in the same browser off: what they may not read, frame
+// or send. Where nobody has to log in, a name that is no loopback address is one
+// that somebody else's name server has pointed here.
+func (s *Server) hostile(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Content-Security-Policy", policy)
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("Cross-Origin-Opener-Policy", "same-origin")
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if len(s.cfg.User) == 0 && !isLoopback(hostOf(r.Host)) {
+			refuse(w, http.StatusMisdirectedRequest, "as long as no [[web.user]] is configured, this page is at localhost alone")
+			return
+		}
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			header.Set("Cache-Control", "no-store")
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func hostOf(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.Trim(hostport, "[]")
+}
+
+// serveReady answers 200 while everything works, else 503 and why not, a line each.
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	reasons := s.src.Unready()
+	if len(reasons) == 0 {
+		w.Write([]byte("ready\n"))
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	w.Write([]byte(strings.Join(reasons, "\n") + "\n"))
+}
+
+// writeTime is how long a viewer may take for one event.
+const writeTime = 10 * time.Second

@@ -1,0 +1,190 @@
+package web
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"headgate/gateway/point"
+)
+
+// history is the last hour of every point, in memory: the least and the greatest
+// value of each slot of time, so that a peak shows however long a slot is. How
+// long that is follows from the number of points, so that all of it fits into
+// maxHistory bytes; a point takes its room with its first number.
+type history struct {
+	slot  time.Duration
+	slots int
+
+	mu     sync.Mutex // guards what follows
+	points map[pointKey]*track
+}
+
+type pointKey struct{ device, point string }
+
+// track is a ring of slots; slot n of time is at n modulo their number.
+type track struct {
+	last   int64 // the newest slot that has anything
+	ranges []span
+	seen   time.Time // of the newest sample
+}
+
+// span is what a point was in one slot; NaN: nothing good came.
+type span struct{ low, high float32 }
+
+const (
+	maxHistory  = 8 << 20
+	historyTime = time.Hour
+	spanBytes   = 8
+)
+
+// slotTimes are the lengths that a slot may have.
+var slotTimes = [...]time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute}
+
+func newHistory(devices []Device) *history {
+	n := 0
+	for _, d := range devices {
+		n += len(d.Points)
+	}
+	h := &history{points: make(map[pointKey]*track)}
+	for _, h.slot = range slotTimes {
+		if h.slots = int(historyTime / h.slot); n*h.slots*spanBytes <= maxHistory {
+			break
+		}
+	}
+	return h
+}
+
+func (h *history) number(t time.Time) int64 { return t.UnixNano() / int64(h.slot) }
+
+// add notes what is new.
+func (h *history) add(devices []Device) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range devices {
+		d := &devices[i]
+		for j := range d.Points {
+			p := &d.Points[j]
+			f, isNumber := p.Last.Value.Float()
+			if p.Last.Time.IsZero() || p.Last.Quality != point.Good || !isNumber {
+				continue
+			}
+			key := pointKey{d.Name, p.Name}
+			t := h.points[key]
+			if t == nil {
+				t = h.newTrack(h.number(p.Last.Time))
+				h.points[key] = t
+			}
+			if !p.Last.Time.Equal(t.seen) {
+				t.seen = p.Last.Time
+				t.add(h.number(p.Last.Time), float32(f))
+			}
+		}
+	}
+}
+
+func (h *history) newTrack(last int64) *track {
+	t := &track{last: last, ranges: make([]span, h.slots)}
+	for i := range t.ranges {
+		t.ranges[i] = nothing()
+	}
+	return t
+}
+
+func nothing() span { return span{float32(math.NaN()), float32(math.NaN())} }
+
+func (s span) empty() bool { return s.low != s.low }
+
+// add puts a value into its slot. A clock that was set back by more than the ring is
+// long begins anew.
+func (t *track) add(n int64, v float32) {
+	size := int64(len(t.ranges))
+	if n <= t.last-size {
+		t.last = n - size
+	}
+	for skipped := max(t.last+1, n-size+1); skipped <= n; skipped++ {
+		t.ranges[skipped%size] = nothing()
+	}
+	t.last = max(t.last, n)
+	s := &t.ranges[n%size]
+	if s.empty() {
+		*s = span{v, v}
+		return
+	}
+	s.low, s.high = min(s.low, v), max(s.high, v)
+}
+
+// Plot is what a point was over a while: at Times, in seconds since 1970, its least
+// and greatest values; null where nothing good came.
+type Plot struct {
+	Slot  float64    `json:"slot"` // seconds
+	Times []int64    `json:"times"`
+	Low   []*float64 `json:"low"`
+	High  []*float64 `json:"high"`
+}
+
+// plot gives the last hour of a point, from its first value on.
+func (h *history) plot(device, name string, now time.Time) Plot {
+	p := Plot{Slot: h.slot.Seconds(), Times: []int64{}, Low: []*float64{}, High: []*float64{}}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.points[pointKey{device, name}]
+	if t == nil {
+		return p
+	}
+	size, newest := int64(len(t.ranges)), h.number(now)
+	for n := newest - size + 1; n <= newest; n++ {
+		s := nothing()
+		if n > t.last-size && n <= t.last {
+			s = t.ranges[n%size]
+		}
+		if s.empty() && len(p.Times) == 0 {
+			continue
+		}
+		p.Times = append(p.Times, n*int64(h.slot)/int64(time.Second))
+		p.Low, p.High = append(p.Low, number(s.low)), append(p.High, number(s.high))
+	}
+	return p
+}
+
+// number gives what JSON has for it: null where there is none.
+func number(f float32) *float64 {
+	if v := float64(f); !math.IsNaN(v) && !math.IsInf(v, 0) {
+		return &v
+	}
+	return nil
+}
+
+const sparks = 40 // of a sparkline
+
+// sparkline gives a point from its first value of the last hour on in few numbers,
+// each the middle of its stretch; null where nothing good came.
+func (h *history) sparkline(device, name string, now time.Time) []*float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.points[pointKey{device, name}]
+	if t == nil {
+		return []*float64{}
+	}
+	size, newest := int64(len(t.ranges)), h.number(now)
+	first := max(t.last-size, newest-size) + 1
+	for first < t.last && t.ranges[first%size].empty() {
+		first++
+	}
+	per := (newest-first)/sparks + 1
+	line := make([]*float64, 0, sparks)
+	for from := first; from <= newest; from += per {
+		low, high := float32(math.Inf(1)), float32(math.Inf(-1))
+		for n := from; n < from+per && n <= t.last; n++ {
+			if s := t.ranges[n%size]; !s.empty() {
+				low, high = min(low, s.low), max(high, s.high)
+			}
+		}
+		if low > high {
+			line = append(line, nil)
+			continue
+		}
+		line = append(line, number(low/2+high/2))
+	}
+	return line
+}
