@@ -255,6 +255,7 @@ func (f *File) Summary() string {
 	}
 	say(len(f.Serial), "serial line")
 	say(len(f.Bridge), "bridge")
+	say(len(f.Web.User), "page user")
 	if len(said) == 0 {
 		return "nothing but defaults: no listener, no device, no bridge"
 	}
