@@ -59,7 +59,7 @@ func TestTheConfigurationsInTheREADMEAreGood(t *testing.T) {
 		file, err := config.Load(writeConfig(t, text+"\n"))
 		if err != nil {
 			t.Errorf("block %d: %v", i+1, err)
-		} else if len(file.Modbus)+len(file.Serial)+len(file.Bridge)+len(file.Broker.Listener)+len(file.Store.Class) == 0 {
+		} else if len(file.Modbus)+len(file.Serial)+len(file.Bridge)+len(file.Broker.Listener)+len(file.Store.Class)+len(file.Web.User) == 0 {
 			t.Errorf("block %d holds nothing: %s", i+1, file.Summary())
 		}
 	}
