@@ -130,9 +130,13 @@ func (o *outgoing) next(now time.Time, waitDurable func(number uint64), drop fun
 		}
 		o.held = nil
 		m.dup = it.Number <= o.sent
+		begun := m.dup
 		if it.Recovered && it.Number > o.sent && o.doubtful > 0 {
 			o.doubtful--
 			m.dup = true
+			// At QoS 2 its identifier may be known to the receiver; at QoS 1 it is safe
+			// to take it for one that was not sent.
+			begun = m.delivery.qos == 2
 		}
 		o.sent = max(o.sent, it.Number)
 		if m.delivery.qos == 0 {
@@ -146,7 +150,7 @@ func (o *outgoing) next(now time.Time, waitDurable func(number uint64), drop fun
 		}
 		m.packetID = o.packetID(it.Ordinal)
 		m.release = it.Received && m.delivery.qos == 2
-		if !m.release && !m.dup && m.expired(now) {
+		if !m.release && !begun && m.expired(now) {
 			// Not begun: it need not be sent any more. [MQTT-3.3.2-5]
 			o.queue.Ack(it.Number)
 			drop(m, "expired")
