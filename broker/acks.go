@@ -102,7 +102,9 @@ func (c *conn) answer(a ack) {
 		return // nothing follows a DISCONNECT
 	}
 	if a.typ == packet.PUBACK || a.typ == packet.PUBCOMP && !a.reason.Failed() || a.typ == packet.PUBREC && a.reason.Failed() && !a.again {
-		c.unanswered--
+		// Only what came in this connection counts: with a PUBREL that is sent again
+		// there may be more answers than that. [MQTT 4.9]
+		c.unanswered = max(0, c.unanswered-1)
 	}
 	c.out.buf = packet.AppendAck(c.out.room(ackRoom), c.version, a.typ, a.id, a.reason)
 	c.sent.packets++

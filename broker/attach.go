@@ -100,7 +100,7 @@ func (b *Broker) attach(c *conn, a attachment, now time.Time) (present bool, dur
 		s.out.start(a.window, c.wake)
 	}
 	c.router.from = s
-	c.session, c.unanswered = s, len(s.received)
+	c.session = s
 	b.sessions[s.id] = s
 	delete(b.offline, s)
 	s.conn.Store(c)

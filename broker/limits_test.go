@@ -96,6 +96,45 @@ func TestMoreThanReceiveMaximumIsAFault(t *testing.T) {
 	}
 }
 
+// [MQTT 4.9]: the quota is whole when a connection begins, and never more than that.
+func TestWhatIsUnansweredFromAnEarlierConnectionDoesNotCount(t *testing.T) {
+	s := brokertest.Start(t, func(c *broker.Config) { c.ReceiveMaximum = 3 })
+	connect := func() *brokertest.Client {
+		c, _ := brokertest.Connect(t, s.Addr, packet.V5, "c", brokertest.Persistent)
+		return c
+	}
+	send := func(c *brokertest.Client, ids ...uint16) {
+		for _, id := range ids {
+			p := packet.Publish{Topic: []byte("a"), QoS: 2, PacketID: id}
+			c.Send(p.Append(nil, packet.V5))
+		}
+	}
+	answered := func(c *brokertest.Client, typ packet.Type, ids ...uint16) {
+		for _, id := range ids {
+			c.WantAck(typ, id)
+		}
+	}
+	c := connect()
+	send(c, 1, 2, 3)
+	answered(c, packet.PUBREC, 1, 2, 3)
+	c.Close()
+	c = connect()
+	for id := uint16(1); id <= 3; id++ {
+		c.SendAck(packet.PUBREL, id)
+	}
+	answered(c, packet.PUBCOMP, 1, 2, 3)
+	send(c, 4, 5, 6)
+	answered(c, packet.PUBREC, 4, 5, 6)
+	c.Close()
+	c = connect()
+	send(c, 7, 8, 9)
+	answered(c, packet.PUBREC, 7, 8, 9)
+	send(c, 10)
+	if r := c.Closed(); r != packet.ReceiveMaximumExceeded {
+		t.Errorf("closed with %v", r)
+	}
+}
+
 func TestTheServerBoundsTheKeepAlive(t *testing.T) {
 	s := brokertest.Start(t, func(c *broker.Config) { c.MaxKeepAlive = 90 * time.Second })
 	for asked, want := range map[uint16]uint16{0: 90, 60: 0, 90: 0, 91: 90} {

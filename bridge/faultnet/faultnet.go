@@ -101,6 +101,16 @@ func (p *Proxy) Break() {
 	p.breakAll()
 }
 
+// HalfOpen breaks off, of every connection, the end that gone points to; what the
+// other one sends is lost, and it is not told. New connections are taken.
+func (p *Proxy) HalfOpen(gone Direction) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.halfOpen(gone)
+	}
+}
+
 func (p *Proxy) breakAll() {
 	for c := range p.conns {
 		c.reset()

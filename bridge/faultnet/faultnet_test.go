@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -128,6 +129,64 @@ func TestABreakTakesNewConnectionsAtOnce(t *testing.T) {
 	c = dial(t, p)
 	say(t, c, "b")
 	hear(t, c, 1)
+}
+
+func TestOneEndOfAHalfOpenConnectionIsNotTold(t *testing.T) {
+	for _, gone := range []Direction{ToClient, ToTarget} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		p := listen(t, l.Addr().String())
+		client := dial(t, p)
+		target, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer target.Close()
+		exchange(t, client, target)
+		left, lost := target, client
+		if gone == ToTarget {
+			left, lost = client, target
+		}
+		p.HalfOpen(gone)
+		lost.SetDeadline(time.Now().Add(hang))
+		if _, err := lost.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the end that is gone: got %v, want a reset", err)
+		}
+		for range 3 {
+			if _, err := left.Write([]byte("lost")); err != nil {
+				t.Errorf("the other end cannot write: %v", err)
+			}
+			left.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			if n, err := left.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the other end: got %d bytes, %v; want nothing", n, err)
+			}
+		}
+		again := dial(t, p)
+		target, err = l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer target.Close()
+		exchange(t, again, target)
+	}
+}
+
+// exchange passes bytes both ways.
+func exchange(t *testing.T, a, b net.Conn) {
+	t.Helper()
+	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
+		got := make([]byte, 4)
+		way[1].SetDeadline(time.Now().Add(hang))
+		if _, err := way[0].Write([]byte("ping")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(way[1], got); err != nil || string(got) != "ping" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
 }
 
 func TestAFrozenLinkTellsNobodyAndGoesOnAfterwards(t *testing.T) {

@@ -21,8 +21,9 @@ type pair struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu     sync.Mutex // guards target
+	mu     sync.Mutex // guards what follows
 	target net.Conn
+	left   net.Conn // the side that stands after halfOpen
 }
 
 // chunk is what one read gave.
@@ -45,6 +46,23 @@ func (c *pair) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.target != nil {
+		abort(c.target)
+	}
+}
+
+// halfOpen breaks one side off, and leaves the other as it is.
+func (c *pair) halfOpen(gone Direction) {
+	c.cancel() // first: nothing is passed on any more, not even the end
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.target == nil:
+		abort(c.client)
+	case gone == ToClient:
+		c.left = c.target
+		abort(c.client)
+	default:
+		c.left = c.client
 		abort(c.target)
 	}
 }
@@ -76,6 +94,12 @@ func (c *pair) run() {
 	wg.Go(func() { c.copy(ToTarget, target, c.client) })
 	wg.Go(func() { c.copy(ToClient, c.client, target) })
 	wg.Wait()
+	c.mu.Lock()
+	left := c.left
+	c.mu.Unlock()
+	if left != nil {
+		_, _ = io.Copy(io.Discard, left) // until this side ends too
+	}
 }
 
 // copy passes one direction: a reader stamps what comes with the time at which
@@ -115,7 +139,9 @@ func (c *pair) deliver(way Direction, dst net.Conn, line <-chan chunk) {
 		}
 		c.p.spoil(way, next.bytes)
 		if _, err := dst.Write(next.bytes); err != nil {
-			c.reset()
+			if c.ctx.Err() == nil {
+				c.reset()
+			}
 			return
 		}
 		switch next.end {

@@ -17,6 +17,7 @@ type received struct {
 	topic, payload string
 	qos            byte
 	retain         bool
+	replay         bool // it says its age: it was of a bridge's backlog
 	correlation    string
 }
 
@@ -46,6 +47,12 @@ func (b *inbox) all() []received {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.msgs)
+}
+
+func (b *inbox) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.msgs)
 }
 
 // on gives the payloads of one topic, in the order in which they came.

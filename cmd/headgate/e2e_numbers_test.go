@@ -54,20 +54,24 @@ func countNumbers(payloads []string, want int) numbers {
 	return r
 }
 
-// wantNumbers waits until the numbers 0 to want-1 are all among the payloads that
-// get gives, as long as more of them come, and wants them in order; with once, none
+// wantNumbers wants the numbers that awaitNumbers waits for in order; with once, none
 // twice.
 func wantNumbers(t testing.TB, what string, get func() []string, want int, once bool) {
 	t.Helper()
-	var got numbers
-	whole := false
-	defer func() {
-		if !whole {
-			t.Logf("%s: of %d: %v", what, want, got)
-		}
-	}()
+	got := awaitNumbers(t, what, get, want)
+	if !got.inOrder() || once && got.repeated > 0 {
+		t.Errorf("%s: of %d: %v", what, want, got)
+		return
+	}
+	t.Logf("%s: all %d, in order, %d repeated", what, want, got.repeated)
+}
+
+// awaitNumbers waits until the numbers 0 to want-1 are all among the payloads that
+// get gives, as long as more of them come.
+func awaitNumbers(t testing.TB, what string, get func() []string, want int) (got numbers) {
+	t.Helper()
 	length := -1
-	for end := time.Now().Add(hang); !whole; {
+	for end := time.Now().Add(hang); ; {
 		payloads := get()
 		switch {
 		case len(payloads) != length:
@@ -75,17 +79,13 @@ func wantNumbers(t testing.TB, what string, get func() []string, want int, once 
 			got = countNumbers(payloads, want)
 			end = time.Now().Add(hang)
 		case time.Now().After(end):
-			t.Fatalf("nothing more of %s comes", what)
+			t.Fatalf("nothing more of %s comes: of %d: %v", what, want, got)
 		}
-		if whole = len(got.missing) == 0; !whole {
-			time.Sleep(5*time.Millisecond + time.Duration(length)*time.Microsecond) // looking takes time too
+		if len(got.missing) == 0 {
+			return got
 		}
+		time.Sleep(5*time.Millisecond + time.Duration(length)*time.Microsecond) // looking takes time too
 	}
-	if !got.inOrder() || once && got.repeated > 0 {
-		t.Errorf("%s: of %d: %v", what, want, got)
-		return
-	}
-	t.Logf("%s: all %d, in order, %d repeated", what, want, got.repeated)
 }
 
 func TestTheCountOfNumbersFindsWhatIsWrong(t *testing.T) {

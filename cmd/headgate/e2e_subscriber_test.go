@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"headgate/bridge"
 	"headgate/broker/packet"
 )
 
@@ -147,7 +149,8 @@ func (s *subscriber) take(h packet.Header, body []byte) ([]byte, error) {
 		}
 		s.underway[p.PacketID] = struct{}{}
 	}
-	s.add(received{topic: string(p.Topic), payload: string(p.Payload), qos: p.QoS})
+	replay := slices.ContainsFunc(p.Properties.User, func(u packet.UserProperty) bool { return string(u.Key) == bridge.AgeProperty })
+	s.add(received{topic: string(p.Topic), payload: string(p.Payload), qos: p.QoS, replay: replay})
 	return a.Append(nil, s.version), nil
 }
 
