@@ -80,12 +80,11 @@ func TestWhatHasTheHighPriorityOvertakesAndIsInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	after := []string{"a/alarm 1", "a/alarm 2", "a/alarm 3", "a/v 0", "a/v 2", "a/v 3"}
-	u.Rewind()
-	wantTaken(t, u, after...)
+	u.Rewind() // what was in flight at QoS 2 the upstream may hold: it goes first
+	wantTaken(t, u, "a/alarm 1", "a/alarm 2", "a/v 0", "a/v 2", "a/alarm 3", "a/v 3")
 	s.Restart()
-	again := wantTaken(t, lanes(t, s), after...)
-	for _, same := range [][2]broker.Delivery{{ds[1], again[0]}, {ds[3], again[3]}} {
+	again := wantTaken(t, lanes(t, s), "a/alarm 1", "a/v 0", "a/alarm 2", "a/alarm 3", "a/v 2", "a/v 3")
+	for _, same := range [][2]broker.Delivery{{ds[1], again[0]}, {ds[3], again[1]}} {
 		if same[0].PacketID != same[1].PacketID || !same[1].Received {
 			t.Errorf("after the restart got %+v, want identifier %d, received", same[1], same[0].PacketID)
 		}

@@ -30,6 +30,11 @@ type outgoing struct {
 
 	lastLease uint16 // the packet identifier that a group's message got last
 
+	// Since start, what is to come that the receiver may hold: so many PUBRELs, and
+	// the QoS 2 messages of records up to againTo that were in flight.
+	releases int
+	againTo  uint64
+
 	sent     uint64 // the highest record number ever handed out
 	doubtful int    // how many recovered records may have been sent before a crash
 }
@@ -64,6 +69,12 @@ func (o *outgoing) packetID(ordinal uint64) uint16 {
 // start begins at the first message that is not acknowledged.
 func (o *outgoing) start(window int, notify func()) {
 	o.window = min(window, cmp.Or(o.count, identifiers))
+	for _, f := range o.flight {
+		if f.qos == 2 {
+			o.againTo = max(o.againTo, f.number)
+		}
+	}
+	o.releases = o.queue.Unreleased()
 	o.flight = make(map[uint16]inflight)
 	o.held = nil
 	o.message = new(outgoingMessage)
@@ -149,7 +160,12 @@ func (o *outgoing) next(now time.Time, waitDurable func(number uint64), drop fun
 			return m, true, nil
 		}
 		m.packetID = o.packetID(it.Ordinal)
-		m.release = it.Received && m.delivery.qos == 2
+		if m.release = it.Received && m.delivery.qos == 2; m.release {
+			o.releases--
+		}
+		if m.number >= o.againTo {
+			o.againTo = 0
+		}
 		if !m.release && !begun && m.expired(now) {
 			// Not begun: it need not be sent any more. [MQTT-3.3.2-5]
 			o.queue.Ack(it.Number)

@@ -20,6 +20,7 @@ import (
 type Uplink struct {
 	b         *Broker
 	liveFirst bool
+	resending bool       // since Rewind: see again. Of whoever calls Next
 	s         *session   // of the normal lane, and of what comes down
 	high      *session   // of the high one; nil: there is none
 	live      *session   // of the live one; nil: there is none
@@ -103,14 +104,15 @@ func (u *Uplink) wake() {
 	}
 }
 
-// Rewind starts each lane again at the first message that is not acknowledged. No
-// Next runs meanwhile.
+// Rewind starts each lane again at the first message that is not acknowledged. What
+// the upstream may hold at QoS 2 comes before all else. No Next runs meanwhile.
 func (u *Uplink) Rewind() {
 	for _, s := range u.lanes {
 		s.mu.Lock()
 		s.out.start(identifiers, u.wake)
 		s.mu.Unlock()
 	}
+	u.resending = true
 }
 
 // Next waits for the next message: of the first lane that has one, in the order of
@@ -141,25 +143,14 @@ func (u *Uplink) TryNext(backlog bool) (Delivery, bool, error) {
 		return d, true, nil
 	}
 	u.mu.Unlock()
-	var m *outgoingMessage
-	var from *session
-	for _, s := range u.lanes {
-		if s == u.s && !backlog {
-			break
-		}
-		s.mu.Lock()
-		next, ok, err := s.out.next(time.Now(), func(number uint64) { u.waitDurable(s, number) }, u.dropped)
-		s.mu.Unlock()
-		if err != nil {
-			return Delivery{}, false, err
-		}
-		if ok {
-			m, from = next, s
-			break
+	m, from, err := u.again()
+	for i := 0; m == nil && err == nil && i < len(u.lanes); i++ {
+		if from = u.lanes[i]; from != u.s || backlog {
+			m, err = u.nextOf(from)
 		}
 	}
-	if m == nil {
-		return Delivery{}, false, nil
+	if err != nil || m == nil {
+		return Delivery{}, false, err
 	}
 	msg, err := m.message.toExternal(m.delivery)
 	if err != nil {
@@ -175,6 +166,42 @@ func (u *Uplink) TryNext(backlog bool) (Delivery, bool, error) {
 		}
 	}
 	return d, true, nil
+}
+
+// again gives what of any lane the upstream may hold from an earlier connection, at
+// QoS 2, before anything overtakes it: some upstreams count what they hold against
+// their Receive Maximum, and would close each connection that fills it first.
+func (u *Uplink) again() (m *outgoingMessage, from *session, err error) {
+	if !u.resending {
+		return nil, nil, nil
+	}
+	for _, s := range u.lanes {
+		s.mu.Lock()
+		holds := s.out.releases > 0 || s.out.againTo > 0
+		s.mu.Unlock()
+		if !holds {
+			continue
+		}
+		if m, err = u.nextOf(s); m != nil || err != nil {
+			return m, s, err
+		}
+		s.mu.Lock()
+		s.out.releases, s.out.againTo = 0, 0
+		s.mu.Unlock()
+	}
+	u.resending = false
+	return nil, nil, nil
+}
+
+// nextOf gives the next message of a lane; nil: there is none now.
+func (u *Uplink) nextOf(s *session) (*outgoingMessage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, ok, err := s.out.next(time.Now(), func(number uint64) { u.waitDurable(s, number) }, u.dropped)
+	if !ok {
+		return nil, err
+	}
+	return m, nil
 }
 
 func (u *Uplink) waitDurable(s *session, number uint64) {

@@ -192,6 +192,16 @@ func (q *Queue) Received(number uint64, done func(error)) {
 	q.s.commitWithin(0, nil, done)
 }
 
+// Unreleased is how many messages Received was noted for that are not acknowledged.
+func (q *Queue) Unreleased() (n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range q.win.receivedRanges() {
+		n += int(r.len())
+	}
+	return n
+}
+
 // enqueue notes a message that was just appended to seg, between off and end. It
 // gives the reader that is to be notified, or nil. The caller holds Store.mu.
 func (q *Queue) enqueue(seg *segment, off, end, bytes int) *Reader {

@@ -28,6 +28,7 @@ type publisher struct {
 	topic   string
 	qos     byte
 	version packet.Version
+	pause   time.Duration // after each message
 
 	next   int         // number
 	flight []*underway // oldest first
@@ -50,7 +51,11 @@ type underway struct {
 const inFlight = 50
 
 func publishNumbers(t testing.TB, addr func() string, topic string, qos byte, v packet.Version) *publisher {
-	p := &publisher{t: t, addr: addr, topic: topic, qos: qos, version: v, stop: make(chan struct{}), done: make(chan struct{})}
+	return publishSlowly(t, addr, topic, qos, v, 0)
+}
+
+func publishSlowly(t testing.TB, addr func() string, topic string, qos byte, v packet.Version, pause time.Duration) *publisher {
+	p := &publisher{t: t, addr: addr, topic: topic, qos: qos, version: v, pause: pause, stop: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		p.run()
@@ -180,6 +185,7 @@ func (p *publisher) converse(nc net.Conn, acks <-chan packet.Ack) error {
 				if err := p.send(nc, u, false); err != nil {
 					return err
 				}
+				time.Sleep(p.pause)
 				continue
 			}
 		}
