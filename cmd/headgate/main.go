@@ -39,6 +39,9 @@ type commandLine struct {
 	Passwd  passwdCmd  `cmd:"" help:"Make the hash of a password, for password_hash or password_file in [broker]."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
+	Manual     manualCmd     `cmd:"" help:"Print the manual page: headgate manual | man -l -"`
+	Completion completionCmd `cmd:"" help:"Print what makes a shell complete these commands."`
+
 	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
