@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -64,6 +65,9 @@ type reloader struct {
 	started *config.File // what the gateway runs with
 	broker  *broker.Broker
 	control http.Handler // what the control socket serves
+	service *service
+
+	listener net.Listener // of the control socket; nil: there is none
 
 	mu sync.Mutex // one reload at a time
 }
@@ -71,6 +75,8 @@ type reloader struct {
 func (r *reloader) reload() (res reloadResult, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.service.reloading()
+	defer r.service.tell("READY=1")
 	defer func() {
 		if err != nil {
 			r.log.Error("configuration not reloaded", "err", err)
@@ -113,20 +119,27 @@ func (r *reloader) reload() (res reloadResult, err error) {
 	return res, nil
 }
 
-// run answers SIGHUP and the control socket until ctx ends. Without a socket the
-// gateway works all the same.
+// listen binds the control socket. Without one the gateway works all the same.
+func (r *reloader) listen() {
+	l, err := control.Listen(control.Paths(r.started.Gateway.DataDir))
+	if err != nil {
+		r.log.Warn("tools cannot reach this gateway", "err", err)
+		return
+	}
+	r.listener = l
+	r.log.Debug("control socket is there", "path", l.Addr().String())
+}
+
+// run answers SIGHUP and the control socket until ctx ends.
 func (r *reloader) run(ctx context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	if l, err := control.Listen(control.Paths(r.started.Gateway.DataDir)); err != nil {
-		r.log.Warn("tools cannot reach this gateway", "err", err)
-	} else {
-		r.log.Debug("control socket is there", "path", l.Addr().String())
+	if r.listener != nil {
 		wg.Go(func() {
-			if err := control.Serve(ctx, l, r.control); err != nil {
+			if err := control.Serve(ctx, r.listener, r.control); err != nil {
 				r.log.Error("control socket failed", "err", err)
 			}
 		})

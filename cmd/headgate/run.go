@@ -37,7 +37,7 @@ func (c *runCmd) Run() error {
 	if c.Verbose {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	log := newLog(level, os.Getenv)
 
 	ctx, stop := untilStopped()
 	defer stop()
@@ -47,7 +47,8 @@ func (c *runCmd) Run() error {
 		return err
 	}
 	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", absolute(file.Gateway.DataDir))
-	h.reloader = &reloader{path: c.path(), log: h.log, started: file, broker: h.broker, control: h.controlHandler()}
+	h.service = newService(os.Getenv)
+	h.reloader = &reloader{path: c.path(), log: h.log, started: file, broker: h.broker, control: h.controlHandler(), service: h.service}
 	return h.run(ctx)
 }
 
@@ -72,6 +73,7 @@ type house struct {
 	asked    atomic.Uint64  // numbers the commands of the page
 
 	reloader *reloader // nil: nobody can reach it from outside
+	service  *service  // nil: nobody started it as one
 }
 
 // build makes the parts. It opens the store and reads what it kept; no port, no
@@ -176,7 +178,11 @@ func (h *house) run(ctx context.Context) error {
 	stages = append(stages, stage{"gateway", h.gateway.Run})
 	stages = append(stages, stage{"web", h.web.Run})
 	if h.reloader != nil {
+		h.reloader.listen()
 		stages = append(stages, stage{"control", h.reloader.run})
+	}
+	if h.service != nil {
+		stages = append(stages, stage{"watchdog", h.feed})
 	}
 
 	// Who cannot have his port goes on trying; everything else goes on.
@@ -200,11 +206,13 @@ func (h *house) run(ctx context.Context) error {
 			h.log.Debug("part stopped", "part", s.name)
 		})
 	}
+	h.tellManager("READY=1")
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-ended:
 	}
+	h.tellManager("STOPPING=1")
 	h.log.Info("gateway stops")
 	start := time.Now()
 	for i := len(stops) - 1; i >= 0; i-- {
@@ -213,4 +221,11 @@ func (h *house) run(ctx context.Context) error {
 	err = errors.Join(err, h.store.Close())
 	h.log.Info("gateway stopped", "took", time.Since(start).Round(time.Millisecond))
 	return err
+}
+
+// tellManager tells the service manager of a change of the whole gateway.
+func (h *house) tellManager(state string) {
+	if err := h.service.tell(state); err != nil {
+		h.log.Warn("service manager not told", "err", err)
+	}
 }

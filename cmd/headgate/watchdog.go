@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The service manager's watchdog is fed only while the parts move: one that is
+// stuck is not mended by a process that only says that it lives. What stands still
+// for reasons of the world is not stuck: a disk that does not answer is an alarm
+// of its own, a link that is not there is opened again, a cloud may be away.
+
+// movement is how far a part has come, and whether it should be moving at all.
+type movement struct {
+	part  string
+	count uint64        // changes whenever it moves
+	due   bool          // there is something for it to do
+	still time.Duration // it may rest so long although there is
+}
+
+const (
+	// stuckAfter is how long a part with something to do may rest.
+	stuckAfter = 30 * time.Second
+
+	// linkStuckAfter is that of a link: units that are silent are asked every 30 s.
+	linkStuckAfter = 2 * time.Minute
+)
+
+// rested is what the watchdog knows about one part.
+type rested struct {
+	count uint64
+	since time.Time // it has not moved since then, although it should
+}
+
+// watchdog finds the parts that are stuck. It is one goroutine's.
+type watchdog struct {
+	parts map[string]rested
+}
+
+// look takes what the parts say now, and gives those that are stuck.
+func (w *watchdog) look(now time.Time, moves []movement) (stuck []string) {
+	if w.parts == nil {
+		w.parts = map[string]rested{}
+	}
+	for _, m := range moves {
+		before, known := w.parts[m.part]
+		if !known || !m.due || before.count != m.count {
+			w.parts[m.part] = rested{m.count, now}
+			continue
+		}
+		if rest := now.Sub(before.since); rest > max(m.still, stuckAfter) {
+			stuck = append(stuck, fmt.Sprintf("%s (for %v)", m.part, rest.Round(time.Second)))
+		}
+	}
+	return stuck
+}
+
+// movements asks the parts. It waits for their locks, so that one that is held for
+// ever keeps it from coming back.
+func (h *house) movements() []movement {
+	s := h.store.Stats()
+	moves := []movement{{
+		part:  "committer",
+		count: uint64(s.Commits) + s.DurableRecord,
+		due:   s.PendingBytes > 0 && s.FailingSince.IsZero(),
+	}}
+	h.broker.Stats()
+	h.gateway.Stats()
+	for _, b := range h.bridges {
+		b.Stats()
+	}
+	for _, m := range h.modbus {
+		st := m.adapter.Stats()
+		rest, polls := linkStuckAfter, false
+		for _, d := range m.config.Device {
+			for _, p := range d.Point {
+				if p.Access != "w" {
+					rest, polls = max(rest, 3*p.Interval), true
+				}
+			}
+		}
+		moves = append(moves, movement{
+			part:  "modbus link " + m.config.Name,
+			count: st.Requests + st.Opened,
+			due:   st.Open && polls,
+			still: rest,
+		})
+	}
+	return moves
+}
+
+// feed tells the service manager that the parts move, and how the gateway is, a
+// few times in each of the watchdog's periods, until ctx ends.
+func (h *house) feed(ctx context.Context) error {
+	every := 10 * time.Second
+	if h.service.watchdog > 0 {
+		every = max(h.service.watchdog/4, 10*time.Millisecond)
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var w watchdog
+	said := ""
+	for {
+		// A part that holds its lock for ever keeps this goroutine; then nobody
+		// feeds, and the manager ends the process.
+		state := "WATCHDOG=1\nSTATUS=" + h.inOneLine()
+		if stuck := w.look(time.Now(), h.movements()); len(stuck) > 0 {
+			text := strings.Join(stuck, ", ")
+			if said == "" {
+				h.log.Error("a part is stuck: the watchdog is not fed any more", "part", text)
+			}
+			said, state = text, "STATUS=stuck: "+text
+		} else {
+			said = ""
+		}
+		if err := h.service.tell(state); err != nil {
+			h.log.Debug("service manager not told", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// inOneLine is for `systemctl status`.
+func (h *house) inOneLine() string {
+	r := h.status()
+	online := 0
+	for _, d := range r.Devices {
+		if d.Online {
+			online++
+		}
+	}
+	said := []string{fmt.Sprintf("%d clients", r.Clients.Connected)}
+	if n := len(r.Devices); n > 0 {
+		said = append(said, fmt.Sprintf("%d of %d devices online", online, n))
+	}
+	for _, b := range r.Bridges {
+		said = append(said, fmt.Sprintf("bridge %s %s", b.Name, b.State))
+	}
+	for _, a := range r.Alarms {
+		said = append(said, "alarm: "+a.Text)
+	}
+	return strings.ReplaceAll(strings.Join(said, ", "), "\n", " ")
+}
