@@ -101,7 +101,12 @@ func bridgeTo(t *testing.T, preset string) Config {
 	return cfg
 }
 
-func TestEveryPresetHasATest(t *testing.T) {
+func TestEveryPresetHasATestAndAPage(t *testing.T) {
+	for preset := range services {
+		if _, err := os.Stat(filepath.Join("..", "packaging", "docs", "uplink-"+preset+".md")); err != nil {
+			t.Error(err)
+		}
+	}
 	if got, want := slices.Sorted(maps.Keys(presetTests)), slices.Sorted(maps.Keys(services)); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

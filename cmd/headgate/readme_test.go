@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -26,21 +25,7 @@ func readme(t *testing.T) (text string, configs []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var block strings.Builder
-	for line := range strings.Lines(string(b) + "end\n") {
-		switch code, ok := strings.CutPrefix(line, "    "); {
-		case ok:
-			block.WriteString(code)
-		case strings.TrimSpace(line) == "":
-			block.WriteString(line)
-		default:
-			if c := strings.TrimSpace(block.String()); strings.HasPrefix(c, "[") {
-				configs = append(configs, c)
-			}
-			block.Reset()
-		}
-	}
-	return string(b), configs
+	return string(b), tomlBlocks(string(b))
 }
 
 func TestTheConfigurationsInTheREADMEAreGood(t *testing.T) {

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"headgate/cmd/headgate/config"
+)
+
+// tomlBlocks gives the indented blocks of a page that are TOML of ours.
+func tomlBlocks(text string) (blocks []string) {
+	var block strings.Builder
+	for line := range strings.Lines(text + "\nend\n") {
+		switch code, ok := strings.CutPrefix(line, "    "); {
+		case ok:
+			block.WriteString(code)
+		case strings.TrimSpace(line) == "":
+			block.WriteString(line)
+		default:
+			if b := strings.TrimSpace(block.String()); strings.HasPrefix(b, "[") {
+				blocks = append(blocks, b)
+			}
+			block.Reset()
+		}
+	}
+	return blocks
+}
+
+func TestTheConfigurationsOnThePagesOfTheServicesAreGood(t *testing.T) {
+	t.Setenv("THINGSBOARD_TOKEN", "a1b2c3")
+	pages, err := filepath.Glob(filepath.Join(moduleRoot(t), "packaging", "docs", "uplink-*.md"))
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no pages: %v", err)
+	}
+	for _, page := range pages {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		preset := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(page), "uplink-"), ".md")
+		blocks := tomlBlocks(string(b))
+		if len(blocks) != 1 {
+			t.Errorf("%s: got %d blocks of TOML, want 1", preset, len(blocks))
+		}
+		for _, text := range blocks {
+			if !strings.Contains(text, "[gateway]") {
+				text = "[gateway]\nid = \"boiler-house\"\n" + text
+			}
+			file, err := config.Load(writeConfig(t, text+"\n"))
+			if err != nil {
+				t.Errorf("%s: %v", preset, err)
+			} else if len(file.Bridge) != 1 || file.Bridge[0].Preset != preset {
+				t.Errorf("%s: got %s", preset, file.Summary())
+			}
+		}
+	}
+}
