@@ -30,7 +30,7 @@ VERSION=$version
 export MAINTAINER VERSION
 
 stage=$scratch/stage
-mkdir -p "$stage/man/man1" "$stage/completion" "$stage/doc"
+mkdir -p "$stage/man" "$stage/completion" "$stage/doc"
 
 build() { go build -trimpath -buildvcs=true -ldflags '-s -w -buildid=' -o "$1" ./cmd/headgate; }
 
@@ -52,14 +52,17 @@ debian_changelog() {
 }
 
 build "$scratch/headgate"
-"$scratch/headgate" manual >"$stage/man/man1/headgate.1"
+"$scratch/headgate" manual >"$stage/man/headgate.1"
+"$scratch/headgate" manual headgate.toml >"$stage/man/headgate.toml.5"
+"$scratch/headgate" config default >"$stage/headgate.toml"
+"$scratch/headgate" config schema >"$stage/headgate.schema.json"
 for shell in bash zsh fish; do
 	"$scratch/headgate" completion "$shell" >"$stage/completion/headgate.$shell"
 done
 licenses >"$stage/doc/third-party-licenses"
 debian_changelog >"$stage/doc/changelog.Debian"
 cp CHANGELOG.md "$stage/doc/changelog"
-gzip -9n "$stage"/man/man*/* "$stage/doc/"*
+gzip -9n "$stage"/man/* "$stage/doc/"*
 cp README.md packaging/deb/copyright "$stage/doc/"
 find "$stage" -exec touch -h -d "$DATE" {} +
 

@@ -111,6 +111,7 @@ in_root runuser -u headgate -- headgate check >/dev/null
 in_root id -nG headgate | grep -w dialout >/dev/null || fail 'the user is not in dialout'
 [[ $(stat -c '%U:%G %a' "$root/etc/headgate/headgate.toml") == "root:$(stat -c %G "$root/etc/headgate") 640" ]] || fail 'the configuration may be read by others'
 in_root man headgate >/dev/null
+in_root man headgate.toml >/dev/null
 
 step 'booted'
 boot

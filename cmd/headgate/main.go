@@ -30,6 +30,7 @@ type commandLine struct {
 	Check   checkCmd   `cmd:"" help:"Check a configuration: every fault with its file and line. Starts nothing."`
 	Modbus  modbusCmd  `cmd:"" help:"Tools for a Modbus link: read, write, scan, bench, sniff."`
 	Serial  serialCmd  `cmd:"" help:"Tools for serial lines: list the ports, watch a line, try a parser."`
+	Config  configCmd  `cmd:"" help:"Say what the configuration may have: explain, list, sample, default, schema."`
 	Demo    demoCmd    `cmd:"" help:"Show it all at work: simulated devices, a gateway, a broker as the cloud. Needs no hardware and no root."`
 	Sim     simCmd     `cmd:"" help:"Simulate a bus of Modbus devices on a serial port of its own, with faults at the press of a key."`
 	Pub     pubCmd     `cmd:"" passthrough:"" help:"Publish messages, with the flags of mosquitto_pub."`

@@ -7,15 +7,23 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"headgate/cmd/headgate/config"
 )
 
-// manualCmd prints the manual page.
-type manualCmd struct{}
+// manualCmd prints a manual page.
+type manualCmd struct {
+	Page string `arg:"" optional:"" enum:"headgate,headgate.toml" default:"headgate" help:"headgate, or headgate.toml: the configuration."`
+}
 
 // Run writes it in the troff of man(7).
-func (manualCmd) Run(k *kong.Kong) error {
+func (c *manualCmd) Run(k *kong.Kong) error {
 	w := bufio.NewWriter(k.Stdout)
-	writeManual(w, k.Model.Help, commandsOf(k))
+	if c.Page == "headgate" {
+		writeManual(w, k.Model.Help, commandsOf(k))
+	} else {
+		writeConfigManual(w, config.Reference())
+	}
 	return w.Flush()
 }
 
@@ -99,6 +107,62 @@ func writeManual(w io.Writer, help string, commands []commandHelp) {
 		}
 	}
 	io.WriteString(w, manualEnd)
+}
+
+const configManualBegin = `.SH NAME
+headgate.toml \- configuration of headgate
+.SH DESCRIPTION
+.I /etc/headgate/headgate.toml
+and the files
+.I conf.d/*.toml
+beside it, read in the order of their names, are TOML: tables are joined, lists of tables continued.
+Times are texts like "500ms" or "1h30m", sizes "64MB"; ${NAME} in a text is the environment's variable, $${ a plain ${.
+.PP
+.B headgate check
+says what is wrong with them, each fault with its line;
+.B headgate reload
+puts changes into force.
+`
+
+// writeConfigManual writes headgate.toml(5).
+func writeConfigManual(w io.Writer, keys []config.Key) {
+	fmt.Fprintf(w, ".\\\" Made by `headgate manual headgate.toml' of the configuration's own reference.\n")
+	fmt.Fprintf(w, ".TH HEADGATE.TOML 5 \"\" \"headgate %s\" \"headgate\"\n", troff(version()))
+	io.WriteString(w, configManualBegin)
+	for _, k := range keys {
+		switch {
+		case k.Table && k.Parent() == "":
+			fmt.Fprintf(w, ".SH %s\n", troff(k.Header()))
+		case k.Table:
+			fmt.Fprintf(w, ".SS %s\n", troff(k.Header()))
+		default:
+			fmt.Fprintf(w, ".TP\n\\fB%s\\fR (%s", troff(k.Name()), troff(k.Kind))
+			if k.Default != "" {
+				fmt.Fprintf(w, ", by default %s", troff(k.Default))
+			}
+			fmt.Fprint(w, ")\n")
+		}
+		for i, paragraph := range strings.Split(k.Doc, "\n\n") {
+			if i > 0 {
+				fmt.Fprintln(w, ".sp")
+			}
+			if code, ok := strings.CutPrefix(paragraph, "\t"); ok {
+				fmt.Fprintf(w, ".nf\n%s\n.fi\n", strings.ReplaceAll(troffLines(code), "\n\t", "\n"))
+			} else if paragraph != "" {
+				fmt.Fprintln(w, troffLines(paragraph))
+			}
+		}
+	}
+	fmt.Fprint(w, ".SH SEE ALSO\n.BR headgate (1)\n")
+}
+
+// troffLines is troff for a text of several lines.
+func troffLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = troff(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // troff gives a text as it must stand in a page, so that it is printed as it is.
