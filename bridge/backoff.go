@@ -8,6 +8,7 @@ import (
 const (
 	firstWait   = 150 * time.Millisecond // the bound of the first wait
 	refusedWait = 5 * time.Second        // the least bound after a refusal: asking faster does not help
+	localWait   = 100 * time.Millisecond // the bound to an upstream on this machine, to which nobody else comes back
 )
 
 // backoff gives the waits between attempts: drawn evenly between zero and a
@@ -15,6 +16,7 @@ const (
 // come back to a restarted upstream in one instant.
 type backoff struct {
 	max     time.Duration
+	local   bool // the upstream is on this machine
 	attempt int
 }
 
@@ -32,8 +34,11 @@ func (b *backoff) bound(refused bool) time.Duration {
 		}
 	}
 	b.attempt++
-	if refused {
+	switch {
+	case refused:
 		bound = max(bound, refusedWait)
+	case b.local:
+		bound = localWait
 	}
 	return min(bound, b.max)
 }

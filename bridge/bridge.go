@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -97,6 +98,7 @@ func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 	if cfg.Proxy != "" {
 		b.proxy, _ = parseProxy(cfg.Proxy) // Check has
 	}
+	b.backoff.local = b.proxy == nil && !slices.ContainsFunc(b.endpoints, func(e endpoint) bool { return !e.local() })
 	b.counters.attempts(b.remote())
 	return b, nil
 }

@@ -193,6 +193,11 @@ func TestWaitsGrowToTheirBoundAndARefusalBeginsHigher(t *testing.T) {
 		t.Errorf("after a refusal: %v", got)
 	}
 	b.attempt = 1 << 40
+	b.local = true
+	if local, refused := b.bound(false), b.bound(true); local != localWait || refused < refusedWait {
+		t.Errorf("on this machine: got %v, and %v after a refusal", local, refused)
+	}
+	b.local = false
 	if got := b.bound(false); got != 30*time.Second {
 		t.Errorf("after very many: %v", got)
 	}

@@ -16,6 +16,11 @@ type endpoint struct {
 	path    string // of a WebSocket, with its query; "" is plain MQTT
 }
 
+// local says whether it is on this machine.
+func (e endpoint) local() bool {
+	return e.host == "localhost" || net.ParseIP(e.host).IsLoopback()
+}
+
 // schemes are what a url may begin with.
 var schemes = map[string]struct {
 	port     string

@@ -46,6 +46,7 @@ var imports = map[string][]string{
 	"broker/topic":               {},
 	"broker/store":               {},
 	"broker/brokertest/...":      {"broker/..."},
+	"broker/brokertest/mqttload": {"broker/...", "bridge/faultnet"},
 	"bridge":                     {"broker/packet", "broker/topic"},
 	"bridge/faultnet":            {},
 	"packaging/profiles":         {},

@@ -13,7 +13,7 @@ const (
 // bridge: publishers -> target -> (its bridge) -> the sink in this process, as
 // fast as it goes.
 func bridge(e *env) (metrics, error) {
-	o, l, err := bridged(e)
+	o, l, err := bridged(e, bridgePayload)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func bridge(e *env) (metrics, error) {
 // bridgeOutage takes the remote away for the measured time, under a fixed,
 // moderate load, so that the backlogs compare.
 func bridgeOutage(e *env) (metrics, error) {
-	o, l, err := bridged(e)
+	o, l, err := bridged(e, bridgePayload)
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +73,14 @@ func bridgeOutage(e *env) (metrics, error) {
 }
 
 // bridged waits for the target's bridge at the sink and readies the publishers.
-func bridged(e *env) (*offline, *ledger, error) {
+func bridged(e *env, payload int) (*offline, *ledger, error) {
 	if err := e.sink.waitClient(e.ctx, 15*time.Second); err != nil {
 		return nil, nil, fmt.Errorf("bridge did not connect: %w: %s", err, e.in.tail())
 	}
 	if err := e.wait(300 * time.Millisecond); err != nil {
 		return nil, nil, err
 	}
-	o, err := newOffline(e, bridgePubs, bridgePayload, "br")
+	o, err := newOffline(e, bridgePubs, payload, "br")
 	if err != nil {
 		return nil, nil, err
 	}

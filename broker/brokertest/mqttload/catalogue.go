@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // scenarios gives every scenario in the order in which they run.
 func scenarios() []scenario {
@@ -94,13 +97,25 @@ func durableScenarios() []scenario {
 	}
 }
 
+// bridgeLink is one way over the link of the bridge scenarios that have one: a round
+// trip is twice that.
+const bridgeLink = 25 * time.Millisecond
+
 func bridgeScenarios() []scenario {
+	forward := []col{
+		{"rate", "forwarded/s", 0}, {"pub_rate", "PUBACKed/s", 0}, {"cpu_us", "CPU µs/fwd", 2}, {"acked", "acked", 0},
+		{"lost", "lost", 0}, {"undrained", "undrained", 0}, {"dup", "dup", 0}, {"ooo", "out of order", 0}, {"hwm_mib", "peak RSS MiB", 1}}
 	return []scenario{
-		{name: "bridge", mode: "bridge", desc: "4 publishers QoS 1 -> target -> bridge -> remote: forwarded/s, then the rest", run: bridge, cols: []col{
-			{"rate", "forwarded/s", 0}, {"pub_rate", "PUBACKed/s", 0}, {"cpu_us", "CPU µs/fwd", 2}, {"acked", "acked", 0},
-			{"lost", "lost", 0}, {"undrained", "undrained", 0}, {"dup", "dup", 0}, {"ooo", "out of order", 0}, {"hwm_mib", "peak RSS MiB", 1}}},
+		{name: "bridge", mode: "bridge", desc: "4 publishers QoS 1 -> target -> bridge -> remote: forwarded/s, then the rest", run: bridge, cols: forward},
+		{name: "bridge-far", mode: "bridge-far", link: bridgeLink, desc: "the same over a link of 50 ms round trip, with the window that each has by itself", run: bridge, cols: forward},
+		{name: "bridge-wide", mode: "bridge-wide", link: bridgeLink, desc: "the same with 50000 messages in flight", run: bridge, cols: forward},
 		{name: "bridge-outage", mode: "bridge", desc: "paced publishers, the remote away for -seconds, then back: drain", run: bridgeOutage, cols: []col{
 			{"drain", "drain msg/s", 0}, {"reconnect_ms", "first msg after up ms", 0}, {"acked", "acked", 0}, {"lost", "lost", 0}, {"undrained", "undrained", 0},
 			{"dup", "dup", 0}, {"ooo", "out of order", 0}, {"hwm_mib", "peak RSS MiB", 1}}},
+		{name: "bridge-drain", mode: "bridge", desc: "a backlog of -backlog messages of 200 bytes, then the remote back: drain, and what memory grew by while they waited", run: bridgeDrain, cols: []col{
+			{"drain", "drain msg/s", 0}, {"drain_us", "drain CPU µs", 2}, {"reconnect_ms", "first msg after up ms", 0}, {"rss_mib", "RSS growth MiB", 1}, {"anon_mib", "of it no file's MiB", 1},
+			{"acked", "acked", 0}, {"lost", "lost", 0}, {"undrained", "undrained", 0}, {"dup", "dup", 0}, {"ooo", "out of order", 0}, {"hwm_mib", "peak RSS MiB", 1}}},
+		{name: "bridge-live", mode: "bridge-live", link: bridgeLink, desc: "publish -> remote at -rate msg/s while such a backlog drains behind, over a link of 50 ms round trip", run: bridgeLive, cols: []col{
+			{"p99_ms", "p99 ms", 1}, {"p50_ms", "p50 ms", 1}, {"max_ms", "max ms", 1}, {"rate", "msg/s", 0}, {"left", "left of the backlog", 0}, {"ratio_dlv", "delivered/sent", 4}}},
 	}
 }

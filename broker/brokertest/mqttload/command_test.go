@@ -28,7 +28,7 @@ func TestEveryScenarioHasItsOwnNameAndAMode(t *testing.T) {
 		if s.name == "" || seen[s.name] || s.desc == "" || s.run == nil || len(s.cols) == 0 {
 			t.Errorf("scenario %q is doubled or not whole", s.name)
 		}
-		if !slices.Contains([]string{"default", "persist", "bridge"}, s.mode) {
+		if !slices.Contains([]string{"default", "persist", "bridge", "bridge-far", "bridge-wide", "bridge-live"}, s.mode) {
 			t.Errorf("scenario %s: mode %q", s.name, s.mode)
 		}
 		seen[s.name] = true

@@ -18,16 +18,18 @@ func latency(qos byte, rate int) func(*env) (metrics, error) {
 		if r == 0 {
 			r = e.o.rate
 		}
-		l := &latencyRun{qos: qos, rate: r, n: int(e.dur.Seconds() * float64(r)), warm: r / 2}
+		l := &latencyRun{topic: "lat/t", qos: qos, rate: r, n: int(e.dur.Seconds() * float64(r)), warm: r / 2}
 		return l.run(e)
 	}
 }
 
 type latencyRun struct {
-	qos  byte
-	rate int // messages a second
-	n    int // messages that count
-	warm int // messages before them
+	topic string
+	pub   uint32
+	qos   byte
+	rate  int // messages a second
+	n     int // messages that count
+	warm  int // messages before them
 
 	mu  sync.Mutex
 	lat []int64 // ns, guarded by mu while the subscriber runs
@@ -41,7 +43,7 @@ func (l *latencyRun) run(e *env) (metrics, error) {
 	l.lat = make([]int64, 0, l.n+l.warm)
 	s := &subscriber{c: sc, order: true, onMsg: l.receive}
 	defer s.close()
-	if err := sc.Subscribe([]string{"lat/t"}, l.qos, nil); err != nil {
+	if err := sc.Subscribe([]string{l.topic}, l.qos, nil); err != nil {
 		return nil, err
 	}
 	s.start(1)
@@ -78,8 +80,15 @@ func (l *latencyRun) receive(_, seq uint32, ts int64, _ *wire.Msg) {
 	l.mu.Unlock()
 }
 
+// received is how many came that count.
+func (l *latencyRun) received() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int64(len(l.lat))
+}
+
 func (l *latencyRun) publish(e *env, p *publisher) (metrics, error) {
-	t := wire.NewTemplate(e.ver, l.qos, "lat/t", 64)
+	t := wire.NewTemplate(e.ver, l.qos, l.topic, 64)
 	buf := make([]byte, 0, 256)
 	gap := time.Second / time.Duration(l.rate)
 	pace := time.NewTimer(time.Hour)
@@ -106,7 +115,7 @@ func (l *latencyRun) publish(e *env, p *publisher) (metrics, error) {
 		if l.qos > 0 && int64(i)-p.acked.Load() >= 60000 {
 			return nil, fmt.Errorf("broker does not keep up with %d msg/s", l.rate)
 		}
-		buf = t.Append(buf[:0], uint16(i%65535)+1, 0, uint32(i), time.Now().UnixNano())
+		buf = t.Append(buf[:0], uint16(i%65535)+1, l.pub, uint32(i), time.Now().UnixNano())
 		if _, err := p.c.NC.Write(buf); err != nil {
 			return nil, err
 		}

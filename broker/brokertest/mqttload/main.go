@@ -15,15 +15,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"headgate/bridge/faultnet"
 )
 
 // Exit codes.
@@ -233,12 +237,22 @@ func (b *bench) once(ctx context.Context, s scenario, t *Target) (m metrics, err
 		e.ver = 5
 	}
 	rport := 0
-	if s.mode == "bridge" {
+	if strings.HasPrefix(s.mode, "bridge") {
 		if e.sink, err = newSink(); err != nil {
 			return nil, err
 		}
 		defer e.sink.down()
 		rport = e.sink.port
+	}
+	if s.link > 0 {
+		link, err := faultnet.Listen("127.0.0.1:0", e.sink.addr())
+		if err != nil {
+			return nil, err
+		}
+		defer link.Close()
+		link.Delay(s.link)
+		_, port, _ := net.SplitHostPort(link.Addr())
+		rport, _ = strconv.Atoi(port)
 	}
 	if e.in, err = t.start(ctx, b.o, s.mode, rport); err != nil {
 		return nil, err

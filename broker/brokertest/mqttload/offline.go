@@ -15,6 +15,8 @@ type offline struct {
 	logs []*ackLog
 	stop chan struct{}
 	wg   sync.WaitGroup
+
+	count int64 // of each publisher, with rate 0; 0: until halt
 }
 
 func newOffline(e *env, pubs, payload int, prefix string) (*offline, error) {
@@ -41,7 +43,7 @@ func (o *offline) publish(rate int) {
 			if rate > 0 {
 				p.paced(o.stop, rate)
 			} else {
-				p.run(o.stop, 0)
+				p.run(o.stop, o.count)
 			}
 		})
 	}

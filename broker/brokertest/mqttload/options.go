@@ -25,7 +25,8 @@ type options struct {
 	window     int64 // unacknowledged messages
 	rate       int   // messages a second
 	conns      int
-	bridgeRate int // messages a second
+	bridgeRate int   // messages a second
+	backlog    int64 // messages
 }
 
 func parseOptions(args []string, usage io.Writer) (*options, error) {
@@ -54,6 +55,7 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	f.IntVar(&o.rate, "rate", 2000, "msg/s in the latency scenarios")
 	f.IntVar(&o.conns, "conns", 5000, "clients in the connection scenario")
 	f.IntVar(&o.bridgeRate, "bridge-rate", 8000, "msg/s published in the bridge outage scenario")
+	f.Int64Var(&o.backlog, "backlog", 1_000_000, "messages that wait in the bridge backlog scenarios")
 	f.BoolVar(&o.v5, "v5", false, "speak MQTT 5 instead of 3.1.1")
 	f.BoolVar(&o.quiet, "q", false, "no progress lines")
 	f.Usage = func() {
@@ -71,7 +73,7 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 
 func (o *options) check() error {
 	if o.seconds <= 0 || o.seconds > 600 || o.repeat < 1 || o.repeat > 100 || o.pubs < 1 || o.pubs > 1000 ||
-		o.window < 1 || o.window > 30000 || o.rate < 1 || o.conns < 1 || o.batch < 1 || o.bridgeRate < 4 {
+		o.window < 1 || o.window > 30000 || o.rate < 1 || o.conns < 1 || o.batch < 1 || o.bridgeRate < 4 || o.backlog < 4 || o.backlog > 1e8 {
 		return errors.New("a flag is out of range")
 	}
 	return nil

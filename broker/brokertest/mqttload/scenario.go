@@ -43,8 +43,9 @@ type col struct {
 type scenario struct {
 	name string
 	desc string
-	mode string // of the target: default, persist, bridge
-	raw  bool   // the limit target can run it
+	mode string        // of the target: default, persist, bridge and what begins so
+	link time.Duration // one way to the remote, of the bridge modes
+	raw  bool          // the limit target can run it
 	cols []col
 	run  func(*env) (metrics, error)
 }

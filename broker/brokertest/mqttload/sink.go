@@ -22,6 +22,7 @@ type sink struct {
 	l        net.Listener
 	conns    map[net.Conn]bool
 	led      *ledger
+	timed    *latencyRun     // gets the messages of its publisher
 	sessions map[string]bool // client ids with a persistent session
 	clients  int             // CONNECT packets so far
 	first    time.Time       // first message after the last up
@@ -43,6 +44,13 @@ func (s *sink) set(l *ledger) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.led = l
+}
+
+// time has the messages of r's publisher timed.
+func (s *sink) time(r *latencyRun) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timed = r
 }
 
 // up listens, again if it was down.
@@ -153,8 +161,8 @@ func (s *sink) answer(c *wire.Conn, out []byte, h byte, b []byte, m *wire.Msg) (
 		if !wire.ParsePublish(h, b, c.Ver, m) {
 			return out, false
 		}
-		if pub, seq, _, ok := wire.Head(m.Payload); ok {
-			s.enter(pub, seq)
+		if pub, seq, ts, ok := wire.Head(m.Payload); ok {
+			s.enter(pub, seq, ts)
 		}
 		switch m.QoS {
 		case 1:
@@ -211,14 +219,17 @@ func (s *sink) connect(c *wire.Conn, out, b []byte) ([]byte, bool) {
 	return append(out, wire.CONNACK<<4, 2, present, 0), true
 }
 
-func (s *sink) enter(pub, seq uint32) {
+func (s *sink) enter(pub, seq uint32, ts int64) {
 	s.mu.Lock()
-	l := s.led
+	l, r := s.led, s.timed
 	if s.first.IsZero() {
 		s.first = time.Now()
 	}
 	s.mu.Unlock()
-	if l != nil {
+	switch {
+	case r != nil && pub == r.pub:
+		r.receive(pub, seq, ts, nil)
+	case l != nil:
 		l.add(pub, seq)
 	}
 }

@@ -36,7 +36,7 @@ type Target struct {
 	Name  string          `json:"name"`
 	Raw   bool            `json:"raw,omitempty"` // no broker: only scenarios marked so run on it
 	Off   bool            `json:"off,omitempty"` // only when named with -targets
-	Modes map[string]Mode `json:"modes"`         // default, persist, bridge
+	Modes map[string]Mode `json:"modes"`         // default, persist, bridge and what begins so
 }
 
 // Targets is the descriptor file.
