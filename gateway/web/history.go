@@ -27,6 +27,8 @@ type track struct {
 	last   int64 // the newest slot that has anything
 	ranges []span
 	seen   time.Time // of the newest sample
+	value  float32   // its value
+	whole  bool      // it was good: what lies between it and another good one is no gap
 }
 
 // span is what a point was in one slot; NaN: nothing good came.
@@ -66,11 +68,14 @@ func (h *history) add(devices []Device) {
 		for j := range d.Points {
 			p := &d.Points[j]
 			f, isNumber := p.Last.Value.Float()
-			if p.Last.Time.IsZero() || p.Last.Quality != point.Good || !isNumber {
-				continue
-			}
 			key := pointKey{d.Name, p.Name}
 			t := h.points[key]
+			if p.Last.Time.IsZero() || p.Last.Quality != point.Good || !isNumber {
+				if t != nil {
+					t.whole = false
+				}
+				continue
+			}
 			if t == nil {
 				t = h.newTrack(h.number(p.Last.Time))
 				h.points[key] = t
@@ -95,17 +100,25 @@ func nothing() span { return span{float32(math.NaN()), float32(math.NaN())} }
 
 func (s span) empty() bool { return s.low != s.low }
 
-// add puts a value into its slot. A clock that was set back by more than the ring is
-// long begins anew.
+// add puts a value into its slot. The slots since the value before have that one, if
+// nothing bad came in between: a point may be read more seldom than a slot is long.
+// A clock that was set back by more than the ring is long begins anew.
 func (t *track) add(n int64, v float32) {
 	size := int64(len(t.ranges))
 	if n <= t.last-size {
 		t.last = n - size
 	}
-	for skipped := max(t.last+1, n-size+1); skipped <= n; skipped++ {
-		t.ranges[skipped%size] = nothing()
+	between := nothing()
+	if t.whole {
+		between = span{t.value, t.value}
 	}
-	t.last = max(t.last, n)
+	for skipped := max(t.last+1, n-size+1); skipped <= n; skipped++ {
+		t.ranges[skipped%size] = between
+	}
+	if n > t.last {
+		t.ranges[n%size] = nothing()
+	}
+	t.last, t.value, t.whole = max(t.last, n), v, true
 	s := &t.ranges[n%size]
 	if s.empty() {
 		*s = span{v, v}

@@ -53,6 +53,25 @@ func TestAGapShowsAsAGap(t *testing.T) {
 	}
 }
 
+func TestAPointThatIsReadSeldomHasNoGaps(t *testing.T) {
+	f := oneDevice()
+	h := newHistory(f.devices)
+	start := time.Unix(1_000_000, 0)
+	for i := range 3 {
+		f.set(0, float64(i), start.Add(time.Duration(i)*10*time.Second))
+		h.add(f.devices)
+	}
+	p := h.plot("meter", "voltage", start.Add(20*time.Second))
+	if len(p.Times) != 21 {
+		t.Fatalf("got %d values", len(p.Times))
+	}
+	for i, low := range p.Low {
+		if low == nil || *low != float64(i/10) {
+			t.Errorf("at %d s: got %v", i, low)
+		}
+	}
+}
+
 func TestAClockThatIsSetBackBeginsAnew(t *testing.T) {
 	f := oneDevice()
 	h := newHistory(f.devices)
