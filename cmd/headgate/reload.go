@@ -67,7 +67,8 @@ type reloader struct {
 	control http.Handler // what the control socket serves
 	service *service
 
-	listener net.Listener // of the control socket; nil: there is none
+	hup      chan os.Signal // by listen
+	listener net.Listener   // of the control socket; nil: there is none
 
 	mu sync.Mutex // one reload at a time
 }
@@ -119,8 +120,11 @@ func (r *reloader) reload() (res reloadResult, err error) {
 	return res, nil
 }
 
-// listen binds the control socket. Without one the gateway works all the same.
+// listen hears SIGHUP from now on, before anybody is told that the gateway is ready,
+// and binds the control socket. Without one the gateway works all the same.
 func (r *reloader) listen() {
+	r.hup = make(chan os.Signal, 1)
+	signal.Notify(r.hup, syscall.SIGHUP)
 	l, err := control.Listen(control.Paths(r.started.Gateway.DataDir))
 	if err != nil {
 		r.log.Warn("tools cannot reach this gateway", "err", err)
@@ -132,9 +136,7 @@ func (r *reloader) listen() {
 
 // run answers SIGHUP and the control socket until ctx ends.
 func (r *reloader) run(ctx context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+	defer signal.Stop(r.hup)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	if r.listener != nil {
@@ -148,7 +150,7 @@ func (r *reloader) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-hup:
+		case <-r.hup:
 			r.reload() // it logs what came of it
 		}
 	}

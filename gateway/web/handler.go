@@ -29,13 +29,18 @@ func (s *Server) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.open = []Route{
+		{"GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) }},
+		{"GET /readyz", s.serveReady},
+		{"GET /metrics", s.access.guard(metrics, true).ServeHTTP},
+		{"POST /api/v1/login", s.access.serveLogin},
+		{"POST /api/v1/logout", s.access.serveLogout},
+		{"GET /api/v1/me", s.access.serveMe},
+	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", s.serveReady)
-	mux.Handle("GET /metrics", s.access.guard(metrics, true))
-	mux.HandleFunc("POST /api/v1/login", s.access.serveLogin)
-	mux.HandleFunc("POST /api/v1/logout", s.access.serveLogout)
-	mux.HandleFunc("GET /api/v1/me", s.access.serveMe)
+	for _, r := range s.open {
+		mux.HandleFunc(r.Pattern, r.Handle)
+	}
 	mux.Handle("/api/v1/", s.access.guard(s.API(), false))
 	mux.Handle("/", files(page))
 	return s.hostile(http.NewCrossOriginProtection().Handler(mux)), nil

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,7 +64,8 @@ type Server struct {
 	history *history
 	topics  *topics
 	hub     *hub
-	routes  []Route
+	routes  []Route // of the API
+	open    []Route // that see to it themselves who makes a request
 
 	stopping chan struct{} // closed when Run ends
 
@@ -114,6 +116,15 @@ func (s *Server) API() http.Handler {
 		mux.HandleFunc(r.Pattern, r.Handle)
 	}
 	return mux
+}
+
+// Patterns are all requests that are answered, but for the files of the page.
+func (s *Server) Patterns() []string {
+	var list []string
+	for _, r := range append(slices.Clone(s.open), s.routes...) {
+		list = append(list, r.Pattern)
+	}
+	return list
 }
 
 // Run serves until ctx ends. Where its port is taken it goes on trying: the

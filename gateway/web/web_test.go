@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -371,5 +372,32 @@ func TestTheServerGoesWhenItIsTold(t *testing.T) {
 	}
 	if _, err := io.ReadAll(resp.Body); err != nil {
 		t.Errorf("the viewer got %v", err)
+	}
+}
+
+func TestThePageIsSmall(t *testing.T) {
+	const most = 150_000
+	size := 0
+	err := fs.WalkDir(pageFiles, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		fi, err := d.Info()
+		size += int(fi.Size())
+		return err
+	})
+	if err != nil || size > most || size == 0 {
+		t.Errorf("the page has %d bytes, %d are allowed; %v", size, most, err)
+	}
+}
+
+func TestThePageFetchesNothingFromElsewhere(t *testing.T) {
+	_, srv := newTestServer(t, oneDevice())
+	_, text, header := ask(t, "GET", srv.URL+"/", "")
+	if strings.Contains(text, "//") && strings.Contains(text, "http") {
+		t.Errorf("it has an address in it:\n%s", text)
+	}
+	if csp := header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+		t.Errorf("got the policy %q", csp)
 	}
 }

@@ -64,7 +64,7 @@ export function open(box, app) {
         set(pill, is.online ? 'online' : 'silent');
         pill.className = 'pill ' + (is.online ? 'good' : 'bad');
         set(reason, is.online ? '' : is.reason);
-        set(facts, `${count(is.samples)} values, ${count(is.bad)} bad${is.since ? `, for ${lasting((Date.now() + skew - Date.parse(is.since)) / 1000)}` : ''}`);
+        set(facts, `${count(is.samples)} values, ${count(is.bad)} bad${is.since ? `, ${is.online ? 'online' : 'silent'} for ${lasting((Date.now() + skew - Date.parse(is.since)) / 1000)}` : ''}`);
       }};
     d.points = is.points.map(p => makePoint(d, p));
     body.append(...d.points.map(p => p.row));

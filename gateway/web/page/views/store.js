@@ -10,12 +10,12 @@ export function open(box, app) {
   const waiting = h('div', {class: 'big'}), waitingText = h('p', {class: 'soft'});
   const written = h('div', {class: 'big'}), day = h('dl', {class: 'facts'}), card = h('div', {class: 'big'}), cardFacts = h('dl', {class: 'facts'});
   const commit = h('div', {class: 'big'}), picture = h('div', {class: 'plot'});
-  box.append(h('div', {class: 'top'}, h('div', {}, h('h1', {}, 'Store'), about)), h('div', {class: 'grid'},
+  box.append(h('div', {class: 'top'}, h('div', {}, h('h1', {}, 'Store'), about)), h('div', {class: 'grid four'},
     h('section', {class: 'card'}, h('h2', {}, 'On disk'), used, barBox, room),
     h('section', {class: 'card'}, h('h2', {}, 'Waiting'), waiting, waitingText),
     h('section', {class: 'card'}, h('h2', {}, 'Written today (UTC)'), written, day),
     h('section', {class: 'card'}, h('h2', {}, 'Flash wear'), card, cardFacts)),
-  h('section', {class: 'card', style: null}, h('h2', {}, 'Commit latency while this view is open'), commit, picture));
+  h('section', {class: 'card'}, h('h2', {}, 'Commit latency while this view is open'), commit, picture));
   const data = [[], [], []];
   let drawn = null, gone = false;
 

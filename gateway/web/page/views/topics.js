@@ -64,6 +64,7 @@ export function open(box, app) {
   function filter() {
     for (const [name, is] of topics) is.leaf.hidden = !(is.fits = fits(name));
     prune(root);
+    sum();
   }
   function prune(b) {
     let any = b.leaf ? !b.leaf.hidden : false;
@@ -115,10 +116,15 @@ export function open(box, app) {
     while (list.children.length > followed) list.lastChild.remove();
   }
 
+  let left = 0;
+  function sum() {
+    set(about, topics.size >= most ? `the first ${count(most)} topics: more are not drawn` : `${count([...topics.values()].filter(is => is.fits).length)} topics${left ? `; of more there are ${count(left)} messages that are not shown` : ''}`);
+  }
   function takeAll(c) {
     c.topics.forEach(take);
+    left = c.left;
     prune(root);
-    set(about, topics.size >= most ? `the first ${count(most)} topics: more are not drawn` : `${count(topics.size)} topics${c.left ? `; of more there are ${count(c.left)} messages that are not shown` : ''}`);
+    sum();
   }
 
   return {

@@ -34,7 +34,7 @@ export function open(box, app) {
       set(values.Waiting, `${plural(b.messages, 'message')}, ${bytes(b.bytes)}`);
       set(values.Oldest, b.messages ? lasting(b.oldest) : '–');
       set(values.Rate, rate(b.rate));
-      set(values['Empty in'], b.messages === 0 ? 'empty' : b.left !== null ? lasting(b.left) : b.state === 'connected' ? 'not shrinking' : 'unknown');
+      set(values['Empty in'], b.messages === 0 ? 'empty' : b.state === 'connected' && b.oldest < 2 && !b.held ? 'it keeps up' : b.left !== null ? lasting(b.left) : b.state === 'connected' ? 'not shrinking' : 'unknown');
       set(values['In flight'], count(b.in_flight));
       set(values.Delivered, count(b.forwarded));
       set(held, b.held && !paused ? b.held : '');
