@@ -28,6 +28,7 @@ type commandLine struct {
 	Reload  reloadCmd  `cmd:"" help:"Have the running gateway read its configuration again: users, rights, limits, classes and certificates."`
 	Status  statusCmd  `cmd:"" help:"Say how the gateway that runs here is: clients, store, writes to the disk, bridges, devices, alarms."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration: every fault with its file and line. Starts nothing."`
+	Doctor  doctorCmd  `cmd:"" help:"Look at the machine: configuration, gateway, clock, disk, serial ports."`
 	Modbus  modbusCmd  `cmd:"" help:"Tools for a Modbus link: read, write, scan, bench, sniff."`
 	Serial  serialCmd  `cmd:"" help:"Tools for serial lines: list the ports, watch a line, try a parser."`
 	Config  configCmd  `cmd:"" help:"Say what the configuration may have: explain, list, sample, default, schema."`

@@ -62,6 +62,7 @@ func (l *loader) checkBetween() {
 		}
 	}
 	l.checkListeners()
+	l.checkWeb()
 }
 
 // checkListeners finds addresses that cannot be bound beside each other. A host
@@ -75,14 +76,8 @@ func (l *loader) checkListeners() {
 		if err != nil || port == "0" {
 			continue
 		}
-		switch host {
-		case "localhost":
-			host = "127.0.0.1"
-		case "0.0.0.0", "::":
-			host = ""
-		}
 		for _, b := range before {
-			if b.port == port && (b.host == host || b.host == "" || host == "") {
+			if b.port == port && sameHost(b.host, host) {
 				l.add(path, "port %s is taken by the listener at %s", port, l.where(b.path))
 				break
 			}

@@ -200,6 +200,7 @@ func (l *loader) check() {
 	l.checkBetween()
 	if l.wantFiles {
 		l.checkFiles()
+		l.checkWise()
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,27 +9,53 @@ import (
 	"unicode/utf8"
 )
 
+// Severity is how bad a Fault is.
+type Severity string
+
+// The severities; the zero one is an error's. A note is what cannot be told, or is
+// only good to know.
+const (
+	Error   Severity = "error"
+	Warning Severity = "warning"
+	Note    Severity = "note"
+)
+
 // Fault is one thing that is wrong with the configuration, at one place.
 type Fault struct {
-	File   string // as it was named to Load
-	Line   int    // 1-based; 0: the fault is the file's as a whole
-	Column int    // 1-based, in characters; 0: the whole line
-	Width  int    // characters from Column that the fault is about, at least 1
-	Key    string // modbus.device.interval; "" for a fault of syntax
-	Text   string // what is wrong, and what would be right
-	Source string // the line as it stands in the file, secrets masked; "" where there is none to show
+	Severity Severity
+	File     string // as it was named to Load
+	Line     int    // 1-based; 0: the fault is the file's as a whole
+	Column   int    // 1-based, in characters; 0: the whole line
+	Width    int    // characters from Column that the fault is about, at least 1
+	Key      string // modbus.device.interval; "" for a fault of syntax
+	Text     string // what is wrong, and what would be right
+	Source   string // the line as it stands in the file, secrets masked; "" where there is none to show
 
 	path string // Key with its indexes, modbus[0].device[1].interval
 }
 
+// Level is the severity by its name.
+func (f Fault) Level() Severity { return cmp.Or(f.Severity, Error) }
+
 // Error gives "FILE:LINE: KEY: TEXT", for a fault of syntax "FILE:LINE:COLUMN: TEXT".
-func (f Fault) Error() string {
+func (f Fault) Error() string { return f.say(f.Key == "") }
+
+// Message gives it with the column too, as editors take it, and a warning or note
+// with that word before it: "warning: FILE:LINE:COLUMN: KEY: TEXT".
+func (f Fault) Message() string {
+	if f.Level() != Error {
+		return string(f.Severity) + ": " + f.say(true)
+	}
+	return f.say(true)
+}
+
+func (f Fault) say(column bool) string {
 	var b strings.Builder
 	b.WriteString(f.File)
 	if f.Line > 0 {
 		fmt.Fprintf(&b, ":%d", f.Line)
 	}
-	if f.Key == "" && f.Column > 0 {
+	if column && f.Column > 0 {
 		fmt.Fprintf(&b, ":%d", f.Column)
 	}
 	if f.Key != "" {

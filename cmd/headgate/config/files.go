@@ -8,7 +8,8 @@ import (
 
 // Check is Load for whoever wants to know whether a configuration would do: it
 // also looks for the files that a bridge reads only when it connects, and that
-// run would wait for. Notes are what it cannot tell; there are none with an error.
+// run would wait for, and for what can be run but will hardly do what is wanted.
+// That, and what it cannot tell, are the notes; there are none with an error.
 func Check(path string) (f *File, notes []Fault, err error) {
 	sources, faults := readAll(path)
 	l := newLoader(faults)
@@ -17,10 +18,10 @@ func Check(path string) (f *File, notes []Fault, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return f, l.notes, nil
+	return f, Faults(l.notes).sort(f.Paths), nil
 }
 
-// checkFiles looks for the files that the bridges name.
+// checkFiles looks for the files that bridges and links name.
 func (l *loader) checkFiles() {
 	for i := range l.file.Bridge {
 		b, table := &l.file.Bridge[i], joinIndex("bridge", i)
@@ -29,6 +30,12 @@ func (l *loader) checkFiles() {
 		l.checkFile(table+".tls.ca_file", b.TLS.CAFile)
 		l.checkFile(table+".tls.cert_file", b.TLS.CertFile)
 		l.checkFile(table+".tls.key_file", b.TLS.KeyFile)
+	}
+	for i := range l.file.Modbus {
+		m, table := &l.file.Modbus[i], joinIndex("modbus", i)
+		l.checkFile(table+".tls.ca_file", m.TLS.CAFile)
+		l.checkFile(table+".tls.cert_file", m.TLS.CertFile)
+		l.checkFile(table+".tls.key_file", m.TLS.KeyFile)
 	}
 }
 
@@ -45,10 +52,7 @@ func (l *loader) checkFile(path, name string) {
 	case errors.Is(err, fs.ErrNotExist):
 		l.add(path, "%q: there is no such file", name)
 	case errors.Is(err, fs.ErrPermission):
-		before := len(l.faults)
-		l.add(path, "%q may not be read by this user: check as the user that runs headgate to be sure", name)
-		l.notes = append(l.notes, l.faults[before:]...)
-		l.faults = l.faults[:before]
+		l.warn(Note, path, "%q may not be read by this user: check as the user that runs headgate to be sure", name)
 	case errors.As(err, &pathErr):
 		l.add(path, "%q cannot be read: %v", name, pathErr.Err)
 	default:
