@@ -18,9 +18,12 @@ type Class struct {
 	// to the disk together: "0s" to "10s". Who published it at QoS 1 or 2 has its
 	// PUBACK or PUBREC after that; it goes to those who are connected at once, but
 	// at QoS 2 not before. It saves writes to flash: each costs some kB however
-	// short the message is. A power cut loses what still waits, for which nobody
-	// has an acknowledgement. Without a class nothing waits, but what the gateway
-	// itself publishes, which waits 1 s.
+	// short the message is. What goes at QoS 1 and is acknowledged within the window
+	// by all sessions and bridges that it goes to is never written, and its publisher
+	// has its PUBACK then: while the uplink is up, next to nothing is written. A
+	// power cut loses what still waits, for which nobody has an acknowledgement.
+	// Without a class nothing waits, but what the gateway itself publishes, which
+	// waits 1 s.
 	Window *time.Duration `toml:"window"`
 }
 

@@ -90,6 +90,65 @@ func TestWhatTheGatewayPublishesIsWrittenOnceASecond(t *testing.T) {
 	})
 }
 
+// TestWhatTheUplinkHasWithinTheWindowIsNeverWritten, and all of it while it takes
+// nothing.
+func TestWhatTheUplinkHasWithinTheWindowIsNeverWritten(t *testing.T) {
+	inGateway(t, func(g *gateway) {
+		time.Sleep(30 * time.Second)
+		publish := func(up bool) (commits, spared int64) {
+			before := g.store.Stats()
+			for i := range 300 {
+				if err := g.client.Publish(broker.Message{Topic: "v/1", Payload: fmt.Append(nil, i), QoS: 1}); err != nil {
+					t.Fatal(err)
+				}
+				for up {
+					d, ok, err := g.uplink.TryNext(true)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !ok {
+						break
+					}
+					time.AfterFunc(50*time.Millisecond, func() { g.uplink.Ack(d.PacketID) })
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			after := g.store.Stats()
+			return after.Commits - before.Commits, after.Spared - before.Spared
+		}
+		if commits, spared := publish(true); commits > 0 || spared < 280 {
+			t.Errorf("while the uplink is up: %d commits, %d of 300 messages were spared", commits, spared)
+		}
+		time.Sleep(2 * time.Second)
+		if commits, spared := publish(false); commits < 2 || spared > 0 {
+			t.Errorf("while it is down: %d commits, %d messages were spared", commits, spared)
+		}
+	})
+}
+
+func TestAPublisherNeedNotWaitForTheWindowOnceAllHaveItsMessage(t *testing.T) {
+	change := func(c *broker.Config) { c.Classes = []broker.Class{slow("slow/#")} }
+	s := brokertest.StartInMemory(t, store.Config{}, change)
+	sub, _ := brokertest.Connect(t, s.Addr, packet.V5, "sub", brokertest.Persistent)
+	sub.SubscribeTo("#", 2)
+	pub, _ := brokertest.Connect(t, s.Addr, packet.V5, "pub", brokertest.Persistent)
+	before := s.Store.Stats()
+	pub.Send((&packet.Publish{Topic: []byte("slow/1"), Payload: []byte("x"), QoS: 1, PacketID: 100}).Append(nil, packet.V5))
+	sub.Want("slow/1", "x", 1)
+	pub.WantAck(packet.PUBACK, 100)
+	if after := s.Store.Stats(); after.Spared != before.Spared+1 {
+		t.Errorf("%d messages were spared, want 1", after.Spared-before.Spared)
+	}
+	// At QoS 2 it is written all the same.
+	pub.Send((&packet.Publish{Topic: []byte("slow/2"), QoS: 2, PacketID: 101}).Append(nil, packet.V5))
+	pub.Send((&packet.Publish{Topic: []byte("now"), QoS: 1, PacketID: 102}).Append(nil, packet.V5))
+	pub.WantAck(packet.PUBREC, 101)
+	pub.WantAck(packet.PUBACK, 102)
+	if after := s.Store.Stats(); after.Spared != before.Spared+1 {
+		t.Errorf("%d messages were spared, want 1", after.Spared-before.Spared)
+	}
+}
+
 func TestAReloadPutsClassesIntoForce(t *testing.T) {
 	inGateway(t, func(g *gateway) {
 		time.Sleep(30 * time.Second)

@@ -163,6 +163,7 @@ func (r *router) route(m *message, now time.Time) (matched int, dest *destinatio
 		return 0, dest
 	}
 	r.stage.number++
+	spare := true // QoS 2 is exactly once by what is on disk
 	for i := range dest.targets {
 		t := &dest.targets[i]
 		if t.noLocal && t.session.isFrom(m) {
@@ -175,13 +176,14 @@ func (r *router) route(m *message, now time.Time) (matched int, dest *destinatio
 		}
 		if ref, keep := r.deliver(t.outlet, m, d, now); keep {
 			r.batch.refs = append(r.batch.refs, ref)
+			spare = spare && d.qos == 1
 		}
 	}
 	if m.retain {
 		r.retain(m, dest.window)
 	}
 	if refs := r.batch.refs[first:]; len(refs) > 0 {
-		r.keep(store.Record{Kind: store.Message, Refs: refs[:len(refs):len(refs)], Data: r.batch.stored(m), Window: dest.window})
+		r.keep(store.Record{Kind: store.Message, Refs: refs[:len(refs):len(refs)], Data: r.batch.stored(m), Window: dest.window, Spare: spare})
 	}
 	return matched, dest
 }

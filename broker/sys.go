@@ -117,6 +117,8 @@ func (s *sys) store() {
 		{"disk/limit", st.MaxBytes},
 		{"disk/free", st.FreeBytes},
 		{"commits/count", st.Commits},
+		{"spared/messages", st.Spared},
+		{"spared/bytes", st.SparedBytes},
 		{"today/payload", w.Payload},
 		{"today/files", w.Files},
 		{"today/disk", w.Disk},

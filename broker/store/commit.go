@@ -76,12 +76,16 @@ func (s *Store) commitWithin(window time.Duration, recs []Record, done func(erro
 	}
 	if err == nil {
 		s.pending += bytes
+		a := appending{limited: limited, now: now, due: now.Add(window), spare: mayBeSpared(recs)}
+		if a.spare {
+			s.cutShort(window, now)
+		}
 		for i := range recs {
-			s.append(&recs[i], limited)
+			s.append(&recs[i], a)
 		}
 	}
 	if done != nil {
-		s.waiters = append(s.waiters, waiter{done: done, err: err, patient: len(recs) == 0})
+		s.waiters = append(s.waiters, waiter{done: done, after: s.next - 1, err: err, patient: len(recs) == 0, prompt: window <= 0})
 		if window <= 0 {
 			s.prompt++
 		}
@@ -110,6 +114,24 @@ func (s *Store) commitWithin(window time.Duration, recs []Record, done func(erro
 			r.notify()
 		}
 	}
+}
+
+// mayBeSpared says whether a commit of these records may be left out of the log.
+func mayBeSpared(recs []Record) bool {
+	for i := range recs {
+		if r := &recs[i]; r.Kind != Message || !r.Spare || r.Window <= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// appending is what is the same for all records of a commit.
+type appending struct {
+	limited bool // the queues' quotas hold
+	now     time.Time
+	due     time.Time // when they are to be written
+	spare   bool      // or to be left out
 }
 
 // waits says whether anything is there to be written, or anybody to be told. The
@@ -163,9 +185,8 @@ func (s *Store) admit(recs []Record, bytes int64, limited bool) error {
 	return nil
 }
 
-// append encodes one record into the open segment; limited: the queues' quotas
-// hold for it. The caller holds mu.
-func (s *Store) append(r *Record, limited bool) {
+// append encodes one record into the open segment. The caller holds mu.
+func (s *Store) append(r *Record, a appending) {
 	n, err := r.maxEncoded()
 	if err != nil {
 		return // measure has seen it
@@ -198,7 +219,7 @@ func (s *Store) append(r *Record, limited bool) {
 		switch {
 		case s.shedding:
 			q.leaveOut()
-		case !limited || q.makeRoom(int64(len(r.Data)+len(meta))):
+		case !a.limited || q.makeRoom(int64(len(r.Data)+len(meta))):
 			s.targets = append(s.targets, target{q, meta})
 		}
 	}
@@ -217,7 +238,21 @@ func (s *Store) append(r *Record, limited bool) {
 		s.touch(t.q)
 	}
 	clear(s.targets)
-	s.appended(seg)
+	if seg.count == 0 || a.due.Before(seg.due) {
+		seg.due = a.due
+	}
+	if !a.spare {
+		s.appended(seg)
+		return
+	}
+	if seg.count == 0 {
+		seg.begun = a.now
+		s.sparable.Add(1)
+	}
+	seg.unsettled += len(s.targets)
+	seg.charged += int64(n + len(r.Refs)*queueEntrySize)
+	seg.count++
+	s.next++
 }
 
 // acknowledge encodes an Acknowledge. The caller holds mu.
@@ -256,8 +291,13 @@ func (s *Store) segmentFor(n, queues int) *segment {
 	return s.open
 }
 
-// appended counts the record that was just encoded. The caller holds mu.
+// appended counts the record that was just encoded, which has to be written. The
+// caller holds mu.
 func (s *Store) appended(seg *segment) {
+	if !seg.must && seg.count > 0 {
+		s.sparable.Add(-1)
+	}
+	seg.must = true
 	seg.count++
 	s.next++
 }

@@ -32,6 +32,7 @@ type batch struct {
 	moves   []move
 	told    []toldDrops
 	end     bool // nothing comes after it
+	spared  bool // it is only told: nothing of it is to be written
 }
 
 // checkpointState is what the committer knows of checkpoints. Guarded by
@@ -61,6 +62,10 @@ func (s *Store) commitAll() {
 			case <-s.wake:
 			case <-timer.C:
 			}
+			continue
+		}
+		if b.spared {
+			s.complete(b, nil)
 			continue
 		}
 		s.ledger.flush() // before an acknowledgement of what is lost
@@ -104,6 +109,10 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 		s.ackedSince = now
 	}
 	acksAt := s.ackedSince.Add(ackDelay)
+	if s.early(now, spareDelay) {
+		acksAt = s.ackedSince.Add(spareDelay)
+	}
+	spared, told := s.leaveOut()
 	due, ckptAt := s.checkpointAt(now)
 	last := s.closing && !s.ckpt.busy
 	waits := s.waits()
@@ -112,6 +121,9 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 	case waits && (s.closing || s.pending >= windowBytes || !now.Before(s.due)):
 	case acks >= ackCount || acks > 0 && !now.Before(acksAt):
 	case !waits && (due || last): // else it goes with what waits
+	case spared > 0:
+		s.writing = told
+		return &batch{last: spared, spared: true}, 0
 	default:
 		wait := time.Hour
 		if waits {
@@ -125,12 +137,17 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 		}
 		return nil, max(wait, time.Millisecond)
 	}
-	told := s.logProgress(now)
+	drops := s.logProgress(now)
 	s.closeSegment()
+	if len(s.sealed) > 0 {
+		s.sealed[0].leftOut = s.sealed[0].first - s.logged - 1
+		s.logged = s.next - 1
+		s.sparable.Store(0)
+	}
 	b := &batch{segs: s.sealed, pending: s.pending, changes: s.changes,
 		last: s.next - 1, dead: s.spool.dead(), end: last}
-	b.moves, b.told = s.moves, told
-	s.writing, s.begun, s.awaited = s.waiters, now, s.prompt
+	b.moves, b.told = s.moves, drops
+	s.writing, s.begun, s.awaited = append(told, s.waiters...), now, s.prompt
 	s.sealed, s.waiters, s.changes, s.pending, s.moves = nil, nil, nil, 0, nil
 	s.prompt, s.due = 0, time.Time{}
 	if due || last && s.err == nil && s.next-1 > s.ckpt.applied {
@@ -143,7 +160,7 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 // means that there is nothing to write. The caller holds mu.
 func (s *Store) checkpointAt(now time.Time) (due bool, at time.Time) {
 	c := &s.ckpt
-	if c.busy || s.err != nil || s.next-1 == c.applied {
+	if c.busy || s.err != nil || s.logged <= c.applied && !s.waits() {
 		return false, time.Time{}
 	}
 	wait := checkpointLate
@@ -202,6 +219,10 @@ func (s *Store) acknowledged(q *Queue, list bool) {
 	if list {
 		s.listUnlogged(q)
 	}
+}
+
+// owed notes that the log is to have an acknowledgement soon.
+func (s *Store) owed() {
 	if n := s.newAcks.Add(1); n == 1 || n == ackCount {
 		s.nudge()
 	}
@@ -278,7 +299,7 @@ func (s *Store) write(b *batch) error {
 // that others have filled it is a small one in the place of the reserve: without
 // it no acknowledgement could be logged, and nothing would ever drain.
 func (s *Store) rotate(segs []*segment) error {
-	first, room := segs[0].first, s.spool.room
+	first, room := segs[0].first-segs[0].leftOut, s.spool.room
 	for _, g := range s.failed {
 		if err := g.setEnd(first); err != nil {
 			return err
@@ -318,6 +339,8 @@ func (s *Store) complete(b *batch, err error) {
 				e.q.mu.Unlock()
 			}
 		}
+	}
+	if err == nil && (len(b.segs) > 0 || b.spared) {
 		s.durable.Store(b.last)
 	}
 	s.mu.Lock()

@@ -51,7 +51,7 @@ func (s *Store) count() (last uint64, err error) {
 		}
 		end := uint64(0) // the record that comes next in this generation
 		err = s.eachSegment(g, func(v *segmentView) error {
-			if end != 0 && v.first != end {
+			if end != 0 && v.first != end && !v.gap {
 				s.log.Error("records are missing in the log", "path", g.dir, "first", end, "last", v.first-1)
 			}
 			end = v.last() + 1

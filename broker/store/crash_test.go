@@ -353,6 +353,16 @@ func wantLoop(t *testing.T, what string) {
 // and counts what the copy has lost.
 func cutPower(t *testing.T, unsynced bool, under ...string) (lost int) {
 	t.Helper()
+	return cutDisk(t, func(dir, bookPath string) *exec.Cmd {
+		return startChild(t, dir, bookPath, unsynced, under...)
+	}, len(under) > 0, func(dir string, b *book) int {
+		return inspect(t, dir, b, unsynced || len(under) > 0)
+	})
+}
+
+// cutDisk is cutPower for any child, which may be traced, and any inspection.
+func cutDisk(t *testing.T, start func(dir, bookPath string) *exec.Cmd, traced bool, inspect func(dir string, b *book) (lost int)) (lost int) {
+	t.Helper()
 	tmp := t.TempDir()
 	image, cut := filepath.Join(tmp, "image"), filepath.Join(tmp, "cut")
 	disk, after := filepath.Join(tmp, "disk"), filepath.Join(tmp, "after")
@@ -366,10 +376,10 @@ func cutPower(t *testing.T, unsynced bool, under ...string) (lost int) {
 	}
 	defer b.close()
 
-	child := startChild(t, filepath.Join(disk, "store"), bookPath, unsynced, under...)
+	child := start(filepath.Join(disk, "store"), bookPath)
 	awaitLoad(t, b, [crashQueues]uint64{})
 	time.Sleep(time.Duration(100+rand.IntN(300)) * time.Millisecond)
-	if len(under) > 0 {
+	if traced {
 		kill(child) // one that is traced does not stop; its pages stay as they are
 	} else {
 		stop(t, child)
@@ -379,7 +389,7 @@ func cutPower(t *testing.T, unsynced bool, under ...string) (lost int) {
 	run(t, "umount", disk)
 
 	mount(t, cut, after)
-	lost = inspect(t, filepath.Join(after, "store"), b, unsynced || len(under) > 0)
+	lost = inspect(filepath.Join(after, "store"), b)
 	run(t, "umount", after)
 	os.Remove(image)
 	os.Remove(cut)

@@ -105,7 +105,8 @@ func (q *Queue) Reader(notify func()) *Reader {
 
 // Ack says that the receiver has a message that the reader gave. It becomes
 // durable with the next commit, at the latest after a second or with the 1,000th
-// acknowledgement. Another time, or with a number that was not given, it does
+// acknowledgement; after a minute while messages are acknowledged before they are
+// written. Another time, or with a number that was not given, it does
 // nothing.
 func (q *Queue) Ack(number uint64) {
 	q.mu.Lock()
@@ -116,9 +117,15 @@ func (q *Queue) Ack(number uint64) {
 	}
 	q.settleOne(ord, s)
 	q.newAcked = addOrdinals(q.newAcked, ordinals{ord, ord + 1})
-	list := q.list()
+	if n := len(q.newAcked); n >= 256 && n&(n-1) == 0 {
+		q.newAcked = mergeOrdinals(q.newAcked)
+	}
+	list, early := q.list(), ord >= q.filed
 	q.mu.Unlock()
 	q.s.acknowledged(q, list)
+	if !early || !q.s.settled(number) {
+		q.s.owed()
+	}
 }
 
 // acknowledge is Ack for a record of a commit; it gives the message's ordinal,

@@ -57,6 +57,11 @@ type Record struct {
 	// so that they share a write. A commit waits as long as its record with the
 	// shortest one; what comes with a shorter one takes it along.
 	Window time.Duration
+
+	// Spare says of a message that it need not be written once each of its queues
+	// has acknowledged it: if that is so before the end of its window, it never is.
+	// It counts where all records of a commit are such, with a window each.
+	Spare bool
 }
 
 // MaxKeyBytes is the longest a key or a queue's name may be.

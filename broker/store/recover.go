@@ -80,6 +80,7 @@ func (s *Store) readLog(applied uint64) error {
 	if err != nil {
 		return err
 	}
+	s.logged = last
 	last = max(last, applied)
 	s.next, s.firstNew = last+1, last+1
 	s.durable.Store(last)
@@ -158,6 +159,9 @@ func (s *Store) findGap(applied uint64) error {
 		if first == 0 {
 			continue
 		}
+		if g.first > 0 && g.first < first && s.leftOutBefore(g) {
+			first = g.first
+		}
 		if first > applied+1 && !s.stateLost {
 			s.stateLost = true
 			s.ledger.add(Loss{First: applied + 1, Last: first - 1, Reason: "the checkpoint is older than the log"})
@@ -166,6 +170,17 @@ func (s *Store) findGap(applied uint64) error {
 		break
 	}
 	return nil
+}
+
+// leftOutBefore says whether what is missing before a generation's first record was
+// left out of the log.
+func (s *Store) leftOutBefore(g *generation) (yes bool) {
+	if err := s.spool.acquire(g); err != nil {
+		return false
+	}
+	defer s.spool.release(g)
+	err := s.checked(g, len(g.keys)-len(g.own(g.keys)), func(v *segmentView) error { yes = v.gap; return nil })
+	return yes && err == nil
 }
 
 // replay applies the records after the checkpoint.
@@ -390,6 +405,9 @@ const replayBySlot = 64
 // replay applies acknowledgements, or PUBRECs, of an earlier start.
 func (q *Queue) replay(k Kind, list []ordinals) {
 	for _, r := range list {
+		if k == acknowledged { // it may have been left out of the log
+			q.next = max(q.next, r.end)
+		}
 		r.end = min(r.end, q.next)
 		if r.first >= r.end {
 			continue

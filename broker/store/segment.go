@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"time"
 )
 
 // A segment is the unit in which records reach the disk: a header, the records,
@@ -18,7 +19,8 @@ import (
 //	     4     1  version of the format: 1, or compressedVersion
 //	     5     1  place of the segment in its commit, 255 at most
 //	     6     1  count of segments in its commit, 255 at most; 0: not known
-//	     7     1  zero
+//	     7     1  1: the records between it and the segment before it were left
+//	              out, all of them being acknowledged; else 0
 //	     8     8  number of the first record; the others follow without a gap
 //	    16     4  count of records
 //	    20     4  length of the records
@@ -61,6 +63,7 @@ type segmentView struct {
 	salt    uint32
 	place   byte
 	of      byte
+	gap     bool   // what is missing before it was left out
 	packed  bool   // body is as compressor.pack has made it
 	whole   []byte // all of it
 	opened  []byte // the records, once they were asked for
@@ -87,7 +90,7 @@ func parseSegment(b []byte) (segmentView, error) {
 	if b[4] != segmentVersion && b[4] != compressedVersion {
 		return v, segmentError("version %d, this program reads versions %d and %d", b[4], segmentVersion, compressedVersion)
 	}
-	v.packed = b[4] == compressedVersion
+	v.packed, v.gap = b[4] == compressedVersion, b[7] == 1
 	body := uint64(binary.BigEndian.Uint32(b[20:]))
 	queues := uint64(binary.BigEndian.Uint32(b[24:])) * queueEntrySize
 	if headerSize+body+queues > uint64(len(b)) {
@@ -193,6 +196,15 @@ type segment struct {
 	place    int         // in its commit
 	of       int         // segments in that
 	living   *generation // of a store without a disk: counts what waits in it
+
+	// While it has no batch; see spare.go. Guarded by Store.mu.
+	begun     time.Time // when its first record came
+	due       time.Time // when it is to be written
+	must      bool      // in any case
+	unsettled int       // messages in it, counted for each queue, that are not acknowledged
+	charged   int64     // of Store.pending
+
+	leftOut uint64 // records between it and the segment before in the log
 }
 
 func newSegment(mem []byte, first uint64) *segment {
@@ -251,6 +263,9 @@ func (g *segment) finish(z *compressor) []byte {
 	copy(h, segmentMagic)
 	h[4] = version
 	h[5], h[6] = byte(min(g.place, 255)), byte(min(g.of, 255))
+	if g.leftOut > 0 {
+		h[7] = 1
+	}
 	binary.BigEndian.PutUint32(h[32:], g.salt)
 	binary.BigEndian.PutUint64(h[8:], g.first)
 	binary.BigEndian.PutUint32(h[16:], uint32(g.count))

@@ -15,6 +15,9 @@ type Stats struct {
 	Checkpoints int64
 	Evacuated   int64 // segments that were moved to another generation
 
+	Spared      int64 // messages that were never written: see Record.Spare
+	SparedBytes int64 // bytes of their segments
+
 	SyncTime time.Duration // spent in writing and syncing, all commits together
 	SyncLast time.Duration // the last one
 	SyncMax  time.Duration
@@ -74,6 +77,7 @@ type counters struct {
 	commits, records, bytes, acks, refused, checkpoints atomic.Int64
 	dropped, evacuated, syncTime, syncLast, syncMax     atomic.Int64
 	damagedSegments, damagedGenerations, payload        atomic.Int64
+	spared, sparedBytes                                 atomic.Int64
 }
 
 func (c *counters) synced(took time.Duration) {
@@ -97,6 +101,8 @@ func (s *Store) Stats() Stats {
 		Refused:            c.refused.Load(),
 		Evacuated:          c.evacuated.Load(),
 		Checkpoints:        c.checkpoints.Load(),
+		Spared:             c.spared.Load(),
+		SparedBytes:        c.sparedBytes.Load(),
 		SyncTime:           time.Duration(c.syncTime.Load()),
 		SyncLast:           time.Duration(c.syncLast.Load()),
 		SyncMax:            time.Duration(c.syncMax.Load()),

@@ -13,6 +13,9 @@
 // (reader.go) reads them there and the others from disk, by the same numbers and
 // ordinals, so that nothing is ever out of order.
 //
+// What every queue has acknowledged before it was written is left out of the log
+// (spare.go), where the caller allows that.
+//
 // What waits in a queue is bounded by its quota (quota.go): the oldest that no
 // reader was given can be dropped without being read, by what the queue's timeline
 // (timeline.go) remembers of their bytes and numbers.
@@ -78,6 +81,8 @@ type Store struct {
 	chunk    []byte     // free memory for segments; open has its begin
 	sealed   []*segment // full ones that wait for the committer
 	waiters  []waiter
+	earlyAt  time.Time     // when a message was last acknowledged before it was written
+	logged   uint64        // number of the last record that was given to a batch to be written
 	writing  []waiter      // of the batch that is being written
 	begun    time.Time     // when its writing began; zero: none is
 	prompt   int           // of waiters, those without a Window
@@ -103,6 +108,7 @@ type Store struct {
 	unloggedMu sync.Mutex // guards unlogged; taken last
 	unlogged   []*Queue   // with acknowledgements that the log does not have
 	newAcks    atomic.Int64
+	sparable   atomic.Int64 // segments without a batch that may be left out
 
 	// The committer's. ackedSince: since when there are acknowledgements that the
 	// log does not have. failed: generations to be sealed when the disk is back.
@@ -134,8 +140,10 @@ type Store struct {
 // waiter is a commit whose done has not run.
 type waiter struct {
 	done    func(error)
-	err     error // refused
-	patient bool  // it has no records: it waits as long as the disk does
+	after   uint64 // number of the last record that it waits for
+	err     error  // refused
+	patient bool   // it has no records: it waits as long as the disk does
+	prompt  bool   // it has no Window
 }
 
 // Open opens the store in dir, and makes it if there is none. It brings the

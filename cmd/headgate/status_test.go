@@ -18,7 +18,7 @@ func TestTheStatusPage(t *testing.T) {
 		Alarms:  []alarmReport{{"disk", "the disk does not take what is written: input/output error", ago(75 * time.Second)}, {"write_budget", "too much", nil}},
 		Clients: clientsReport{Connected: 12, Maximum: 20, Away: 3},
 		Flow:    messagesReport{In: 1234567, Out: 8, Dropped: 1, Retained: 40},
-		Store: storeReport{Messages: 1200, Bytes: 3_400_000, Used: 45_200_000, Limit: 1e9, Free: 12_345_678_901, Lost: 2, CommitP50: 0.0021, CommitP99: 1.234,
+		Store: storeReport{Messages: 1200, Bytes: 3_400_000, Used: 45_200_000, Limit: 1e9, Free: 12_345_678_901, Lost: 2, CommitP50: 0.0021, CommitP99: 1.234, Spared: 84_000, SparedBytes: 17_300_000,
 			Today: wearReport{Payload: 120e6, Files: ptr(int64(240e6)), Disk: ptr(int64(340e6)), Device: "mmcblk0", Amplification: ptr(2.83), PerDay: ptr(int64(2e9)),
 				Endurance: ptr(int64(30e12)), LifeDays: ptr(int64(15000)), EMMCUsed: ptr(int64(20)), EMMCSpare: "normal", Budget: ptr(int64(300e6))}},
 		Bridges: []bridgeReport{{Name: "cloud", Remote: "cloud.example:8883", State: "waiting", Since: ago(2 * time.Hour), Messages: 1200, Bytes: 3_400_000,
@@ -34,6 +34,7 @@ messages  1234567 in, 8 out, 1 dropped, 40 retained
 store     1200 messages wait (3.4 MB); 45.2 MB of 1 GB on disk, 12.3 GB free
           2 messages were lost to damage
 commits   half within 2.1ms, 99 of 100 within 1.23s
+spared    84000 messages (17.3 MB) were acknowledged by all before they were written, and never were
 written   today (UTC) 240 MB by headgate, 340 MB by all on mmcblk0; 2.8 bytes for each of payload (120 MB); budget 300 MB
 card      2 GB a day, of 30 TB in all: a new one lasts 41 years, 20 % of the eMMC's life used, its spare blocks: normal
 bridge    cloud to cloud.example:8883: waiting for 2h0m, 1200 messages wait (3.4 MB)

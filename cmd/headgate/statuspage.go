@@ -53,6 +53,9 @@ func (p *reportPage) store(s *storeReport) {
 	if s.CommitP50 > 0 {
 		p.line("commits", "half within %s, 99 of 100 within %s", fewDigits(s.CommitP50), fewDigits(s.CommitP99))
 	}
+	if s.Spared > 0 {
+		p.line("spared", "%d messages (%s) were acknowledged by all before they were written, and never were", s.Spared, size(s.SparedBytes))
+	}
 	w := &s.Today
 	written := "unknown"
 	if w.Files != nil {

@@ -53,6 +53,9 @@ type storeReport struct {
 	CommitP50 float64 `json:"commit_p50"` // seconds; 0: there was none
 	CommitP99 float64 `json:"commit_p99"`
 
+	Spared      int64 `json:"spared"` // messages that were never written, since the start
+	SparedBytes int64 `json:"spared_bytes"`
+
 	Today wearReport `json:"today"`
 }
 
@@ -95,6 +98,7 @@ func (h *house) status() statusReport {
 		Store: storeReport{
 			Messages: b.Queued, Bytes: b.QueuedBytes, Used: s.SpoolBytes, Limit: s.MaxBytes, Free: s.FreeBytes, Lost: int64(s.Lost),
 			Commits: s.Commits, CommitP50: s.CommitP50.Seconds(), CommitP99: s.CommitP99.Seconds(),
+			Spared: s.Spared, SparedBytes: s.SparedBytes,
 			Today: newWearReport(&s.Wear, &h.config.Store.Config),
 		},
 		Bridges: h.bridgeReports(), Devices: []deviceReport{},
