@@ -201,9 +201,12 @@ func holds(file string) bool {
 }
 
 // storeFiles gives the files of a store, by their paths in it.
-func storeFiles(t *testing.T, dir string) (files []string) {
+func storeFiles(t testing.TB, dir string) (files []string) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it went just now
+		}
 		if err == nil && !d.IsDir() && path != lockFile {
 			files = append(files, path)
 		}

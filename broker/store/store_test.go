@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -166,13 +167,24 @@ func await(t testing.TB, what string, is func() bool) {
 	}
 }
 
+// copyDir copies a store's directory, all of it at a time at which no file came or
+// went: a generation may just be sealed, or Badger be tidying up.
 func copyDir(t testing.TB, from string) string {
 	t.Helper()
-	to := t.TempDir() + "/copy"
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
+	for try := 0; ; try++ {
+		to := t.TempDir() + "/copy"
+		before := storeFiles(t, from)
+		err := os.CopyFS(to, os.DirFS(from))
+		if slices.Equal(before, storeFiles(t, from)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return to
+		}
+		if try == 20 {
+			t.Fatalf("files come and go in %s all the time", from)
+		}
 	}
-	return to
 }
 
 func TestWhatIsCommittedIsThereAfterClosingAndOpening(t *testing.T) {
