@@ -82,6 +82,8 @@ func storeMetrics(s *store.Stats) []web.Family {
 		counter("headgate_store_commits_total", "Commits that reached the disk.", s.Commits),
 		counter("headgate_store_records_total", "Records in them.", s.Records),
 		counter("headgate_store_written_bytes_total", "Bytes in them.", s.Bytes),
+		counter("headgate_store_spared_messages_total", "Messages that all had acknowledged before they were written, and that never were.", s.Spared),
+		counter("headgate_store_spared_bytes_total", "Bytes of them.", s.SparedBytes),
 		counter("headgate_store_refused_total", "Commits that were refused for want of room.", s.Refused),
 		counter("headgate_store_lost_messages_total", "Messages that were lost to damage, ever.", s.Lost),
 		{Name: "headgate_store_sync_seconds_total", Help: "Time spent in writing and syncing.", Counter: true, Series: []web.Series{{Value: s.SyncTime.Seconds()}}},

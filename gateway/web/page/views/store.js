@@ -33,7 +33,7 @@ export function open(box, app) {
     set(waiting, plural(st.messages, 'message'));
     set(waitingText, `${bytes(st.bytes)} for sessions and bridges${st.lost ? `; ${count(st.lost)} were lost to damage` : ''}`);
     set(written, bytes(w.disk ?? w.files));
-    facts(day, [['by headgate', bytes(w.files)], ['by all', w.disk === null ? null : `${bytes(w.disk)} on ${w.device}`], ['payload', bytes(w.payload)],
+    facts(day, [['by headgate', bytes(w.files)], ['by all', w.disk === null ? null : `${bytes(w.disk)} on ${w.device}`], ['payload', bytes(w.payload)], ['spared since the start', st.spared ? `${plural(st.spared, 'message')}, ${bytes(st.spared_bytes)}` : null],
       ['for each byte of it', w.amplification === null ? null : w.amplification.toFixed(1)], ['budget', w.budget === null ? null : `${bytes(w.budget)} (${Math.round(100 * (w.disk ?? w.files) / w.budget)} % used)`]]);
     set(card, w.life_days === null ? 'not known' : w.life_days >= 730 ? `${Math.floor(w.life_days / 365)} years` : `${w.life_days} days`);
     facts(cardFacts, [['at', w.per_day === null ? 'known after ten minutes' : bytes(w.per_day) + ' a day'], ['endurance', w.endurance === null ? 'unknown: set store.card_endurance' : bytes(w.endurance)],
