@@ -437,7 +437,7 @@ func TestMoreCommandsThanCanBeRefusedAreDropped(t *testing.T) {
 	cfg := Config{ID: "gw"}
 	cfg.SetDefaults()
 	logs := &logBuffer{}
-	g, err := New(cfg, []Adapter{relays(echo)}, &dropper{}, slog.New(slog.NewTextHandler(logs, nil)))
+	g, err := New(cfg, []Adapter{relays(echo)}, &dropper{}, always, slog.New(slog.NewTextHandler(logs, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -466,7 +466,7 @@ func TestUpdatesCommandsAndStatsMayComeAtOnce(t *testing.T) {
 	pub := &recorder{}
 	cfg := Config{ID: "gw"}
 	cfg.SetDefaults()
-	g, err := New(cfg, []Adapter{a}, pub, quietLog())
+	g, err := New(cfg, []Adapter{a}, pub, always, quietLog())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -196,7 +196,7 @@ func (d *device) publishSample(s point.Sample) {
 	}
 	var room [256]byte
 	taken := d.gateway.publish(Message{
-		Topic: o.topic, Payload: bytes.Clone(appendSample(room[:0], &s, unit)),
+		Topic: o.topic, Payload: bytes.Clone(appendSample(room[:0], &s, unit, d.gateway.synced())),
 		QoS: byte(*d.gateway.cfg.QoS), Retain: d.gateway.cfg.Retain,
 	})
 	if taken {

@@ -13,6 +13,9 @@ import (
 	"headgate/gateway/point"
 )
 
+// always is a clock that is kept.
+func always() bool { return true }
+
 // fakeAdapter is the field, which is an outside thing here.
 type fakeAdapter struct {
 	name    string
@@ -140,7 +143,7 @@ func start(t *testing.T, cfg Config, adapters ...Adapter) *bench {
 	cfg.ID = "gw"
 	cfg.SetDefaults()
 	var err error
-	b.Gateway, err = New(cfg, adapters, b.pub, slog.New(slog.NewTextHandler(b.logs, nil)))
+	b.Gateway, err = New(cfg, adapters, b.pub, always, slog.New(slog.NewTextHandler(b.logs, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

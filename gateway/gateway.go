@@ -78,6 +78,7 @@ type Gateway struct {
 	cfg    Config
 	topics template
 	pub    Publisher
+	synced func() bool // says whether the machine's clock is right
 	log    *slog.Logger
 
 	// Written by New alone.
@@ -97,14 +98,15 @@ type Gateway struct {
 
 // New makes a pump of cfg, to which SetDefaults has been applied and in which
 // Check has found no fault. Nothing runs before Run. The error names every
-// device or point that cannot be published, with its adapters.
-func New(cfg Config, adapters []Adapter, pub Publisher, log *slog.Logger) (*Gateway, error) {
+// device or point that cannot be published, with its adapters. synced says whether
+// somebody keeps the machine's clock; it is called for each value, by any goroutine.
+func New(cfg Config, adapters []Adapter, pub Publisher, synced func() bool, log *slog.Logger) (*Gateway, error) {
 	topics, err := parseTemplate(cfg.Topic, cfg.ID)
 	if err != nil {
 		return nil, fmt.Errorf("topic template %q: %w", cfg.Topic, err)
 	}
 	g := &Gateway{
-		cfg: cfg, topics: topics, pub: pub, log: log,
+		cfg: cfg, topics: topics, pub: pub, synced: synced, log: log,
 		devices: map[string]*device{},
 		targets: map[string]*target{},
 	}

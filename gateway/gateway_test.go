@@ -390,7 +390,7 @@ func TestRunEndsWhenItCannotSubscribe(t *testing.T) {
 		cfg := Config{ID: "gw"}
 		cfg.SetDefaults()
 		refused := errors.New("closed")
-		g, err := New(cfg, []Adapter{&fakeAdapter{name: "a", devices: meter()}}, &recorder{refuse: refused}, quietLog())
+		g, err := New(cfg, []Adapter{&fakeAdapter{name: "a", devices: meter()}}, &recorder{refuse: refused}, always, quietLog())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -415,7 +415,7 @@ func TestNamesThatCannotBeTopicsAreSaidAllAtOnce(t *testing.T) {
 		&fakeAdapter{name: "tcp", devices: []point.Device{
 			{Name: "d1", Points: points("x", "x")}, {Name: "d2", Points: points("status")}, {Name: "d3", Points: points("#")},
 		}},
-	}, &dropper{}, quietLog())
+	}, &dropper{}, always, quietLog())
 	if err == nil {
 		t.Fatal("New took them all")
 	}

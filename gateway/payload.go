@@ -19,8 +19,9 @@ const maxReasonBytes = 512
 //	{"value":231.4,"unit":"V","time":"2026-11-23T18:04:05.123Z","quality":"good"}
 //
 // unit is a JSON string already, or empty, and then left out. A sample that is
-// not good has its "reason" at the end; a bad one has the value null.
-func appendSample(dst []byte, s *point.Sample, unit []byte) []byte {
+// not good has its "reason" at the end; a bad one has the value null. Where nobody
+// has set the machine's clock yet, "clock":"unsynced" stands behind the time.
+func appendSample(dst []byte, s *point.Sample, unit []byte, synced bool) []byte {
 	dst = append(dst, `{"value":`...)
 	dst = appendValue(dst, s.Value)
 	if len(unit) > 0 {
@@ -28,6 +29,9 @@ func appendSample(dst []byte, s *point.Sample, unit []byte) []byte {
 		dst = append(dst, unit...)
 	}
 	dst = appendTime(dst, s.Time)
+	if !synced {
+		dst = append(dst, `,"clock":"unsynced"`...)
+	}
 	dst = append(dst, `,"quality":"`...)
 	dst = append(dst, s.Quality.String()...)
 	dst = append(dst, '"')

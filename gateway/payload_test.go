@@ -67,9 +67,17 @@ func TestAValuesPayloadHasExactlyTheDocumentedShape(t *testing.T) {
 		if c.unit != "" {
 			unit = appendString(nil, c.unit)
 		}
-		if got := string(appendSample(nil, &s, unit)); got != c.want {
+		if got := string(appendSample(nil, &s, unit, true)); got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, got, c.want)
 		}
+	}
+}
+
+func TestATimeOfAClockThatNobodyHasSetSaysSo(t *testing.T) {
+	s := point.Sample{Value: point.OfInt(7), Time: measured()}
+	want := `{"value":7,"time":"2026-11-23T18:04:05.123Z","clock":"unsynced","quality":"good"}`
+	if got := string(appendSample(nil, &s, nil, false)); got != want {
+		t.Errorf("\ngot  %s\nwant %s", got, want)
 	}
 }
 
@@ -112,7 +120,7 @@ func TestASampleCostsOneAllocation(t *testing.T) {
 	pub := &dropper{}
 	cfg := Config{ID: "gw"}
 	cfg.SetDefaults()
-	g, err := New(cfg, []Adapter{&fakeAdapter{name: "a", devices: meter()}}, pub, quietLog())
+	g, err := New(cfg, []Adapter{&fakeAdapter{name: "a", devices: meter()}}, pub, always, quietLog())
 	if err != nil {
 		t.Fatal(err)
 	}

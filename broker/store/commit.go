@@ -206,6 +206,7 @@ func (s *Store) append(r *Record, a appending) {
 		seg.buf = appendState(seg.buf, r)
 		s.counters.payload.Add(int64(len(r.Data)))
 		s.changes = append(s.changes, newStateChange(r))
+		seg.dueBy(a.due)
 		s.appended(seg)
 		return
 	}
@@ -238,9 +239,7 @@ func (s *Store) append(r *Record, a appending) {
 		s.touch(t.q)
 	}
 	clear(s.targets)
-	if seg.count == 0 || a.due.Before(seg.due) {
-		seg.due = a.due
-	}
+	seg.dueBy(a.due)
 	if !a.spare {
 		s.appended(seg)
 		return

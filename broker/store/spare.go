@@ -74,6 +74,13 @@ func (s *Store) firstWaiting() *segment {
 // spare says that nothing in the segment is wanted.
 func (g *segment) spare() bool { return !g.must && g.unsettled == 0 && g.count > 0 }
 
+// dueBy notes when what is about to be added is to be written.
+func (g *segment) dueBy(at time.Time) {
+	if g.count == 0 || at.Before(g.due) {
+		g.due = at
+	}
+}
+
 // leaveOut leaves the first segments out in which nothing is wanted. It gives the
 // number of the last record in them, and who is to be told; 0: there are none. The
 // caller holds mu.

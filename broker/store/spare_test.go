@@ -73,6 +73,22 @@ func TestWhatEveryQueueHasAcknowledgedWithinItsWindowIsNeverWritten(t *testing.T
 	}
 }
 
+func TestWhatComesBehindWhatWasLeftOutStillWaitsForItsWindow(t *testing.T) {
+	inMemory(t, func(t *testing.T, s *Store, q *Queue) {
+		r := q.Reader(nil)
+		s.earlyAt = time.Now()
+		s.Commit([]Record{passing(time.Second, "x", q)}, nil)
+		time.Sleep(900 * time.Millisecond) // in another segment, so late
+		begin, done := time.Now(), make(chan time.Duration, 1)
+		s.Commit([]Record{passing(time.Second, "y", q)}, nil)
+		s.Commit([]Record{{Kind: Put, Key: "k", Window: 500 * time.Millisecond}}, func(error) { done <- time.Since(begin) })
+		q.Ack(next(t, r).Number)
+		if took := <-done; took != 500*time.Millisecond || s.Stats().Spared != 1 {
+			t.Errorf("it was written after %v, and %d messages were spared", took, s.Stats().Spared)
+		}
+	})
+}
+
 // uplink acknowledges what comes to a queue a round trip later, unless it is down.
 type uplink struct {
 	q    *Queue

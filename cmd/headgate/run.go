@@ -14,6 +14,7 @@ import (
 	"headgate/adapters/serial"
 	"headgate/bridge"
 	"headgate/broker"
+	"headgate/broker/clock"
 	"headgate/broker/store"
 	"headgate/broker/topic"
 	"headgate/cmd/headgate/config"
@@ -115,7 +116,9 @@ func (h *house) buildOn(file *config.File) (err error) {
 		}
 		adapters = append(adapters, a)
 	}
-	if h.gateway, err = gateway.New(file.Gateway, adapters, localPublisher{h.client}, h.log); err != nil {
+	machine := clock.System()
+	synced := func() bool { _, synced := machine.Wall(); return synced }
+	if h.gateway, err = gateway.New(file.Gateway, adapters, localPublisher{h.client}, synced, h.log); err != nil {
 		return err
 	}
 	h.operator = h.broker.NewClient("operator")
