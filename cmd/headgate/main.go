@@ -20,13 +20,17 @@ import (
 const (
 	exitFailed = 1 // what was asked for did not come about
 	exitUsage  = 2 // the command line or the configuration is wrong
+
+	exitTrouble = 3 // of headgate status: the gateway runs, and something stands still
 )
 
 // commandLine is what headgate understands. Each command's Run method does it.
 type commandLine struct {
 	Run     runCmd     `cmd:"" help:"Run the gateway until SIGTERM or SIGINT."`
 	Reload  reloadCmd  `cmd:"" help:"Have the running gateway read its configuration again: users, rights, limits, classes and certificates."`
-	Status  statusCmd  `cmd:"" help:"Say how the gateway that runs here is: clients, store, writes to the disk, bridges, devices, alarms."`
+	Status  statusCmd  `cmd:"" help:"Say how the gateway that runs here is: clients, store, writes to the disk, bridges, devices, alarms. Exit status 3 if something stands still."`
+	Top     topCmd     `cmd:"" help:"The same, again and again, with rates."`
+	Log     logCmd     `cmd:"" help:"Print the newest lines of the log of the gateway that runs here."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration: every fault with its file and line. Starts nothing."`
 	Doctor  doctorCmd  `cmd:"" help:"Look at the machine: configuration, gateway, clock, disk, serial ports."`
 	Modbus  modbusCmd  `cmd:"" help:"Tools for a Modbus link: read, write, scan, bench, sniff."`

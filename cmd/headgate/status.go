@@ -32,8 +32,12 @@ func (c *statusCmd) Run(k *kong.Kong) error {
 	if c.JSON {
 		e := json.NewEncoder(k.Stdout)
 		e.SetIndent("", "  ")
-		return e.Encode(r)
+		err = e.Encode(r)
+	} else {
+		_, err = fmt.Fprint(k.Stdout, r.page())
 	}
-	_, err = fmt.Fprint(k.Stdout, r.page())
+	if err == nil && r.inTrouble() {
+		return &ended{status: exitTrouble}
+	}
 	return err
 }

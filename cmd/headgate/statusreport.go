@@ -1,8 +1,10 @@
 package main
 
 import (
+	"slices"
 	"time"
 
+	"headgate/bridge"
 	"headgate/broker/store"
 )
 
@@ -84,6 +86,14 @@ type deviceReport struct {
 	Points  int        `json:"points"`
 	Samples uint64     `json:"samples"`
 	Bad     uint64     `json:"bad"`
+}
+
+// inTrouble says whether something stands still: there is an alarm, a device is
+// silent, or a bridge has no upstream.
+func (r *statusReport) inTrouble() bool {
+	return len(r.Alarms) > 0 ||
+		slices.ContainsFunc(r.Devices, func(d deviceReport) bool { return !d.Online }) ||
+		slices.ContainsFunc(r.Bridges, func(b bridgeReport) bool { return b.State != string(bridge.Connected) })
 }
 
 // status gives it as it is now. It waits for no disk and for no device.
