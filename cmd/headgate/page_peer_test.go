@@ -170,6 +170,11 @@ func TestEveryViewOfThePageIsAlive(t *testing.T) {
 	b.wait("the plot is drawn", "document.querySelector('dialog .uplot canvas') !== null")
 	b.says("dialog", "229.5 V")
 	b.picture("point")
+	b.press("Last day")
+	b.says("dialog button[aria-pressed=true]", "Last day")
+	b.wait("the day is there, or that it has no minute yet", "document.querySelector('dialog .plot').childElementCount > 0")
+	b.press("Last hour")
+	b.wait("the plot is drawn again", "document.querySelector('dialog .uplot canvas') !== null")
 	b.press("Close")
 
 	b.view("Topics")

@@ -15,7 +15,7 @@ import (
 
 // webTable lets anna, an operator, and otto, who only looks, see the page.
 func webTable() string {
-	return "\n[web]\nlisten = \"127.0.0.1:0\"\n" +
+	return "\n[web]\nlisten = \"127.0.0.1:0\"\nhistory_bytes = \"8MB\"\n" +
 		"[[web.user]]\nname = \"anna\"\npassword_hash = '" + auth.Hash("anna's secret") + "'\nrole = \"operator\"\n" +
 		"[[web.user]]\nname = \"otto\"\npassword = \"otto's secret\"\n"
 }
@@ -179,7 +179,7 @@ func TestTheConfigOnThePageHasNoSecrets(t *testing.T) {
 	h := runPage(t, newPlant(t))
 	var report configReport
 	askPage(t, h, "otto", "GET", "/api/v1/config", "", &report)
-	for _, want := range []string{`id = "plant"`, `[[modbus.device.point]]`, `name = "otto"`, `password = "***"`, `max_backoff = "200ms"`, `listen = "127.0.0.1:0"`} {
+	for _, want := range []string{`id = "plant"`, `[[modbus.device.point]]`, `name = "otto"`, `password = "***"`, `max_backoff = "200ms"`, `listen = "127.0.0.1:0"`, `history_bytes = "8MB"`} {
 		if !strings.Contains(report.Text, want) {
 			t.Errorf("%q is not in it", want)
 		}

@@ -50,12 +50,31 @@ func (s *Server) serveHistory(w http.ResponseWriter, r *http.Request) {
 	for _, d := range s.src.Devices() {
 		for _, p := range d.Points {
 			if d.Name == device && p.Name == name {
-				answer(w, http.StatusOK, s.history.plot(device, name, time.Now()))
+				s.servePlot(w, device, name, r.FormValue("of"))
 				return
 			}
 		}
 	}
 	refuse(w, http.StatusNotFound, fmt.Sprintf("there is no point %.80q of a device %.80q", name, device))
+}
+
+// servePlot gives the last hour of a point, or with of=day the last day.
+func (s *Server) servePlot(w http.ResponseWriter, device, name, of string) {
+	switch {
+	case of == "" || of == "hour":
+		answer(w, http.StatusOK, s.history.plot(device, name, time.Now()))
+	case of != "day":
+		refuse(w, http.StatusUnprocessableEntity, fmt.Sprintf("of=%.40q: want hour or day", of))
+	case s.archive == nil:
+		refuse(w, http.StatusNotFound, "no days are kept here: set web.history_bytes")
+	default:
+		p, err := s.archive.plot(device, name, time.Now())
+		if err != nil {
+			refuse(w, http.StatusInternalServerError, err.Error())
+			return
+		}
+		answer(w, http.StatusOK, p)
+	}
 }
 
 func (s *Server) serveTopics(w http.ResponseWriter, _ *http.Request) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"headgate/broker/auth"
 )
@@ -24,6 +26,14 @@ type Config struct {
 	CertFile string `toml:"cert_file"`
 	KeyFile  string `toml:"key_file"`
 
+	// HistoryBytes bounds what is kept on disk of every point, minute by minute, for
+	// the plot of a day: at the limit the oldest goes. A point takes 8 bytes a minute.
+	// "off" keeps the last hour alone, in memory. Default "32MB".
+	HistoryBytes HistoryLimit `toml:"history_bytes"`
+
+	// HistoryDir is where that is.
+	HistoryDir string `toml:"-"`
+
 	// User lists who may log in. Without one, whoever reaches the address sees
 	// everything and changes nothing.
 	User []User `toml:"user"`
@@ -39,6 +49,33 @@ type User struct {
 	Role Role `toml:"role"`
 }
 
+// HistoryLimit is a number of bytes, from 1 MB on; negative: off.
+type HistoryLimit int64
+
+// UnmarshalText takes a number of bytes with its unit, kB, MB or GB, or "off".
+func (l *HistoryLimit) UnmarshalText(text []byte) error {
+	if string(text) == Off {
+		*l = -1
+		return nil
+	}
+	number, unit := strings.TrimRight(string(text), "kMGB"), map[string]float64{"kB": 1e3, "MB": 1e6, "GB": 1e9}
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	times, known := unit[strings.TrimSpace(string(text)[len(number):])]
+	if err != nil || !known || n*times < 1e6 || n*times > 1e12 {
+		return fmt.Errorf("%q: want 1MB or more, like \"32MB\", or \"off\"", text)
+	}
+	*l = HistoryLimit(n * times)
+	return nil
+}
+
+// MarshalText gives it as the configuration has it.
+func (l HistoryLimit) MarshalText() ([]byte, error) {
+	if l < 0 {
+		return []byte(Off), nil
+	}
+	return fmt.Appendf(nil, "%gMB", float64(l)/1e6), nil
+}
+
 // Role is what somebody may do.
 type Role string
 
@@ -52,6 +89,9 @@ const (
 func (c *Config) SetDefaults() {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
+	}
+	if c.HistoryBytes == 0 {
+		c.HistoryBytes = 32e6
 	}
 	for i := range c.User {
 		if c.User[i].Role == "" {

@@ -23,6 +23,7 @@ type hub struct {
 	// run's own.
 	devices []Device
 	logged  uint64 // number of the last line that was sent
+	minute  int64  // since 1970, of the last tick
 }
 
 // viewer is one open page.
@@ -68,6 +69,7 @@ func (h *hub) tick(now time.Time) {
 	before := h.devices
 	h.devices = h.s.src.Devices()
 	h.s.history.add(h.devices)
+	h.keepMinute(now)
 	topics := h.s.topics.tick(now)
 	lines, last := h.s.lines.After(h.logged)
 	h.logged = last

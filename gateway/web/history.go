@@ -29,6 +29,7 @@ type track struct {
 	seen   time.Time // of the newest sample
 	value  float32   // its value
 	whole  bool      // it was good: what lies between it and another good one is no gap
+	minute span      // since the last minuteRow
 }
 
 // span is what a point was in one slot; NaN: nothing good came.
@@ -89,7 +90,7 @@ func (h *history) add(devices []Device) {
 }
 
 func (h *history) newTrack(last int64) *track {
-	t := &track{last: last, ranges: make([]span, h.slots)}
+	t := &track{last: last, ranges: make([]span, h.slots), minute: nothing()}
 	for i := range t.ranges {
 		t.ranges[i] = nothing()
 	}
@@ -119,12 +120,38 @@ func (t *track) add(n int64, v float32) {
 		t.ranges[n%size] = nothing()
 	}
 	t.last, t.value, t.whole = max(t.last, n), v, true
-	s := &t.ranges[n%size]
+	t.ranges[n%size].widen(v)
+	t.minute.widen(v)
+}
+
+// widen has the span reach v.
+func (s *span) widen(v float32) {
 	if s.empty() {
 		*s = span{v, v}
 		return
 	}
 	s.low, s.high = min(s.low, v), max(s.high, v)
+}
+
+// minuteRow gives what each point was since the row before, in the order of the
+// devices.
+func (h *history) minuteRow(devices []Device) []span {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var row []span
+	for _, d := range devices {
+		for _, p := range d.Points {
+			s := nothing()
+			if t := h.points[pointKey{d.Name, p.Name}]; t != nil {
+				if s = t.minute; s.empty() && t.whole {
+					s = span{t.value, t.value}
+				}
+				t.minute = nothing()
+			}
+			row = append(row, s)
+		}
+	}
+	return row
 }
 
 // Plot is what a point was over a while: at Times, in seconds since 1970, its least

@@ -62,6 +62,8 @@ type Server struct {
 	serve  *http.Server
 
 	history *history
+	archive *archive    // nil: there is none
+	rows    chan minute // to be written
 	topics  *topics
 	hub     *hub
 	routes  []Route // of the API
@@ -84,6 +86,13 @@ const (
 func New(cfg Config, src Source, lines *Log, log *slog.Logger) (*Server, error) {
 	s := &Server{cfg: cfg, src: src, log: log, lines: lines, history: newHistory(src.Devices()), stopping: make(chan struct{})}
 	s.topics = newTopics(src.Watch)
+	if cfg.HistoryBytes > 0 && cfg.HistoryDir != "" {
+		archive, err := openArchive(cfg.HistoryDir, int64(cfg.HistoryBytes), src.Devices())
+		if err != nil {
+			log.Warn("the days of the points are not kept", "err", err)
+		}
+		s.archive, s.rows = archive, make(chan minute, 1)
+	}
 	s.hub = newHub(s)
 	certificate, err := cfg.tls()
 	if err != nil {
@@ -134,6 +143,9 @@ func (s *Server) Run(ctx context.Context) error {
 	defer wg.Wait()
 	defer s.topics.stop()
 	wg.Go(func() { s.hub.run(ctx) })
+	if s.archive != nil {
+		defer s.keepRows(ctx)()
+	}
 	if s.cfg.Listen == Off {
 		<-ctx.Done()
 		return nil

@@ -107,23 +107,34 @@ export function open(box, app) {
     }, add() {}};
     mine.say();
     const at = `history?device=${encodeURIComponent(d.is.name)}&point=${encodeURIComponent(p.is.name)}`;
-    let data = await get(at).catch(() => null);
-    if (shown !== mine || !data) return;
-    if (data.times.length === 0) { picture.replaceChildren(h('p', {class: 'soft'}, 'No number has come in the last hour.')); return; }
-    const drawn = await plot(picture, ['least', 'greatest'], [data.times, data.low, data.high], {band: true, unit: p.is.unit});
-    if (shown !== mine) { drawn.end(); return; }
-    mine.end = drawn.end;
-    mine.add = () => {
-      if (typeof p.is.value !== 'number' || p.is.quality !== 'good') return;
-      const slot = Math.floor(p.time / 1000 / data.slot) * data.slot, i = data.times.length - 1;
-      if (slot > data.times[i]) {
-        data.times.push(slot); data.low.push(p.is.value); data.high.push(p.is.value);
-      } else if (slot === data.times[i]) {
-        data.low[i] = Math.min(data.low[i] ?? p.is.value, p.is.value);
-        data.high[i] = Math.max(data.high[i] ?? p.is.value, p.is.value);
-      }
-      drawn.set([data.times, data.low, data.high]);
-    };
+    const spans = ['hour', 'day'].map(of => h('button', {'aria-pressed': String(of === 'hour'), onclick: () => draw(of)}, 'Last ' + of));
+    picture.before(h('div', {class: 'tools'}, spans));
+    let asked = 0;
+    async function draw(of) {
+      const turn = ++asked;
+      spans.forEach(b => b.setAttribute('aria-pressed', String(b.textContent === 'Last ' + of)));
+      const data = await get(`${at}&of=${of}`).catch(e => { if (turn === asked) picture.replaceChildren(h('p', {class: 'soft'}, e.message)); return null; });
+      if (shown !== mine || turn !== asked || !data) return;
+      mine.end();
+      mine.end = mine.add = () => {};
+      picture.replaceChildren();
+      if (data.times.length === 0) { picture.replaceChildren(h('p', {class: 'soft'}, of === 'day' ? 'No minute of the last day is there yet.' : 'No number has come in the last hour.')); return; }
+      const drawn = await plot(picture, ['least', 'greatest'], [data.times, data.low, data.high], {band: true, unit: p.is.unit});
+      if (shown !== mine || turn !== asked) { drawn.end(); return; }
+      mine.end = drawn.end;
+      mine.add = () => {
+        if (typeof p.is.value !== 'number' || p.is.quality !== 'good') return;
+        const slot = Math.floor(p.time / 1000 / data.slot) * data.slot, i = data.times.length - 1;
+        if (slot > data.times[i]) {
+          data.times.push(slot); data.low.push(p.is.value); data.high.push(p.is.value);
+        } else if (slot === data.times[i]) {
+          data.low[i] = Math.min(data.low[i] ?? p.is.value, p.is.value);
+          data.high[i] = Math.max(data.high[i] ?? p.is.value, p.is.value);
+        }
+        drawn.set([data.times, data.low, data.high]);
+      };
+    }
+    await draw('hour');
   }
 
   function hear(name, c) {

@@ -1,0 +1,173 @@
+package web
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+var archiveDevices = []Device{{Name: "meter", Points: []Point{{Name: "voltage"}, {Name: "power"}}}}
+
+func openTestArchive(t *testing.T, dir string, limit int64, devices []Device) *archive {
+	t.Helper()
+	a, err := openArchive(dir, limit, devices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.close)
+	return a
+}
+
+// rows writes a row for each of n minutes from minute on: voltage counts them.
+func rows(t *testing.T, a *archive, minute, n int64) {
+	t.Helper()
+	for m := minute; m < minute+n; m++ {
+		row := make([]span, a.count)
+		for i := range row {
+			row[i] = span{float32(m % 1000), float32(m%1000) + float32(i)}
+		}
+		if err := a.add(m, row); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func plotOf(t *testing.T, a *archive, name string, minute int64) Plot {
+	t.Helper()
+	p, err := a.plot("meter", name, time.Unix(minute*60, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestTheArchiveGivesADayAlsoAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	rows(t, openTestArchive(t, dir, 1e6, archiveDevices), 1_000_000, 3000)
+	a := openTestArchive(t, dir, 1e6, archiveDevices)
+	rows(t, a, 1_003_000, 10)
+	p := plotOf(t, a, "power", 1_003_009)
+	if len(p.Times) != 1440 || p.Times[1439] != 1_003_009*60 || *p.Low[1439] != 9 || *p.High[1439] != 10 || p.Slot != 60 {
+		t.Fatalf("got %d minutes up to %d", len(p.Times), p.Times[len(p.Times)-1])
+	}
+	if *p.Low[0] != float64((1_003_009-1439)%1000) {
+		t.Errorf("the oldest is %v", *p.Low[0])
+	}
+}
+
+func TestTheArchiveHasALimitInBytes(t *testing.T) {
+	dir := t.TempDir()
+	const limit = 4 * blockBytes
+	rows(t, openTestArchive(t, dir, limit, archiveDevices), 1_000_000, 20_000)
+	files, err := filepath.Glob(filepath.Join(dir, "*"+blockSuffix))
+	if err != nil || len(files) != 4 {
+		t.Fatalf("got %d blocks, %v", len(files), err)
+	}
+	for _, name := range files {
+		if fi, err := os.Stat(name); err != nil || fi.Size() > blockBytes {
+			t.Errorf("%s: %v, %d bytes", name, err, fi.Size())
+		}
+	}
+}
+
+func TestAChangedListOfPointsKeepsTheDayOfTheOldOnes(t *testing.T) {
+	dir := t.TempDir()
+	rows(t, openTestArchive(t, dir, 1e6, archiveDevices), 1_000_000, 5)
+	more := []Device{{Name: "pump", Points: []Point{{Name: "speed"}}}, archiveDevices[0]}
+	a := openTestArchive(t, dir, 1e6, more)
+	rows(t, a, 1_000_005, 5)
+	if p := plotOf(t, a, "voltage", 1_000_009); len(p.Times) != 10 || *p.Low[0] != 0 || *p.Low[9] != 9 {
+		t.Errorf("got %d minutes", len(p.Times))
+	}
+	if p := plotOf(t, a, "nothing", 1_000_009); len(p.Times) != 0 {
+		t.Errorf("of a point that there never was, got %d minutes", len(p.Times))
+	}
+}
+
+func TestADamagedRowOfTheArchiveIsLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	a := openTestArchive(t, dir, 1e6, archiveDevices)
+	rows(t, a, 1_000_000, 5)
+	name := a.blockFile(a.number)
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[archiveHead+3*a.rowBytes()+6] ^= 1
+	if err := os.WriteFile(name, text[:len(text)-3], 0o640); err != nil {
+		t.Fatal(err)
+	}
+	p := plotOf(t, a, "voltage", 1_000_004)
+	got := 0
+	for _, low := range p.Low {
+		if low != nil {
+			got++
+		}
+	}
+	if got != 3 {
+		t.Errorf("got %d minutes, want the 3 before the damage", got)
+	}
+	for _, damaged := range [][]byte{nil, text[:5], append([]byte(archiveMagic), 1, 0, 255, 255, 255, 255, 0, 0, 0, 0), []byte("no block at all, but something else")} {
+		if err := os.WriteFile(name, damaged, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if p := plotOf(t, a, "voltage", 1_000_004); len(p.Times) != 0 {
+			t.Errorf("%q: got %d minutes", damaged, len(p.Times))
+		}
+	}
+}
+
+func TestADiskThatIsFullLosesRowsAndNothingElse(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "gone")
+	a := openTestArchive(t, dir, 1e6, archiveDevices)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	row := []span{{1, 2}, nothing()}
+	if err := a.add(1, row); err == nil {
+		t.Fatal("written to nowhere")
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.add(1_000_000, row); err != nil {
+		t.Fatal(err)
+	}
+	if p := plotOf(t, a, "voltage", 1_000_000); len(p.Times) != 1 {
+		t.Errorf("got %d minutes", len(p.Times))
+	}
+}
+
+func TestTheRowOfAMinuteHasItsPeaks(t *testing.T) {
+	f := oneDevice()
+	h := newHistory(f.devices)
+	start := time.Unix(1_000_000, 0)
+	for i, v := range []float64{5, 9, 7} {
+		f.set(0, v, start.Add(time.Duration(i)*time.Second))
+		h.add(f.devices)
+	}
+	if row := h.minuteRow(f.devices); len(row) != 2 || row[0] != (span{5, 9}) || !math.IsNaN(float64(row[1].low)) {
+		t.Errorf("got %v", row)
+	}
+	// One that is read more seldom than once a minute is what it was.
+	if row := h.minuteRow(f.devices); row[0] != (span{7, 7}) {
+		t.Errorf("got %v", row)
+	}
+}
+
+func TestTheLimitOfTheHistoryIsReadAsItIsWritten(t *testing.T) {
+	for text, want := range map[string]HistoryLimit{"32MB": 32e6, "1GB": 1e9, "1500 kB": 1.5e6, "off": -1} {
+		var l HistoryLimit
+		if err := l.UnmarshalText([]byte(text)); err != nil || l != want {
+			t.Errorf("%s: got %d, %v", text, l, err)
+		}
+	}
+	for _, text := range []string{"", "0", "5", "1kB", "MB", "-1MB", "5 TB", "32 apples"} {
+		var l HistoryLimit
+		if err := l.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken as %d", text, l)
+		}
+	}
+}
