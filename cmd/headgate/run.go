@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -133,7 +132,6 @@ func (h *house) buildOn(file *config.File) (err error) {
 			return err
 		}
 	}
-	file.Web.HistoryDir = filepath.Join(file.Gateway.DataDir, "history")
 	h.web, err = web.New(file.Web, h, h.lines, h.log)
 	return err
 }

@@ -8,6 +8,7 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -185,6 +186,7 @@ func (l *loader) check() {
 	l.checkPart(&f.Gateway, "gateway")
 	l.checkPart(&f.Broker, "broker")
 	l.checkPart(&f.Store, "store")
+	f.Web.HistoryDir = filepath.Join(f.Gateway.DataDir, "history")
 	l.checkPart(&f.Web, "web")
 	for i := range f.Modbus {
 		l.checkPart(&f.Modbus[i], joinIndex("modbus", i))
