@@ -136,6 +136,7 @@ func (c *conn) start(ctx context.Context, over func()) {
 		c.over()
 		return
 	}
+	c.b.stats.connects.Add(1)
 	if c.tracing {
 		c.logger().Debug("client connected", "version", c.version)
 	}

@@ -6,6 +6,7 @@ import "sync/atomic"
 // each thing now.
 type Stats struct {
 	Connections, MaxConnections        int64 // now, and the most there were at a time
+	Sockets, Connects                  int64 // connections that came, and of them those with a CONNECT that was taken
 	Sessions, Offline                  int64 // now; Offline: of clients that are not connected
 	Subscriptions, SharedSubscriptions int64 // now
 	Retained, RetainedBytes            int64 // now, without $SYS
@@ -31,7 +32,7 @@ type Stats struct {
 }
 
 type stats struct {
-	connections, maxConnections,
+	connections, maxConnections, sockets, connects,
 	packetsIn, packetsOut, bytesIn, bytesOut, messagesIn, messagesOut, payloadIn, payloadOut,
 	dropped, denied, refused, refusedAuth, refusedFull, retainedRefused, subscriptionsRefused,
 	sessionsExpired, protocolErrors, panics atomic.Int64
@@ -39,6 +40,7 @@ type stats struct {
 
 // connected counts a connection in.
 func (s *stats) connected() int64 {
+	s.sockets.Add(1)
 	n := s.connections.Add(1)
 	for {
 		most := s.maxConnections.Load()
@@ -98,7 +100,7 @@ func (b *Broker) Stats() Stats {
 	}
 	s := &b.stats
 	return Stats{
-		Connections: s.connections.Load(), MaxConnections: s.maxConnections.Load(),
+		Connections: s.connections.Load(), MaxConnections: s.maxConnections.Load(), Sockets: s.sockets.Load(), Connects: s.connects.Load(),
 		Sessions: int64(sessions), Offline: int64(offline),
 		Subscriptions: b.subscriptions(), SharedSubscriptions: b.groups.memberships.Load(),
 		Retained: int64(retained), RetainedBytes: retainedBytes,

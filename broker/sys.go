@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ type sys struct {
 	version string
 	start   time.Time
 	said    map[string]string
+	heap    uint64 // the most there was, in bytes
 	loads   []load
 	router  router
 }
@@ -46,6 +48,8 @@ func newSys(b *Broker, now time.Time) *sys {
 		{name: "publish/dropped", of: func(s *Stats) int64 { return s.Dropped + s.QueueDropped }},
 		{name: "bytes/received", of: func(s *Stats) int64 { return s.BytesIn }},
 		{name: "bytes/sent", of: func(s *Stats) int64 { return s.BytesOut }},
+		{name: "connections", of: func(s *Stats) int64 { return s.Connects }},
+		{name: "sockets", of: func(s *Stats) int64 { return s.Sockets }},
 	}
 	return s
 }
@@ -97,11 +101,22 @@ func (s *sys) publish(now time.Time, since time.Duration) {
 	} {
 		s.say(v.name, strconv.FormatInt(v.value, 10))
 	}
+	s.memory()
 	s.store()
 	for i := range s.loads {
 		s.average(&s.loads[i], &st, since)
 	}
 	s.router.flush()
+}
+
+// memory says how large the heap is, as mosquitto does where it counts its own.
+func (s *sys) memory() {
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(heap)
+	now := heap[0].Value.Uint64()
+	s.heap = max(s.heap, now)
+	s.say("heap/current", strconv.FormatUint(now, 10))
+	s.say("heap/maximum", strconv.FormatUint(s.heap, 10))
 }
 
 // store says how the disk is. Sizes are in bytes, latencies in milliseconds, the

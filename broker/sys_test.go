@@ -14,7 +14,7 @@ func sysTopics(t *testing.T, s *brokertest.Server) map[string]string {
 	c, _ := brokertest.Connect(t, s.Addr, packet.V311, "sys")
 	c.SubscribeTo("$SYS/#", 0)
 	got := make(map[string]string)
-	for len(got) < 61 {
+	for len(got) < 69 {
 		p := c.Receive()
 		got[string(p.Topic)] = string(p.Payload)
 	}

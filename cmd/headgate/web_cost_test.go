@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,6 +101,7 @@ func TestWhatThePageCosts(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		var looking sync.WaitGroup
+		var came atomic.Int64
 		for range viewers {
 			looking.Go(func() {
 				r, err := http.NewRequestWithContext(ctx, http.MethodGet, headgate.page()+"/api/v1/events?of=status,devices", nil)
@@ -113,7 +115,8 @@ func TestWhatThePageCosts(t *testing.T) {
 					return
 				}
 				defer resp.Body.Close()
-				io.Copy(io.Discard, resp.Body)
+				n, _ := io.Copy(io.Discard, resp.Body)
+				came.Add(n)
 			})
 		}
 		time.Sleep(settle)
@@ -123,6 +126,9 @@ func TestWhatThePageCosts(t *testing.T) {
 		stop()
 		looking.Wait()
 		headgate.terminate()
+		if viewers > 0 && came.Load() < int64(viewers)*1e6 {
+			t.Errorf("%d viewers got only %d bytes", viewers, came.Load())
+		}
 		return 100 * (after.cpu - before.cpu).Seconds() / measured.Seconds(), after.rss
 	}
 	cpuOff, rssOff := run("off", 0)
