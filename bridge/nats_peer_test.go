@@ -157,8 +157,9 @@ func TestAClusterOfNATSThatLosesANodeLosesNoAcknowledgedMessage(t *testing.T) {
 		}
 		g.bridges = append(g.bridges, start(t, cfg(fmt.Sprintf("gw%d", i), i), src))
 	}
-	half := g.left() / 2
-	soon(t, "half of the first half is acknowledged", func() bool { return g.left() <= half })
+	began, first := time.Now(), g.left()
+	soon(t, "half of the first half is acknowledged", func() bool { return g.left() <= first/2 })
+	t.Logf("before: %d messages acknowledged in %v", first-g.left(), time.Since(began).Round(time.Millisecond))
 	killed := time.Now()
 	nodes[0].kill()
 	for i, src := range g.sources {
