@@ -384,6 +384,9 @@ func TestWhatAKillLeavesOfMessagesThatAreNotAllWritten(t *testing.T) {
 					time.Sleep(time.Millisecond)
 				default:
 					commit(t, m.s, Record{Kind: Put, Key: "k", Data: []byte("v")}) // takes all along
+					if n == 97 {
+						failSync(t, m.s) // the next is written again
+					}
 				}
 			}
 			spared += m.s.Stats().Spared
