@@ -76,7 +76,9 @@ func TestWhatEveryQueueHasAcknowledgedWithinItsWindowIsNeverWritten(t *testing.T
 func TestWhatComesBehindWhatWasLeftOutStillWaitsForItsWindow(t *testing.T) {
 	inMemory(t, func(t *testing.T, s *Store, q *Queue) {
 		r := q.Reader(nil)
+		s.mu.Lock()
 		s.earlyAt = time.Now()
+		s.mu.Unlock()
 		s.Commit([]Record{passing(time.Second, "x", q)}, nil)
 		time.Sleep(900 * time.Millisecond) // in another segment, so late
 		begin, done := time.Now(), make(chan time.Duration, 1)
