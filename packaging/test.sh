@@ -110,12 +110,16 @@ in_root headgate version | grep '^headgate v0.9.0 ' >/dev/null || fail "the vers
 in_root runuser -u headgate -- headgate check >/dev/null
 in_root id -nG headgate | grep -w dialout >/dev/null || fail 'the user is not in dialout'
 [[ $(stat -c '%U:%G %a' "$root/etc/headgate/headgate.toml") == "root:$(stat -c %G "$root/etc/headgate") 640" ]] || fail 'the configuration may be read by others'
+password=$(sed -n 's/^headgate: the page .* with the password //p' "$scratch/log")
+[[ $password && $(stat -c '%G %a' "$root/etc/headgate/conf.d/page.toml") == "$(stat -c %G "$root/etc/headgate") 640" ]] || fail 'the page has no first password'
 in_root man headgate >/dev/null
 in_root man headgate.toml >/dev/null
 
 step 'booted'
 boot
 until_property SubState running
+inside bash -c "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /api/v1/me HTTP/1.0\r\nHost: localhost\r\nAuthorization: Basic %s\r\n\r\n' $(printf 'admin:%s' "$password" | base64) >&3 && cat <&3" |
+	grep '"role":"operator"' >/dev/null || fail 'the first password does not let in'
 inside headgate sub -c -i away -q 1 -t 'plant/#' -E
 inside headgate pub -q 1 -t plant/a -m 'through it all'
 inside systemctl reload headgate

@@ -158,7 +158,7 @@ func TestEveryViewOfThePageIsAlive(t *testing.T) {
 	b.login(h, "anna")
 	b.says(".allwell", "Everything flows.")
 	b.says(".flow", "inverter")
-	b.wait("values flow", "/[1-9]/.test(document.querySelector('.arrow b').innerText)")
+	b.wait("values flow, and up", "[...document.querySelectorAll('.arrow b')].every(e => /[1-9]/.test(e.innerText))")
 	b.picture("flow")
 
 	b.view("Devices")

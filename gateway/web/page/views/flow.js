@@ -81,8 +81,8 @@ export function open(box, app) {
       about: `${b.remote || ''} · ${b.messages > 0 ? plural(b.messages, 'message') + ' wait' : 'nothing waits'}`}));
     if (up.length === 0) up.push({key: '\n', title: 'No uplink', state: '', word: 'none', about: 'add a [[bridge]] table'});
     rowsOf(uplinks, up);
-    const rates = s.bridges.reduce((n, b) => n + b.rate, 0), down = s.bridges.filter(b => b.state !== 'connected').length;
-    to.say(rate(rates), 'messages', s.bridges.length === 0 ? 'still' : down === s.bridges.length ? 'standing' : rates > 0 ? '' : 'still');
+    const gone = s => s.bridges.reduce((n, b) => n + b.forwarded, 0), rates = last ? per(gone(s), gone(last)) : 0, down = s.bridges.filter(b => b.state !== 'connected').length;
+    to.say(last ? rate(rates) : '…', 'messages', s.bridges.length === 0 ? 'still' : down === s.bridges.length ? 'standing' : rates > 0 ? '' : 'still');
     last = s;
   }
   return {hear};
