@@ -140,8 +140,8 @@ func (s *Server) Patterns() []string {
 // gateway works all the same.
 func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
+	defer s.topics.stop() // when the hub asks for them no more
 	defer wg.Wait()
-	defer s.topics.stop()
 	wg.Go(func() { s.hub.run(ctx) })
 	if s.archive != nil {
 		defer s.keepRows(ctx)()
@@ -206,23 +206,24 @@ func (s *Server) Address() string {
 	return s.address
 }
 
-// limitedListener has no more connections than room at a time: another one waits.
+// limitedListener has no more connections than room at a time: another one is closed.
 type limitedListener struct {
 	net.Listener
 	room chan struct{}
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case l.room <- struct{}{}:
-		return &limitedConn{Conn: nc, leave: sync.OnceFunc(func() { <-l.room })}, nil
-	default:
-		nc.Close()
-		return l.Accept()
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.room <- struct{}{}:
+			return &limitedConn{Conn: nc, leave: sync.OnceFunc(func() { <-l.room })}, nil
+		default:
+			nc.Close()
+		}
 	}
 }
 
