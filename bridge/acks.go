@@ -53,6 +53,7 @@ func (s *session) finish(ids []uint16, p progress) (known []uint16, again bool) 
 		again, s.full = s.full, false
 		s.pauses.reset()
 	}
+	s.roomAgain()
 	s.letting += len(known)
 	s.b.counters.inFlight.Store(int64(s.flight.undone()))
 	return known, again

@@ -15,7 +15,7 @@ const (
 	defaultConnectTimeout = 10 * time.Second
 	defaultSessionExpiry  = 30 * 24 * time.Hour
 	defaultMaxBackoff     = 30 * time.Second
-	defaultMaxInFlight    = 1000
+	defaultMaxInFlight    = 20000
 	defaultQoS            = 1
 
 	// Packet identifiers are 16 bits wide and are given in the order of the
@@ -81,7 +81,7 @@ type Config struct {
 	MaxBackoff time.Duration `toml:"max_backoff"`
 
 	// MaxInFlight is how many messages may be on their way unacknowledged; the upstream's Receive Maximum lowers it.
-	// Default 1000, at most 50000. Of messages at QoS 2 on MQTT 3.1.1, which knows no Receive Maximum, never more than 20.
+	// Default 20000, at most 50000: so many may come twice at QoS 1 after a crash. Of messages at QoS 2 on MQTT 3.1.1, which knows no Receive Maximum, never more than 20.
 	MaxInFlight int `toml:"max_in_flight"`
 
 	// QueueQoS0 says whether local messages of QoS 0 are queued like the others while they wait for the upstream

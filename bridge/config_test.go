@@ -59,7 +59,7 @@ keep_alive = "30s"
 		Name: "cloud", URL: "mqtts://broker.example.com:8883", ClientID: "headgate-boiler-house-cloud", Version: "auto",
 		Credentials: Credentials{Username: "plant7", PasswordFile: "/etc/headgate/cloud.password"},
 		KeepAlive:   30 * time.Second, ConnectTimeout: 10 * time.Second, SessionExpiry: 720 * time.Hour,
-		MaxBackoff: 30 * time.Second, MaxInFlight: 1000, QueueQoS0: new(true),
+		MaxBackoff: 30 * time.Second, MaxInFlight: 20000, QueueQoS0: new(true),
 		Replay: "in_order", MaxRate: Rate{unlimitedRate, unlimitedRate}, ReplayMaxRate: Rate{unlimitedRate, unlimitedRate},
 		Up: []Up{
 			{Filter: "boiler-house/#", QoS: new(0), Retain: "keep", Priority: "high"},

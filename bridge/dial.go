@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -30,6 +31,9 @@ func (b *Bridge) dial(ctx context.Context) (net.Conn, error) {
 	}
 	// Keep alive is MQTT's: the kernel's probes would cost on a metered link.
 	dialer := net.Dialer{KeepAlive: -1}
+	if b.cfg.Replay == ReplayLiveFirst {
+		dialer.Control = boundUnsent
+	}
 	ctx, stop := b.untilRetry(ctx)
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	stop()
@@ -78,6 +82,14 @@ func (b *Bridge) untilRetry(ctx context.Context) (c context.Context, stop func()
 		cancel(context.Canceled)
 		wg.Wait()
 	}
+}
+
+// boundUnsent has the kernel take no more than unsentMax before it has sent it.
+func boundUnsent(_, _ string, c syscall.RawConn) error {
+	const tcpNotsentLowat = 25 // TCP_NOTSENT_LOWAT of linux/tcp.h
+	return c.Control(func(fd uintptr) {
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotsentLowat, unsentMax) // it is a matter of speed only
+	})
 }
 
 // handshakeTLS reads the certificates, so that a renewed one counts, and makes

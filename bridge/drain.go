@@ -61,7 +61,10 @@ func (d *drainer) paused() bool {
 
 // next gives the next message; ok is false when the wait for it was broken off.
 func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
-	backlog, look := d.pace.look()
+	may, look := d.pace.look()
+	d.mu.Lock()
+	backlog := may && d.replayRoom()
+	d.mu.Unlock()
 	o, ok, err = d.src.TryNext(backlog)
 	if emptied := backlog && !ok && err == nil; emptied || d.emptied {
 		d.mu.Lock()
@@ -82,9 +85,10 @@ func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
 	}
 	d.mu.Lock()
 	d.stopGet = stop
-	again := d.flight.refused > 0
+	d.awaitsRoom = may && !backlog
+	again := d.flight.refused > 0 || d.awaitsRoom && d.replayRoom()
 	d.mu.Unlock()
-	if may, _ := d.pace.look(); again || may != backlog || d.pace.paused.Load() {
+	if now, _ := d.pace.look(); again || now != may || d.pace.paused.Load() {
 		return o, false, nil
 	}
 	if o, err = d.src.Next(ctx, backlog); err != nil {
@@ -94,6 +98,26 @@ func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
 		return o, false, err
 	}
 	return o, true, nil
+}
+
+// replayRoom says whether another message of the backlog may be sent. Where the live
+// goes first, an eighth of what may be on its way and most of the buffer are kept
+// for that: it must not wait for acknowledgements of the backlog. The mutex is held.
+func (s *session) replayRoom() bool {
+	if s.b.cfg.Replay != ReplayLiveFirst {
+		return true
+	}
+	exact := s.link.limits.exact
+	return s.flight.n < s.flight.limit-s.flight.limit/8 && s.flight.exact < max(1, exact-exact/8) && len(s.out) < replayWater
+}
+
+// roomAgain ends the Next of a drain that waits for replayRoom when there is some.
+// The mutex is held.
+func (s *session) roomAgain() {
+	if s.awaitsRoom && s.replayRoom() {
+		s.awaitsRoom = false
+		s.stopGet()
+	}
 }
 
 // room waits until another message may be sent; false when ctx ended. After an

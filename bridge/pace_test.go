@@ -199,6 +199,49 @@ func TestTheLiveGoesFirstAndTheBacklogBehindItAtItsRate(t *testing.T) {
 	}
 }
 
+func TestWhatIsOnItsWayOfTheBacklogLeavesRoomForTheLive(t *testing.T) {
+	t.Parallel()
+	for qos := 1; qos <= 2; qos++ {
+		u, src := listenUpstream(t), newMemory(t)
+		src.liveFirst = true
+		cfg := withQoS(config(u.addr), qos)
+		cfg.Replay, cfg.MaxInFlight = ReplayLiveFirst, 16
+		old := numbers(40)
+		src.put("field/a", old...)
+		start(t, cfg, src)
+		c := u.welcome(nil)
+		var ids []uint16
+		for _, want := range old[:14] {
+			p := c.expectPublish()
+			if string(p.Payload) != want {
+				t.Fatalf("got %s, want %s", p.Payload, want)
+			}
+			ids = append(ids, p.PacketID)
+		}
+		c.expectNothing("an eighth of the window is kept")
+		for _, want := range []string{"live 1", "live 2"} {
+			src.put("field/a", want)
+			if p := c.expectPublish(); string(p.Payload) != want {
+				t.Errorf("got %s, want %s", p.Payload, want)
+			}
+		}
+		c.expectNothing("the window is full")
+		for _, id := range ids[:3] {
+			if qos == 1 {
+				c.ack(packet.PUBACK, id, 0)
+				continue
+			}
+			c.ack(packet.PUBREC, id, 0)
+			c.expectAck(packet.PUBREL)
+			c.ack(packet.PUBCOMP, id, 0)
+		}
+		if p := c.expectPublish(); string(p.Payload) != old[14] {
+			t.Errorf("got %s, want %s: there is room again", p.Payload, old[14])
+		}
+		c.expectNothing("and for no more")
+	}
+}
+
 func TestAMessageIsNotTooLargeForTheSakeOfItsAge(t *testing.T) {
 	t.Parallel()
 	u, src := listenUpstream(t), newMemory(t)

@@ -19,6 +19,11 @@ const (
 	keepSpare = 1 << 20   // a buffer that grew larger is not kept
 	writeStep = 64 << 10  // bytes of one write, which must get on within a keep alive
 
+	// What the live has before it on a slow link, where it goes first: these bytes of
+	// the backlog, and those that the kernel takes before it has sent them.
+	replayWater = 32 << 10
+	unsentMax   = 64 << 10
+
 	settleTime  = time.Second            // for what is on its way, when Run is to end
 	goodbyeTime = 250 * time.Millisecond // to write DISCONNECT, and for the upstream to close
 )
@@ -53,20 +58,21 @@ type session struct {
 	readEnded chan struct{}
 	stalled   atomic.Bool // reading waits for the local broker
 
-	mu       sync.Mutex // guards what follows; never held while the Source or the socket is called
-	out      []byte     // packets to write
-	written  []uint16   // identifiers of queued messages in out that go at QoS 0
-	unqueued uint64     // messages in out without identifier
-	closing  bool       // write what is in out, then end
-	flight   flight
-	emptied  bool               // the Source has no more of the backlog: the rest is on its way
-	letting  int                // messages done here, of which the Source does not know yet
-	full     bool               // the upstream refused messages for being full, and has taken none since
-	resume   time.Time          // after an upstream that was full: when to send again
-	pauses   backoff            // of those waits
-	stopGet  context.CancelFunc // ends the Next that runs
-	subs     map[uint16]int     // SUBSCRIBE without answer -> index in Config.Down
-	down     downlink
+	mu         sync.Mutex // guards what follows; never held while the Source or the socket is called
+	out        []byte     // packets to write
+	written    []uint16   // identifiers of queued messages in out that go at QoS 0
+	unqueued   uint64     // messages in out without identifier
+	closing    bool       // write what is in out, then end
+	flight     flight
+	emptied    bool               // the Source has no more of the backlog: the rest is on its way
+	letting    int                // messages done here, of which the Source does not know yet
+	full       bool               // the upstream refused messages for being full, and has taken none since
+	resume     time.Time          // after an upstream that was full: when to send again
+	pauses     backoff            // of those waits
+	stopGet    context.CancelFunc // ends the Next that runs
+	awaitsRoom bool               // that one gives nothing of the backlog for want of replayRoom
+	subs       map[uint16]int     // SUBSCRIBE without answer -> index in Config.Down
+	down       downlink
 }
 
 func newSession(b *Bridge, l *link) *session {
@@ -212,6 +218,7 @@ func (s *session) write(ctx context.Context) error {
 		buf, ids, unqueued, closing := s.out, s.written, s.unqueued, s.closing
 		if len(buf) > 0 {
 			s.out, s.written, s.unqueued = spare[:0], spareIDs[:0], 0
+			s.roomAgain()
 		}
 		s.mu.Unlock()
 		if len(buf) == 0 {

@@ -92,7 +92,7 @@ func bridgeLive(e *env) (metrics, error) {
 }
 
 // pileUp takes the remote away and has the backlog published; early runs when a
-// tenth of it waits.
+// quarter of it waits.
 func pileUp(e *env, o *offline, early func()) error {
 	e.sink.down()
 	early = sync.OnceFunc(early)
@@ -100,7 +100,7 @@ func pileUp(e *env, o *offline, early func()) error {
 	o.publish(0)
 	for last, at := int64(-1), time.Now(); ; {
 		_, acked := o.sums()
-		if acked > e.o.backlog/10 {
+		if acked > e.o.backlog/4 {
 			early()
 		}
 		switch {
