@@ -50,12 +50,23 @@ func bridgeOutage(e *env) (metrics, error) {
 	if err := e.wait(e.dur); err != nil {
 		return nil, err
 	}
-	tUp, before := time.Now(), l.unique()
+	before := l.unique()
+	_, waiting := o.sums()
+	tUp := time.Now()
 	if err := e.sink.up(); err != nil {
 		return nil, err
 	}
-	// The publishers go on one second more.
-	if err := e.wait(time.Second); err != nil {
+	// The publishers go on one second more, and what they publish comes behind.
+	var drained time.Time
+	for drained.IsZero() && time.Since(tUp) < time.Second {
+		if l.unique() >= waiting {
+			drained = time.Now()
+		}
+		if err := e.wait(time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+	if err := e.wait(time.Until(tUp.Add(time.Second))); err != nil {
 		return nil, err
 	}
 	o.halt()
@@ -63,10 +74,13 @@ func bridgeOutage(e *env) (metrics, error) {
 	if err != nil {
 		return nil, err
 	}
+	if drained.IsZero() {
+		drained, waiting = l.lastAt(), int64(m["unique"])
+	}
 	if first := e.sink.firstAfterUp(); !first.IsZero() {
 		m["reconnect_ms"] = float64(first.Sub(tUp).Milliseconds())
-		if d := l.lastAt().Sub(first).Seconds(); d > 0 {
-			m["drain"] = (m["unique"] - float64(before)) / d
+		if d := drained.Sub(first).Seconds(); d > 0 {
+			m["drain"] = float64(waiting-before) / d
 		}
 	}
 	return m, nil
