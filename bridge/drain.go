@@ -62,9 +62,12 @@ func (d *drainer) paused() bool {
 // next gives the next message; ok is false when the wait for it was broken off.
 func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
 	may, look := d.pace.look()
-	d.mu.Lock()
-	backlog := may && d.replayRoom()
-	d.mu.Unlock()
+	backlog := may
+	if may && d.b.cfg.Replay == ReplayLiveFirst {
+		d.mu.Lock()
+		backlog = d.replayRoom()
+		d.mu.Unlock()
+	}
 	o, ok, err = d.src.TryNext(backlog)
 	if emptied := backlog && !ok && err == nil; emptied || d.emptied {
 		d.mu.Lock()
