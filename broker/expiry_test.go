@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -79,5 +80,37 @@ func TestWhatWaitsOnDiskForTheUpstreamExpiresAndGoesUpWithWhatIsLeft(t *testing.
 				t.Errorf("%d wait, want 6: what has expired is let go", n)
 			}
 		})
+	}
+}
+
+// Were one of them dropped, the upstream could hold its identifier when another
+// message has it, and take that for the same.
+func TestWhatMayHaveBeenOnItsWayAtQoS2GoesAgainHoweverWideTheWindow(t *testing.T) {
+	m := &machine{boot: 1, began: time.Now().Add(-time.Hour), synced: true}
+	s := brokertest.StartOnDisk(t, t.TempDir(), store.Config{}, func(c *broker.Config) { c.Clock, c.MaxInflight = m, 1 })
+	u := lanes(t, s)
+	const n = 1200 // more than a client of MaxInflight could have
+	var publishing sync.WaitGroup
+	for range 60 {
+		publishing.Go(func() {
+			for range n / 60 {
+				msg := broker.Message{Topic: "a/v", QoS: 2}
+				msg.Properties.MessageExpiry = 60
+				msg.Properties.Set(packet.PropMessageExpiry)
+				if err := s.Broker.NewClient("test").Publish(msg); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	publishing.Wait()
+	for range n {
+		next(t, u)
+	}
+	s.Stop()
+	m.passes(time.Hour, false)
+	s.Restart()
+	if _, ds := taken(t, lanes(t, s)); len(ds) != n {
+		t.Errorf("%d go again, want %d", len(ds), n)
 	}
 }

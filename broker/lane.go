@@ -81,6 +81,11 @@ func (u *Uplink) open(id string, high bool) (err error) {
 	}
 	u.lanes = append(u.lanes, u.s)
 	u.s.out.count = normalIdentifiers
+	for _, s := range u.lanes {
+		if s.out.doubtful > 0 { // the window is the bridge's, up to all identifiers
+			s.out.doubtful = s.out.count + doubtfulMargin
+		}
+	}
 	u.shareQuota()
 	return nil
 }
