@@ -63,7 +63,7 @@ licenses >"$stage/doc/third-party-licenses"
 debian_changelog >"$stage/doc/changelog.Debian"
 cp CHANGELOG.md "$stage/doc/changelog"
 gzip -9n "$stage"/man/* "$stage/doc/"*
-cp README.md packaging/deb/copyright "$stage/doc/"
+cp README.md packaging/deb/copyright packaging/docs/*.md "$stage/doc/"
 find "$stage" -exec touch -h -d "$DATE" {} +
 
 for arch in ${ARCHES:-amd64 arm64 armhf}; do
