@@ -264,9 +264,13 @@ func TestThePageFitsAPhone(t *testing.T) {
 	b.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateTouch),
 		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}))
 	b.login(h, "otto")
-	for _, view := range []string{"Flow", "Devices", "Topics", "Clients", "Uplinks", "Store", "Log", "Config"} {
-		b.view(view)
-		b.wait("no view is wider than the phone: "+view, "document.documentElement.scrollWidth <= 360")
-		b.picture("phone-" + strings.ToLower(view))
+	for _, view := range []struct{ name, where, says string }{
+		{"Flow", ".flow", "inverter"}, {"Devices", "td.value", "231.5 V"}, {"Topics", ".tree", "inverter"}, {"Clients", "p", "0 connected"},
+		{"Uplinks", ".card", "cloud"}, {"Store", ".facts", "by headgate"}, {"Log", "td", "device is online"}, {"Config", "pre", "[gateway]"},
+	} {
+		b.view(view.name)
+		b.says(view.where, view.says)
+		b.wait("no view is wider than the phone: "+view.name, "document.documentElement.scrollWidth <= 360")
+		b.picture("phone-" + strings.ToLower(view.name))
 	}
 }

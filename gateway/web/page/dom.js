@@ -67,7 +67,7 @@ export function bytes(n) {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let u = 0;
   while (n >= 999.5 && u < units.length - 1) { n /= 1000; u++; }
-  return (u === 0 ? n : n.toPrecision(3)) + ' ' + units[u];
+  return (u === 0 ? n : n.toPrecision(3)) + '\u00a0' + units[u];
 }
 
 export function count(n) { return (n ?? 0).toLocaleString('en'); }

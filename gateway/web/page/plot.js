@@ -26,7 +26,7 @@ export async function plot(box, lines, data, {band = false, unit = '', height = 
     series: [{value: (_, t) => t ? new Date(t * 1000).toLocaleTimeString('en-GB') : ''},
       ...lines.map((label, i) => ({label, stroke: () => colour(strokes[band ? 0 : i]), width: 1.5, points: {show: false}, value: (_, v) => v === null || v === undefined ? '–' : `${Number(v.toPrecision(6))} ${unit}`}))],
     bands: band ? [{series: [2, 1], fill: () => colour('--wash')}] : [],
-    axes: [{...axis, values: [[3600, '{HH}:{mm}'], [60, '{HH}:{mm}'], [1, '{HH}:{mm}:{ss}']].map(([s, f]) => [s, f, null, null, null, null, null, null, 1])}, {...axis, size: 64}],
+    axes: [{...axis, space: 80, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400], values: (_, times, _axis, _space, step) => times.map(t => new Date(t * 1000).toLocaleTimeString('en-GB').slice(0, step < 60 ? 8 : 5))}, {...axis, size: 64}],
   }, data, box);
   const resize = new ResizeObserver(() => u.setSize({width: box.clientWidth, height}));
   resize.observe(box);
