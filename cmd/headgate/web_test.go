@@ -179,7 +179,7 @@ func TestTheConfigOnThePageHasNoSecrets(t *testing.T) {
 	h := runPage(t, newPlant(t))
 	var report configReport
 	askPage(t, h, "otto", "GET", "/api/v1/config", "", &report)
-	for _, want := range []string{`id = "plant"`, `[[modbus.device.point]]`, `name = "otto"`, `password = "***"`, `max_backoff = "200ms"`, `listen = "127.0.0.1:0"`, `history_bytes = "8MB"`} {
+	for _, want := range []string{`id = "plant"`, `[[modbus.device.point]]`, `name = "otto"`, `password = "***"`, `max_backoff = "200ms"`, `listen = "127.0.0.1:0"`, `history_bytes = "8MB"`, `max_messages = "unlimited"`, "max_connections = 10000\n"} {
 		if !strings.Contains(report.Text, want) {
 			t.Errorf("%q is not in it", want)
 		}

@@ -76,7 +76,11 @@ func valueText(v reflect.Value) string {
 		return strconv.Quote(d.String())
 	}
 	if s, ok := v.Interface().(fmt.Stringer); ok {
-		return strconv.Quote(s.String())
+		text := s.String()
+		if _, err := strconv.Atoi(text); err == nil {
+			return text
+		}
+		return strconv.Quote(text)
 	}
 	switch v.Kind() {
 	case reflect.String:
