@@ -110,14 +110,6 @@ type Count int
 // Unlimited is no limit.
 const Unlimited Count = math.MaxInt32
 
-// String gives it as the configuration has it.
-func (c Count) String() string {
-	if c == Unlimited {
-		return "unlimited"
-	}
-	return strconv.Itoa(int(c))
-}
-
 // UnmarshalTOML takes a whole number or "unlimited".
 func (c *Count) UnmarshalTOML(v any) error {
 	switch v := v.(type) {

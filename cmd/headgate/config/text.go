@@ -3,6 +3,7 @@ package config
 import (
 	"encoding"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -76,11 +77,10 @@ func valueText(v reflect.Value) string {
 		return strconv.Quote(d.String())
 	}
 	if s, ok := v.Interface().(fmt.Stringer); ok {
-		text := s.String()
-		if _, err := strconv.Atoi(text); err == nil {
-			return text
-		}
-		return strconv.Quote(text)
+		return strconv.Quote(s.String())
+	}
+	if v.CanInt() && readsItself(v) && v.Int() == math.MaxInt32 { // a limit that is none
+		return `"unlimited"`
 	}
 	switch v.Kind() {
 	case reflect.String:
