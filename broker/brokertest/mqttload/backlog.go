@@ -57,7 +57,8 @@ func bridgeLive(e *env) (metrics, error) {
 	p := &publisher{c: c, qos: 1, win: 65000}
 	p.start()
 	defer p.close()
-	r := &latencyRun{topic: "br/live", pub: bridgePubs, qos: 1, rate: e.o.rate, n: int(e.dur.Seconds() * float64(e.o.rate)), warm: e.o.rate / 2}
+	seconds := min(e.dur, time.Second).Seconds() // a million are gone in less than three
+	r := &latencyRun{topic: "br/live", pub: bridgePubs, qos: 1, rate: e.o.rate, n: int(seconds * float64(e.o.rate)), warm: e.o.rate / 4}
 	e.sink.time(r)
 	tUp := time.Now()
 	if err := e.sink.up(); err != nil {
