@@ -166,8 +166,16 @@ func TestEveryViewOfThePageIsAlive(t *testing.T) {
 	p.meter.SetInput(0, float32Words(229.5)...)
 	b.says("td.value", "229.5 V")
 	b.picture("devices")
-	b.press("voltage")
-	b.wait("the plot is drawn", "document.querySelector('dialog .uplot canvas') !== null")
+	var paint, plot float64 // ms
+	b.do(chromedp.Evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0", &paint), chromedp.Evaluate(`
+		[...document.querySelectorAll('button')].find(e => e.innerText.trim() === 'voltage').click();
+		window.clicked = performance.now();
+		new MutationObserver(() => {
+			if (!window.drawn && document.querySelector('dialog .uplot canvas')) window.drawn = performance.now();
+		}).observe(document.body, {childList: true, subtree: true})`, nil))
+	b.wait("the plot is drawn", "window.drawn > 0")
+	b.do(chromedp.Evaluate("window.drawn - window.clicked", &plot))
+	t.Logf("first paint after %.0f ms, a plot %.0f ms after the click", paint, plot)
 	b.says("dialog", "229.5 V")
 	b.picture("point")
 	b.press("Last day")
