@@ -156,6 +156,7 @@ func TestEveryViewOfThePageIsAlive(t *testing.T) {
 	}
 	b := openBrowser(t)
 	b.login(h, "anna")
+	b.do(chromedp.Reload()) // the first time, the browser itself begins
 	b.says(".allwell", "Everything flows.")
 	b.says(".flow", "inverter")
 	b.wait("values flow, and up", "[...document.querySelectorAll('.arrow b')].every(e => /[1-9]/.test(e.innerText))")

@@ -1,7 +1,10 @@
 package web
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/base64"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -37,22 +40,44 @@ func (s *Server) handler() (http.Handler, error) {
 		{"POST /api/v1/logout", s.access.serveLogout},
 		{"GET /api/v1/me", s.access.serveMe},
 	}
+	parts, err := files(page)
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	for _, r := range s.open {
 		mux.HandleFunc(r.Pattern, r.Handle)
 	}
 	mux.Handle("/api/v1/", s.access.guard(s.API(), false))
-	mux.Handle("/", files(page))
+	mux.Handle("/", parts)
 	return s.hostile(http.NewCrossOriginProtection().Handler(mux)), nil
 }
 
-// files serves the parts of the page, which change with the program alone.
-func files(page fs.FS) http.Handler {
+// files serves the parts of the page, which change with the program alone: a browser
+// that has one of them asks only whether it is still the same.
+func files(page fs.FS) (http.Handler, error) {
+	tags := map[string]string{}
+	err := fs.WalkDir(page, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(page, name)
+		sum := sha256.Sum256(text)
+		tags["/"+name] = fmt.Sprintf("%q", base64.RawURLEncoding.EncodeToString(sum[:12]))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	tags["/"] = tags["/index.html"]
 	serve := http.FileServerFS(page)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
+		if tag := tags[r.URL.Path]; tag != "" {
+			w.Header().Set("ETag", tag)
+		}
 		serve.ServeHTTP(w, r)
-	})
+	}), nil
 }
 
 // hostile keeps other pages in the same browser off: what they may not read, frame

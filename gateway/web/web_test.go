@@ -442,3 +442,14 @@ func TestOneConnectionTooManyIsClosed(t *testing.T) {
 		t.Error("two have room for one")
 	}
 }
+
+func TestABrowserThatHasThePageDoesNotFetchItAgain(t *testing.T) {
+	_, srv := newTestServer(t, oneDevice())
+	for _, path := range []string{"/", "/app.js", "/views/flow.js"} {
+		_, _, header := ask(t, "GET", srv.URL+path, "")
+		status, text, _ := ask(t, "GET", srv.URL+path, "", func(r *http.Request) { r.Header.Set("If-None-Match", header.Get("ETag")) })
+		if status != http.StatusNotModified || text != "" {
+			t.Errorf("%s: got %d and %d bytes", path, status, len(text))
+		}
+	}
+}
