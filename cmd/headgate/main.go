@@ -30,6 +30,8 @@ type commandLine struct {
 	Reload  reloadCmd  `cmd:"" help:"Have the running gateway read its configuration again: users, rights, limits, classes and certificates."`
 	Status  statusCmd  `cmd:"" help:"Say how the gateway that runs here is: clients, store, writes to the disk, bridges, devices, alarms. Exit status 3 if something stands still."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration: every fault with its file and line. Starts nothing."`
+	Init    initCmd    `cmd:"" help:"Ask a few questions, look for Modbus units, and write a first configuration."`
+	Import  importCmd  `cmd:"" help:"Make a configuration of mosquitto's."`
 	Doctor  doctorCmd  `cmd:"" help:"Look at the machine: configuration, gateway, clock, disk, serial ports."`
 	Top     topCmd     `cmd:"" help:"The same, again and again, with rates."`
 	Log     logCmd     `cmd:"" help:"Print the newest lines of the log of the gateway that runs here."`
