@@ -44,7 +44,7 @@ func (d *demo) view() demoView {
 	if v.uplink != "connected" {
 		v.uplinkError = up.LastError
 	}
-	for _, dev := range d.gateway.gateway.Stats().Devices {
+	for _, dev := range d.gateway.pump.Load().gateway.Stats().Devices {
 		dv := deviceView{name: dev.Name, online: dev.Online, reason: dev.Reason}
 		for _, p := range dev.Points {
 			dv.points = append(dv.points, d.pointView(p))

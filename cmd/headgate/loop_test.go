@@ -112,7 +112,7 @@ func TestTwoGatewaysThatBridgeEverythingToEachOtherStayQuiet(t *testing.T) {
 
 func (g *loopGateway) publish(t *testing.T, payload string) {
 	t.Helper()
-	if err := g.client.Publish(broker.Message{Topic: "site/value", Payload: []byte(payload), QoS: 1}); err != nil {
+	if err := g.operator.Publish(broker.Message{Topic: "site/value", Payload: []byte(payload), QoS: 1}); err != nil {
 		t.Fatal(err)
 	}
 }

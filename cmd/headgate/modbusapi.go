@@ -108,9 +108,9 @@ func measured(a *modbus.Adapter) map[uint8]time.Duration {
 // modbusLink gives the adapter that has the link; nil where none has. What a link's
 // port is called may have changed since the start.
 func (h *house) modbusLink(link string) *modbus.Adapter {
-	for i := range h.modbus {
-		if h.modbus[i].config.Link() == link {
-			return h.modbus[i].adapter
+	for _, m := range h.pump.Load().modbus {
+		if m.config.Link() == link {
+			return m.adapter
 		}
 	}
 	return nil

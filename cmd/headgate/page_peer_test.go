@@ -151,7 +151,7 @@ func TestEveryViewOfThePageIsAlive(t *testing.T) {
 	h := runPage(t, p)
 	c := dial(t, h.broker.Addresses()[0], "panel")
 	c.subscribe("hello/#", 1)
-	if err := h.client.Publish(broker.Message{Topic: "hello/kept", Payload: []byte("kept text"), QoS: 1, Retain: true}); err != nil {
+	if err := h.operator.Publish(broker.Message{Topic: "hello/kept", Payload: []byte("kept text"), QoS: 1, Retain: true}); err != nil {
 		t.Fatal(err)
 	}
 	b := openBrowser(t)

@@ -44,13 +44,19 @@ func (c *reloadCmd) Run(k *kong.Kong) error {
 
 // reloadResult is what a reload has come to.
 type reloadResult struct {
+	// Links says that links and devices have started again.
+	Links bool `json:"links"`
+
 	// Restart names the tables whose change needs a restart.
 	Restart []string `json:"restart"`
 }
 
 // String says it.
 func (r reloadResult) String() string {
-	const said = "Reloaded: users, rights, limits, classes and certificates are in force."
+	said := "Reloaded: users, rights, limits, classes and certificates are in force."
+	if r.Links {
+		said = "Reloaded: users, rights, limits, classes and certificates are in force; links and devices have started again."
+	}
 	if len(r.Restart) == 0 {
 		return said
 	}
@@ -65,6 +71,7 @@ type reloader struct {
 	started *config.File // what the gateway runs with
 	broker  *broker.Broker
 	control http.Handler // what the control socket serves
+	replace func(*fieldPump) error
 	service *service
 
 	hup      chan os.Signal // by listen
@@ -103,6 +110,9 @@ func (r *reloader) reload() (res reloadResult, err error) {
 			file.Bridge[i].Queue = r.started.Bridge[i].Queue
 		}
 	}
+	if res.Links, err = r.reloadPump(file); err != nil {
+		return res, err
+	}
 	old := reflect.ValueOf(r.started).Elem()
 	for i := range old.NumField() {
 		name := old.Type().Field(i).Tag.Get("toml")
@@ -118,6 +128,28 @@ func (r *reloader) reload() (res reloadResult, err error) {
 		}
 	}
 	return res, nil
+}
+
+// reloadPump starts links and devices again, if their tables have changed, or
+// those keys of [gateway] that are theirs alone. What they are called in topics
+// others have been told at the start, and the store stays where it is.
+func (r *reloader) reloadPump(file *config.File) (done bool, err error) {
+	was, g := r.started.Gateway, file.Gateway
+	g.ID, g.DataDir, g.Topic = was.ID, was.DataDir, was.Topic
+	if reflect.DeepEqual(g, was) && reflect.DeepEqual(file.Modbus, r.started.Modbus) && reflect.DeepEqual(file.Serial, r.started.Serial) {
+		return false, nil
+	}
+	next := *file
+	next.Gateway = g
+	p, err := newFieldPump(&next, r.broker, r.log)
+	if err == nil {
+		err = r.replace(p)
+	}
+	if err != nil {
+		return false, err
+	}
+	r.started.Gateway, r.started.Modbus, r.started.Serial = g, file.Modbus, file.Serial
+	return true, nil
 }
 
 // listen hears SIGHUP from now on, before anybody is told that the gateway is ready,

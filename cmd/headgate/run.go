@@ -10,15 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"headgate/adapters/modbus"
-	"headgate/adapters/serial"
 	"headgate/bridge"
 	"headgate/broker"
-	"headgate/broker/clock"
 	"headgate/broker/store"
 	"headgate/broker/topic"
 	"headgate/cmd/headgate/config"
-	"headgate/gateway"
 	"headgate/gateway/web"
 )
 
@@ -49,7 +45,7 @@ func (c *runCmd) Run() error {
 	}
 	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", absolute(file.Gateway.DataDir))
 	h.service = newService(os.Getenv)
-	h.reloader = &reloader{path: c.path(), log: h.log, started: file, broker: h.broker, control: h.controlHandler(), service: h.service}
+	h.reloader = &reloader{path: c.path(), log: h.log, started: new(*file), broker: h.broker, control: h.controlHandler(), replace: h.replacePump, service: h.service}
 	return h.run(ctx)
 }
 
@@ -64,9 +60,8 @@ type house struct {
 	broker  *broker.Broker
 	uplinks []*broker.Uplink
 	bridges []*bridge.Bridge
-	client  *broker.Client
-	gateway *gateway.Gateway
-	modbus  []modbusPart
+	pump    atomic.Pointer[fieldPump]
+	pumps   fieldPumps
 
 	lines    *web.Log
 	web      *web.Server
@@ -99,30 +94,14 @@ func (h *house) buildOn(file *config.File) (err error) {
 	if h.broker, err = broker.New(file.Broker, h.store, h.log); err != nil {
 		return err
 	}
-	h.client = h.broker.NewClient("gateway")
-	var adapters []gateway.Adapter
-	for _, c := range file.Modbus {
-		a, err := modbus.New(c, h.log)
-		if err != nil {
-			return err
-		}
-		adapters = append(adapters, a)
-		h.modbus = append(h.modbus, modbusPart{c, a})
-	}
-	for _, c := range file.Serial {
-		a, err := serial.New(c, h.log)
-		if err != nil {
-			return err
-		}
-		adapters = append(adapters, a)
-	}
-	machine := clock.System()
-	synced := func() bool { _, synced := machine.Wall(); return synced }
-	if h.gateway, err = gateway.New(file.Gateway, adapters, localPublisher{h.client}, synced, h.log); err != nil {
+	f, err := newFieldPump(file, h.broker, h.log)
+	if err != nil {
 		return err
 	}
+	h.pumps = newFieldPumps()
+	h.pump.Store(f)
 	h.operator = h.broker.NewClient("operator")
-	commands := h.gateway.SetFilters()
+	commands := f.gateway.SetFilters()
 	for _, c := range file.Bridge {
 		h.broker.LimitBridge(c.Name, c.Queue)
 		c.Skip = func(name string) bool {
@@ -178,7 +157,7 @@ func (h *house) run(ctx context.Context) error {
 	if len(h.bridges) > 0 {
 		stages = append(stages, stage{"network", h.watchNetwork})
 	}
-	stages = append(stages, stage{"gateway", h.gateway.Run})
+	stages = append(stages, stage{"gateway", h.runPump})
 	stages = append(stages, stage{"web", h.web.Run})
 	if h.reloader != nil {
 		h.reloader.listen()

@@ -116,7 +116,7 @@ func (h *house) status() statusReport {
 	for _, a := range s.Alarms() {
 		r.Alarms = append(r.Alarms, alarmReport{a.Name, a.Text, timeOrNull(a.Since)})
 	}
-	for _, d := range h.gateway.Stats().Devices {
+	for _, d := range h.pump.Load().gateway.Stats().Devices {
 		r.Devices = append(r.Devices, deviceReport{Name: d.Name, Adapter: d.Adapter, Online: d.Online, Reason: d.Reason,
 			Since: timeOrNull(d.Since), Updated: timeOrNull(d.Updated), Points: len(d.Points), Samples: d.Samples, Bad: d.Bad})
 	}

@@ -67,11 +67,11 @@ func (h *house) movements() []movement {
 		due:   s.PendingBytes > 0 && s.FailingSince.IsZero(),
 	}}
 	h.broker.Stats()
-	h.gateway.Stats()
+	h.pump.Load().gateway.Stats()
 	for _, b := range h.bridges {
 		b.Stats()
 	}
-	for _, m := range h.modbus {
+	for _, m := range h.pump.Load().modbus {
 		st := m.adapter.Stats()
 		rest, polls := linkStuckAfter, false
 		for _, d := range m.config.Device {

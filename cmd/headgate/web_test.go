@@ -152,7 +152,7 @@ func TestAnOperatorPublishesAndDisconnects(t *testing.T) {
 func TestTopicsAreSeenAsTheyAre(t *testing.T) {
 	t.Parallel()
 	h := runPage(t, newPlant(t))
-	if err := h.client.Publish(broker.Message{Topic: "kept", Payload: []byte("1"), QoS: 1, Retain: true}); err != nil {
+	if err := h.operator.Publish(broker.Message{Topic: "kept", Payload: []byte("1"), QoS: 1, Retain: true}); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]bool{"kept": true, "plant/meter/voltage": false, "plant/meter/status": true, "$SYS/broker/version": true}

@@ -52,7 +52,7 @@ func (h *house) serveWrite(w http.ResponseWriter, r *http.Request) {
 
 func (h *house) write(ctx context.Context, ask writeAsk) (res writeResult, err error) {
 	var topic string
-	for _, d := range h.gateway.Stats().Devices {
+	for _, d := range h.pump.Load().gateway.Stats().Devices {
 		for _, p := range d.Points {
 			if d.Name == ask.Device && p.Name == ask.Point {
 				topic = p.Topic + "/set"

@@ -21,7 +21,7 @@ func (h *house) Metrics() []web.Family {
 			Series: []web.Series{{Value: 1, Labels: []string{version(), h.config.Gateway.ID}}}},
 		gauge("headgate_uptime_seconds", "Time since the start.", now.Sub(h.started).Seconds()),
 	}
-	b, s, g := h.broker.Stats(), h.store.Stats(), h.gateway.Stats()
+	b, s, g := h.broker.Stats(), h.store.Stats(), h.pump.Load().gateway.Stats()
 	list = append(list, brokerMetrics(&b)...)
 	list = append(list, storeMetrics(&s)...)
 	list = append(list, gatewayMetrics(&g, now)...)

@@ -29,7 +29,7 @@ func (h *house) Clients() any {
 // Devices are those of the pump, in the order of the configuration.
 func (h *house) Devices() []web.Device {
 	list := []web.Device{}
-	for _, d := range h.gateway.Stats().Devices {
+	for _, d := range h.pump.Load().gateway.Stats().Devices {
 		w := web.Device{Name: d.Name, Adapter: d.Adapter, Online: d.Online, Reason: d.Reason, Since: timeOrNull(d.Since), Updated: timeOrNull(d.Updated),
 			Samples: d.Samples, Bad: d.Bad, Points: make([]web.Point, 0, len(d.Points))}
 		for _, p := range d.Points {

@@ -48,7 +48,7 @@ func (h *house) sayConnected(bridge string) func(bool) {
 		if connected {
 			m.Payload = []byte("1")
 		}
-		if err := h.client.Publish(m); err != nil {
+		if err := h.operator.Publish(m); err != nil {
 			h.log.Warn("state of a bridge not published", "bridge", bridge, "err", err)
 		}
 	}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"headgate/adapters/modbus"
+	"headgate/adapters/serial"
+	"headgate/broker"
+	"headgate/broker/clock"
+	"headgate/cmd/headgate/config"
+	"headgate/gateway"
+)
+
+// fieldPump is the pump with its adapters: all that a change of [gateway], [[modbus]]
+// and [[serial]] makes anew, while the broker, its clients and the bridges go on.
+type fieldPump struct {
+	gateway *gateway.Gateway
+	modbus  []modbusPart
+	client  *broker.Client
+	started chan struct{} // closed when it runs in place of another
+}
+
+// newFieldPump makes the pump of a configuration. No port and no device is opened yet.
+func newFieldPump(file *config.File, b *broker.Broker, log *slog.Logger) (*fieldPump, error) {
+	f := &fieldPump{started: make(chan struct{})}
+	var adapters []gateway.Adapter
+	for _, c := range file.Modbus {
+		a, err := modbus.New(c, log)
+		if err != nil {
+			return nil, err
+		}
+		adapters = append(adapters, a)
+		f.modbus = append(f.modbus, modbusPart{c, a})
+	}
+	for _, c := range file.Serial {
+		a, err := serial.New(c, log)
+		if err != nil {
+			return nil, err
+		}
+		adapters = append(adapters, a)
+	}
+	f.client = b.NewClient("gateway")
+	machine := clock.System()
+	synced := func() bool { _, synced := machine.Wall(); return synced }
+	var err error
+	if f.gateway, err = gateway.New(file.Gateway, adapters, localPublisher{f.client}, synced, log); err != nil {
+		f.client.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// fieldPumps runs one pump, and another in its place when it is told to.
+type fieldPumps struct {
+	next  chan *fieldPump
+	ended chan struct{} // closed when run has returned
+}
+
+func newFieldPumps() fieldPumps { return fieldPumps{make(chan *fieldPump), make(chan struct{})} }
+
+var errStopping = errors.New("the gateway stops")
+
+// replacePump has another pump run in place of the one that does. It waits until
+// that has ended, because a port is opened by one only: a second or two.
+func (h *house) replacePump(f *fieldPump) error {
+	select {
+	case h.pumps.next <- f:
+		<-f.started
+		return nil
+	case <-h.pumps.ended:
+		f.client.Close()
+		return errStopping
+	}
+}
+
+// runPump runs the pump until ctx ends.
+func (h *house) runPump(ctx context.Context) error {
+	defer close(h.pumps.ended)
+	for {
+		f := h.pump.Load()
+		runCtx, cancel := context.WithCancel(ctx)
+		done := make(chan error, 1)
+		go func() { done <- f.gateway.Run(runCtx) }()
+		select {
+		case err := <-done: // at the end of ctx, too
+			cancel()
+			return err
+		case next := <-h.pumps.next:
+			cancel()
+			err := <-done
+			f.client.Close()
+			h.pump.Store(next)
+			close(next.started)
+			if err != nil {
+				return err
+			}
+			h.log.Info("links and devices start again with their new configuration")
+		}
+	}
+}
