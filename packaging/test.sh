@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh: builds the packages, looks at them, and has one live its life: installed
-# with dpkg in a Debian 12 of its own, booted by systemd there, killed, hung,
-# upgraded, removed and purged. As root, with debootstrap, lintian and
+# with apt in a Debian 12 of its own, booted by systemd there, killed, hung,
+# upgraded, removed and purged. As root, with debootstrap, lintian, apt-utils, gpg and
 # systemd-nspawn; .ci/run installs them. ARCHES="amd64" builds only that.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -102,10 +102,18 @@ mkdir "$root"
 tar -C "$root" -xf "$cache/bookworm.tar"
 printf 'inside\n' >"$root/etc/hostname"
 printf '127.0.0.1 localhost inside\n' >"$root/etc/hosts"
-cp "$scratch"/a/*_"$(dpkg --print-architecture)".deb "$scratch"/next/*.deb "$root/root/"
+cp "$scratch"/next/*.deb "$root/root/"
 
-step 'installed, and found good'
-in_root sh -c 'dpkg -i /root/headgate_0.9.0-1_*.deb' >"$scratch/log" 2>&1 || { cat "$scratch/log" && fail 'dpkg -i'; }
+step 'installed by apt, from a signed repository, and found good'
+export GNUPGHOME=$scratch/gnupg
+mkdir -m 700 "$GNUPGHOME"
+gpg --batch --quiet --passphrase '' --quick-generate-key 'test <test@headgate.example>' ed25519 sign never 2>/dev/null
+packaging/apt-repo.sh "$scratch/a" "$root/srv/headgate" test@headgate.example
+gpgconf --kill all
+cp "$root/srv/headgate/headgate.gpg" "$root/usr/share/keyrings/"
+echo 'deb [signed-by=/usr/share/keyrings/headgate.gpg] file:/srv/headgate stable main' >"$root/etc/apt/sources.list"
+in_root apt-get -qq update
+in_root apt-get install -qq headgate >"$scratch/log" 2>&1 || { cat "$scratch/log" && fail 'apt-get install'; }
 in_root headgate version | grep '^headgate v0.9.0 ' >/dev/null || fail "the version is $(in_root headgate version)"
 in_root runuser -u headgate -- headgate check >/dev/null
 in_root id -nG headgate | grep -w dialout >/dev/null || fail 'the user is not in dialout'
@@ -171,7 +179,7 @@ inside dpkg -r headgate >/dev/null 2>&1
 
 step 'purged: nothing stays'
 inside dpkg -P headgate >/dev/null 2>&1
-rm -r "$root/etc/systemd/system/headgate.service.d"
-left=$(find "$root" -xdev -ipath '*headgate*' -not -path "$root/proc/*" -not -path "$root/root/*" -not -path "$root/var/log/*" -not -path "$root/var/cache/man/*" -printf '/%P ')
+rm -r "$root/etc/systemd/system/headgate.service.d" "$root/srv/headgate" "$root/usr/share/keyrings/headgate.gpg"
+left=$(find "$root" -xdev -ipath '*headgate*' -not -path "$root/proc/*" -not -path "$root/root/*" -not -path "$root/var/log/*" -not -path "$root/var/cache/*" -not -path "$root/var/lib/apt/*" -printf '/%P ')
 [[ -z $left ]] || fail "left behind: $left"
 step 'all passed'
