@@ -42,6 +42,11 @@ func expandText(text string) (expanded, wrong string) {
 			return "", "\"${\" begins the name of an environment variable: want ${NAME}, or $${ for a plain ${"
 		}
 		value, set := os.LookupEnv(name)
+		if !set && name == credentialsVariable {
+			if rest, ok := strings.CutPrefix(after, credentialPrefix); ok {
+				value, after, set = credentialsHome, rest, true
+			}
+		}
 		if !set {
 			return "", "the environment variable " + name + " is not set"
 		}
@@ -49,6 +54,15 @@ func expandText(text string) (expanded, wrong string) {
 		text = after
 	}
 }
+
+// The package's service has what root put into credentialsHome as credentials of
+// systemd, NAME as secret_NAME; who checks the configuration outside of it is shown
+// the file itself. [systemd.exec(5), LoadCredential=]
+const (
+	credentialsVariable = "CREDENTIALS_DIRECTORY"
+	credentialPrefix    = "/secret_"
+	credentialsHome     = "/etc/headgate/credentials/"
+)
 
 func isVariable(name string) bool {
 	for i := 0; i < len(name); i++ {
