@@ -12,10 +12,6 @@ import (
 )
 
 const (
-	// idleCheck is how often a link on which nothing is due is looked at, so that
-	// a pulled plug is noticed before the next poll.
-	idleCheck = time.Second
-
 	// maxPending writes wait in the adapter; the callers of the others wait outside.
 	maxPending = 64
 
@@ -28,6 +24,7 @@ type Adapter struct {
 	name      string
 	log       *slog.Logger
 	timeout   time.Duration
+	idleClose time.Duration // 0: never
 	transport *transport
 	units     []*unit
 	devices   []*device
@@ -39,6 +36,8 @@ type Adapter struct {
 	emit     func(point.Update)
 	pending  []*write // in the order in which they came
 	queue    queue
+	used     time.Time     // when the last request was over
+	asleep   bool          // closed until the next request: see idleClose
 	reopened bool          // since the last answer
 	down     string        // why the link is; "" since the last answer
 	trouble  uint64        // failures of the link since then
@@ -62,7 +61,7 @@ func New(cfg Config, log *slog.Logger) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("modbus link %q: url %w", cfg.Name, err)
 	}
-	a := &Adapter{name: cfg.Name, log: log.With("link", cfg.Name), timeout: cfg.Timeout, writes: make(chan *write)}
+	a := &Adapter{name: cfg.Name, log: log.With("link", cfg.Name), timeout: cfg.Timeout, idleClose: cfg.IdleClose, writes: make(chan *write)}
 	a.transport = newTransport(l, cfg, &a.counts)
 	for _, c := range cfg.Device {
 		if err := a.add(c); err != nil {
@@ -82,6 +81,7 @@ func (a *Adapter) add(c Device) error {
 	}
 	d := &device{name: c.Name, unit: a.unit(*c.Unit), timeout: c.Timeout, limits: limits, stats: DeviceStats{Name: c.Name, Unit: *c.Unit}}
 	d.unit.client.delay = max(d.unit.client.delay, c.Delay)
+	a.transport.settle = max(a.transport.settle, c.ConnectDelay)
 	for _, p := range c.Point {
 		f, err := newField(c, p)
 		if err != nil {
@@ -171,7 +171,7 @@ func (a *Adapter) Run(ctx context.Context, emit func(point.Update)) error {
 // serve makes the requests that are due, one after the other, until the link
 // fails or ctx ends.
 func (a *Adapter) serve(ctx context.Context) error {
-	a.queue = queue{}
+	a.queue, a.used = queue{}, time.Now()
 	for _, d := range a.devices {
 		d.start(time.Now())
 	}
@@ -191,9 +191,11 @@ func (a *Adapter) serve(ctx context.Context) error {
 		case w != nil:
 			row++
 			err = a.doWrite(ctx, w)
+			a.used = time.Now()
 		case at >= 0:
 			row = 0
 			err = a.doRead(ctx, a.queue.take(at))
+			a.used = time.Now()
 		default:
 			wait := idleCheck
 			if !due.IsZero() {
@@ -230,23 +232,4 @@ func (a *Adapter) release(now time.Time) (next time.Time) {
 		}
 	}
 	return next
-}
-
-// idle waits for a write, and looks after the link if none comes.
-func (a *Adapter) idle(ctx context.Context, wait time.Duration) error {
-	writes := a.writes
-	if len(a.pending) >= maxPending {
-		writes = nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case w := <-writes:
-		a.pending = append(a.pending, w)
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-	}
-	return a.exchange(ctx, true, a.transport.check)
 }

@@ -9,14 +9,16 @@ import (
 )
 
 const (
-	minTimeout  = 10 * time.Millisecond
-	maxTimeout  = time.Minute
-	maxDelay    = 10 * time.Second
-	minInterval = 10 * time.Millisecond
-	maxInterval = 24 * time.Hour
-	maxMisses   = 1000
-	maxAway     = 24 * time.Hour
-	maxUnit     = 247 // of a serial line [MB-RTU 2.2]
+	minTimeout   = 10 * time.Millisecond
+	maxTimeout   = time.Minute
+	maxDelay     = 10 * time.Second
+	minIdleClose = 10 * time.Millisecond
+	maxIdleClose = time.Hour
+	minInterval  = 10 * time.Millisecond
+	maxInterval  = 24 * time.Hour
+	maxMisses    = 1000
+	maxAway      = 24 * time.Hour
+	maxUnit      = 247 // of a serial line [MB-RTU 2.2]
 )
 
 type faultFunc func(key, format string, args ...any)
@@ -36,6 +38,9 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	checkDuration(fault, "delay", c.Delay, 0, maxDelay)
 	checkDuration(fault, "switch_delay", c.SwitchDelay, 0, maxDelay)
 	checkDuration(fault, "connect_delay", c.ConnectDelay, 0, maxDelay)
+	if c.IdleClose != 0 {
+		checkDuration(fault, "idle_close", c.IdleClose, minIdleClose, maxIdleClose)
+	}
 	if len(c.Device) == 0 {
 		fault("device", "is missing: want a [[modbus.device]] for each device on the link")
 	}
@@ -55,6 +60,9 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 func (c *Config) checkLink(fault faultFunc, l link) {
 	if c.LocalEcho && !l.onSerialLine() {
 		fault("local_echo", "is for serial lines: nothing is echoed over %s://", l.name)
+	}
+	if c.IdleClose != 0 && (l.carrier == serialLine || l.carrier == viaUDP) {
+		fault("idle_close", "is for links with a connection that another may want: %s:// has none", l.name)
 	}
 	t := c.TLS
 	switch {
@@ -82,6 +90,7 @@ func (d *Device) check(fault faultFunc, onSerialLine bool) {
 	}
 	checkDuration(fault, "interval", d.Interval, minInterval, maxInterval)
 	checkDuration(fault, "delay", d.Delay, 0, maxDelay)
+	checkDuration(fault, "connect_delay", d.ConnectDelay, 0, maxDelay)
 	if n := d.OfflineMisses; n < 1 || n > maxMisses {
 		fault("offline_misses", "%d: want 1 to %d requests without an answer", n, maxMisses)
 	}

@@ -72,6 +72,13 @@ type Config struct {
 	// for devices that start when they are connected to. Default 0.
 	ConnectDelay time.Duration `toml:"connect_delay"`
 
+	// IdleClose is how long after the last request the link is closed, until the
+	// next one, for gateways and loggers that have room for one connection only and
+	// must have it for others, too. No device is offline by that. One that cannot be
+	// reached meanwhile, because another has the connection, is: offline_after bears
+	// it for a while. For tcp, rtu+tcp, ascii+tcp and tls. Default: it stays open.
+	IdleClose time.Duration `toml:"idle_close"`
+
 	// Device lists the devices on the link.
 	Device []Device `toml:"device"`
 }
@@ -108,7 +115,7 @@ type Device struct {
 	// and what else it says, as if it stood in this table. What does stand here
 	// goes before: keys, and keys of a point of the same name. A point of another
 	// name is added. Profiles are files in the gateway's profile_dir, or built in:
-	// "headgate modbus profiles" lists them. Default none.
+	// "headgate modbus profiles" lists them with their versions. Default none.
 	Profile string `toml:"profile"`
 
 	// ProfilePoints names the points of the profile that are wanted. Default: all.
@@ -124,6 +131,11 @@ type Device struct {
 	// Delay is the least pause before a request to this device, where that of the
 	// link is less. Default 0.
 	Delay time.Duration `toml:"delay"`
+
+	// ConnectDelay is the least pause between opening the link and the first
+	// request on it, where that of the link is less; of all its devices the greatest
+	// goes. Default 0.
+	ConnectDelay time.Duration `toml:"connect_delay"`
 
 	// Order is the default order of bytes for the points of this device: see
 	// the order of a point.
@@ -148,15 +160,21 @@ type Device struct {
 	// anyway. Default "unlimited".
 	MaxGap Gap `toml:"max_gap"`
 
+	// OneRequestPerPoint has no point read together with another, unless they share
+	// a register, for devices that answer only just the registers of one value.
+	// Default false.
+	OneRequestPerPoint bool `toml:"one_request_per_point"`
+
 	// NoRead lists what must never be read, not even in a hole between two
 	// points, because reading does something: "holding:100-110", "coil:7".
 	NoRead []string `toml:"no_read"`
 
 	// ReadBlocks lists what is to be read as it stands here, each in one request
 	// whenever a point in it is due: "holding:0-59", "input:100-139". It is for
-	// devices that answer only such blocks, or measure all of one at once. Points in
-	// none of them are read as without. A block that the device refuses is cut up
-	// like any other read, and tried again an hour later. Default: none.
+	// devices that answer only such blocks, or measure all of one at once; "coil:0-15"
+	// is for those that read coils only from the first on. Points in none of them
+	// are read as without. A block that the device refuses is cut up like any other
+	// read, and tried again an hour later. Default: none.
 	ReadBlocks []string `toml:"read_blocks"`
 
 	// OfflineMisses and OfflineAfter are how many requests in a row a unit has to
@@ -195,8 +213,8 @@ type Point struct {
 	// each: bcd16, bcd32, bcd64. Times, published as text like
 	// "2026-11-23T18:04:05Z": epoch32 and epoch64 (seconds since 1970), epochms64
 	// (milliseconds). Text: string (two characters a register), string8 (one, in
-	// the low byte). bool: not 0. Default "u16"; coils and discrete inputs are
-	// always bool.
+	// the low byte; with order = "BA" in the high one). bool: not 0. Default "u16";
+	// coils and discrete inputs are always bool.
 	Type string `toml:"type"`
 
 	// Length is how many characters a string has. A text is published up to its

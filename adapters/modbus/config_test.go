@@ -52,6 +52,10 @@ func TestATableThatIsRightHasNoFault(t *testing.T) {
 		"a manual's block": func(c *Config, d *Device, p *Point) {
 			d.AddressBase, p.Register, d.ReadBlocks = 1, "40101", []string{"40101-40110"}
 		},
+		"a profile's block that is not used": func(c *Config, d *Device, p *Point) {
+			d.ProfilePoints, d.ReadBlocks = []string{"power"}, []string{"holding:90-100", "holding:0-9"}
+		},
+		"idle":             func(c *Config, d *Device, p *Point) { c.URL, c.IdleClose = "rtu+tcp://h:4001", time.Second },
 		"a device's order": func(c *Config, d *Device, p *Point) { d.Order, p.Type = "CDAB", "f32" },
 	} {
 		if got := faults(change); len(got) > 0 {
@@ -84,6 +88,10 @@ func TestAFaultSaysItsKeyAndWhatWouldBeRight(t *testing.T) {
 		{func(c *Config, d *Device, p *Point) { d.Unit = nil }, "device[0].unit: is missing"},
 		{func(c *Config, d *Device, p *Point) { d.Unit = new(uint8(0)) }, "device[0].unit: "},
 		{func(c *Config, d *Device, p *Point) { c.SwitchDelay = -1 }, "switch_delay: "},
+		{func(c *Config, d *Device, p *Point) { c.IdleClose = time.Second }, "idle_close: is for links with a connection that another may want: rtu:// has none"},
+		{func(c *Config, d *Device, p *Point) { c.URL, c.IdleClose = "udp://h", time.Second }, "idle_close: is for links with a connection"},
+		{func(c *Config, d *Device, p *Point) { c.URL, c.IdleClose = "tcp://h", -1 }, "idle_close: -1ns: want a time from 10ms to 1h"},
+		{func(c *Config, d *Device, p *Point) { d.ConnectDelay = time.Hour }, "device[0].connect_delay: "},
 		{func(c *Config, d *Device, p *Point) { d.Timeout = time.Hour }, "device[0].timeout: "},
 		{func(c *Config, d *Device, p *Point) { d.Delay = time.Hour }, "device[0].delay: "},
 		{func(c *Config, d *Device, p *Point) { d.Unit = new(uint8(248)) }, "device[0].unit: "},

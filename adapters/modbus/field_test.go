@@ -198,6 +198,7 @@ func TestTextsAreReadAsDevicesWriteThem(t *testing.T) {
 		{Point{Type: "string", Length: 4}, " A  ", "A", "A\x00\x00\x00"},
 		{Point{Type: "string", Length: 2}, "\xb0C", "°C", "\xc2\xb0"},
 		{Point{Type: "string8", Length: 3}, "\x00A\x00B\x00C", "ABC", "\x00A\x00B\x00C"},
+		{Point{Type: "string8", Length: 3, Order: "BA"}, "A\x00B\x00C\x00", "ABC", "A\x00B\x00C\x00"},
 	} {
 		f := ready(t, c.p)
 		if got, err := f.decode([]byte(c.wire)); err != nil || got != point.OfString(c.want) {

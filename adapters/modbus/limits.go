@@ -33,8 +33,9 @@ func (g *Gap) UnmarshalText(text []byte) error {
 
 // limits is how a device may be read.
 type limits struct {
-	registers, bits int // that one request may read
-	gap             Gap // that nobody asked for, between two points
+	registers, bits int  // that one request may read
+	gap             Gap  // that nobody asked for, between two points
+	onePoint        bool // of what does not share a register
 	noRead          []span
 	blocks          []span // that are read as they are
 }
@@ -68,7 +69,7 @@ func (l limits) most(t table) int {
 
 // limits makes those of a device ready.
 func (d *Device) limits() (limits, error) {
-	l := limits{registers: d.MaxRegisters, bits: d.MaxBits, gap: d.MaxGap}
+	l := limits{registers: d.MaxRegisters, bits: d.MaxBits, gap: d.MaxGap, onePoint: d.OneRequestPerPoint}
 	for _, text := range d.NoRead {
 		s, err := d.parseSpan(text)
 		if err != nil {

@@ -35,6 +35,7 @@ func (a *Adapter) opening(ctx context.Context) error {
 }
 
 func (a *Adapter) nowOpen() {
+	a.asleep = false
 	a.count(func() { a.isOpen, a.reason, a.opened = true, "", a.opened+1 })
 }
 
@@ -43,6 +44,9 @@ func (a *Adapter) nowOpen() {
 // says that this may be done even if the first request may have been heard. A
 // link on which nothing has been answered since is left to the back-off.
 func (a *Adapter) exchange(ctx context.Context, repeat bool, request func() error) error {
+	if err := a.wake(ctx); err != nil {
+		return err
+	}
 	err := request()
 	var failed *linkError
 	if !errors.As(err, &failed) || a.reopened && !failed.stale {

@@ -92,7 +92,13 @@ func (d *device) mayJoin(first, next *field, end int) bool {
 	if !d.known.mayShare(first, next) || d.known.cutBetween(s.table, int(first.register.address), s.start) {
 		return false
 	}
-	if s.start <= end {
+	if s.start < end {
+		return true
+	}
+	if d.limits.onePoint {
+		return false
+	}
+	if s.start == end {
 		return true
 	}
 	if d.known.isRefused(first) {

@@ -96,6 +96,20 @@ func TestPointsAreReadTogetherWhereThatIsLessTime(t *testing.T) {
 	}
 }
 
+// TestOneRequestForEachPoint, as some devices want it, but for points of one register.
+func TestOneRequestForEachPoint(t *testing.T) {
+	d := Device{OneRequestPerPoint: true, MaxRegisters: 125, MaxBits: 2000}
+	l, err := d.limits()
+	if err != nil {
+		t.Fatal(err)
+	}
+	points := deviceWith(t, l, "holding:0 u16", "holding:1 f32", "holding:3 u16", "holding:3 i16", "holding:5 u16", "coil:0 bool", "coil:1 bool")
+	want := []string{"coil 0 of 1", "coil 1 of 1", "holding register 0 of 1", "holding registers 1-2 of 1", "holding register 3 of 2", "holding register 5 of 1"}
+	if got := described(t, l, points.fields, points.plan(points.fields, payingHole(50))); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestNoReadIsLongerThanARequestAndNoValueIsCut(t *testing.T) {
 	var registers, bits []string
 	for i := range 40 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ type modbusProfilesCmd struct {
 	Dir  string `default:"/etc/headgate/profiles" placeholder:"DIR" help:"The gateway's profile_dir."`
 }
 
-// Run lists the profiles, or prints one as it is.
+// Run lists the profiles, each with its version, or prints one as it is.
 func (c *modbusProfilesCmd) Run(k *kong.Kong) error {
 	if c.Name != "" {
 		text, err := c.read(c.Name)
@@ -80,7 +81,7 @@ func (c *modbusProfilesCmd) Run(k *kong.Kong) error {
 			return err
 		}
 		title, _, _ := strings.Cut(string(text), "\n")
-		fmt.Fprintf(k.Stdout, "%-24s %s\n", name, strings.TrimPrefix(title, "# "))
+		fmt.Fprintf(k.Stdout, "%-24s %-8s %s\n", name, cmp.Or(config.ProfileVersion(text), "-"), strings.TrimPrefix(title, "# "))
 	}
 	return nil
 }

@@ -186,8 +186,22 @@ func TestModbusToolsSayWhichLinkTheyWant(t *testing.T) {
 }
 
 func TestProfilesAreListedAndPrinted(t *testing.T) {
-	if status, said := tool("profiles"); status != 0 || !strings.Contains(said, "eastron-sdm630           Eastron SDM630 Modbus, three phases\n") {
-		t.Errorf("got %d, %q", status, said)
+	// One of the same name goes before that which is built in, with its own version.
+	dir := t.TempDir()
+	for name, text := range map[string]string{"pump": "# A pump\n\n[profile]\nversion = \"2026-11\"\n", "simex-trs-02a": "# Mine\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name+".toml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, said := tool("profiles", "--dir", dir)
+	for _, want := range []string{
+		"eastron-sdm630           1        Eastron SDM630 Modbus, three phases\n",
+		"pump                     2026-11  A pump\n",
+		"simex-trs-02a            -        Mine\n",
+	} {
+		if status != 0 || !strings.Contains(said, want) {
+			t.Errorf("got %d, %q, want %q in it", status, said, want)
+		}
 	}
 	if status, said := tool("profiles", "victron-gx"); status != 0 || !strings.Contains(said, "\nunit = 100\n") {
 		t.Errorf("got %d, %q", status, said)

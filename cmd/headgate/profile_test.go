@@ -41,6 +41,9 @@ func TestEachProfileIsGoodAndSaysWhereItIsFrom(t *testing.T) {
 		if !strings.HasPrefix(head, "# ") || !strings.Contains(head, "Registers") && !strings.Contains(head, "Coils") {
 			t.Errorf("%s does not say where its registers are from: %q", name, head)
 		}
+		if config.ProfileVersion(text) == "" {
+			t.Errorf("%s has no version", name)
+		}
 		file, err := config.Load(writeConfig(t, "[[modbus]]\nname = \"rs485\"\nurl = \"rtu:///dev/ttyUSB0\"\n[[modbus.device]]\nname = \"x\"\nunit = 1\nprofile = \""+name+"\"\n"))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -9,11 +10,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/BurntSushi/toml"
+
 	"headgate/packaging/profiles"
 )
 
 // A profile is a TOML file with the keys of a [[modbus.device]], its points
-// among them, and a [profile] table about itself. A device that names one has
+// among them, and a [profile] table about itself: its title, and its version, a
+// number or a text, which is another one whenever its points are others. A device that names one has
 // its keys and points as if they stood in its own table, where what does stand
 // there goes before: key by key, and point by point by their names.
 
@@ -181,11 +185,46 @@ func (s *profileSet) get(name string) (*node, Faults) {
 			return nil, Faults{src.fault(n.at.key, n.at.keyEnd, key, "a profile has none: it stands in the device that names the profile")}
 		}
 	}
+	if fault := src.badVersion(profile); fault != nil {
+		return nil, fault
+	}
 	if p := profile.table["point"]; p == nil || !p.isTables() {
 		return nil, Faults{{File: path, Text: "has no [[point]]: a profile is a list of points"}}
 	}
 	s.read[name] = profile
 	return profile, nil
+}
+
+// badVersion says what is wrong with the version of a profile, if it has one.
+func (s *source) badVersion(profile *node) Faults {
+	about := profile.table["profile"]
+	if about == nil || about.table["version"] == nil {
+		return nil
+	}
+	n := about.table["version"]
+	switch v := n.value.(type) {
+	case int64:
+		return nil
+	case string:
+		if v != "" {
+			return nil
+		}
+	}
+	return Faults{s.fault(n.at.key, n.at.keyEnd, "profile.version", "want a number or a text, like 2 or \"2026-11\"")}
+}
+
+// ProfileVersion gives the version in a profile's text; "" where it has none, or is
+// no TOML.
+func ProfileVersion(text []byte) string {
+	var p struct {
+		Profile struct {
+			Version any `toml:"version"`
+		} `toml:"profile"`
+	}
+	if err := toml.Unmarshal(text, &p); err != nil || p.Profile.Version == nil {
+		return ""
+	}
+	return fmt.Sprint(p.Profile.Version)
 }
 
 // unknown says what profiles there are.

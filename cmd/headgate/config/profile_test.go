@@ -99,18 +99,19 @@ func TestAFileInTheDirectoryGoesBeforeTheProfileThatIsBuiltIn(t *testing.T) {
 
 func TestFaultsOfProfiles(t *testing.T) {
 	for name, c := range map[string]struct{ profile, device, want string }{
-		"no such":              {pump, `profile = "pmup"`, "modbus.device.profile: there is no profile pmup, neither in DIR nor built in; did you mean pump?"},
-		"a path":               {pump, `profile = "../pump"`, "modbus.device.profile: want the name of a profile"},
-		"not a text":           {pump, `profile = 3`, "modbus.device.profile: want a text in quotes"},
-		"no such point":        {pump, "profile = \"pump\"\nprofile_points = [\"sped\"]", "modbus.device.profile_points[0]: \"sped\" is no point of the profile; did you mean speed?"},
-		"a fault in it":        {strings.Replace(pump, "u32", "u33", 1), `profile = "pump"`, "DIR/pump.toml:10: modbus.device.point.type: \"u33\" is no type"},
-		"an unknown key":       {strings.Replace(pump, "scale", "scael", 1), `profile = "pump"`, "DIR/pump.toml:15: modbus.device.point.scael: unknown key; did you mean scale?"},
-		"not TOML":             {"[[point]\n", `profile = "pump"`, "DIR/pump.toml:1:8: expected"},
-		"no points":            {"interval = \"1s\"\n", `profile = "pump"`, "DIR/pump.toml: has no [[point]]"},
-		"a name of its own":    {"name = \"x\"\n" + pump, `profile = "pump"`, "DIR/pump.toml:1: name: a profile has none"},
-		"another base":         {pump, "profile = \"pump\"\naddress_base = 1", "modbus.device.address_base: the profile says how its registers are counted"},
-		"a change at fault":    {pump, "profile = \"pump\"\npoint = [ { name = \"speed\", type = \"f31\" } ]", "main.toml:9: modbus.device.point.type: \"f31\" is no type"},
-		"an addition at fault": {pump, "profile = \"pump\"\npoint = [ { name = \"more\" } ]", "main.toml:9: modbus.device.point.register: is missing"},
+		"no such":                   {pump, `profile = "pmup"`, "modbus.device.profile: there is no profile pmup, neither in DIR nor built in; did you mean pump?"},
+		"a path":                    {pump, `profile = "../pump"`, "modbus.device.profile: want the name of a profile"},
+		"not a text":                {pump, `profile = 3`, "modbus.device.profile: want a text in quotes"},
+		"no such point":             {pump, "profile = \"pump\"\nprofile_points = [\"sped\"]", "modbus.device.profile_points[0]: \"sped\" is no point of the profile; did you mean speed?"},
+		"a fault in it":             {strings.Replace(pump, "u32", "u33", 1), `profile = "pump"`, "DIR/pump.toml:10: modbus.device.point.type: \"u33\" is no type"},
+		"an unknown key":            {strings.Replace(pump, "scale", "scael", 1), `profile = "pump"`, "DIR/pump.toml:15: modbus.device.point.scael: unknown key; did you mean scale?"},
+		"not TOML":                  {"[[point]\n", `profile = "pump"`, "DIR/pump.toml:1:8: expected"},
+		"no points":                 {"interval = \"1s\"\n", `profile = "pump"`, "DIR/pump.toml: has no [[point]]"},
+		"a name of its own":         {"name = \"x\"\n" + pump, `profile = "pump"`, "DIR/pump.toml:1: name: a profile has none"},
+		"a version of its own kind": {strings.Replace(pump, "[profile]", "[profile]\nversion = true", 1), `profile = "pump"`, "DIR/pump.toml:6: profile.version: want a number or a text"},
+		"another base":              {pump, "profile = \"pump\"\naddress_base = 1", "modbus.device.address_base: the profile says how its registers are counted"},
+		"a change at fault":         {pump, "profile = \"pump\"\npoint = [ { name = \"speed\", type = \"f31\" } ]", "main.toml:9: modbus.device.point.type: \"f31\" is no type"},
+		"an addition at fault":      {pump, "profile = \"pump\"\npoint = [ { name = \"more\" } ]", "main.toml:9: modbus.device.point.register: is missing"},
 	} {
 		dir := writeProfile(t, "pump", c.profile)
 		_, faults := profiled(t, dir, c.device+"\n")
