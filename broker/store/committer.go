@@ -109,7 +109,7 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 		s.ackedSince = now
 	}
 	acksAt := s.ackedSince.Add(ackDelay)
-	if s.early(now, spareDelay) {
+	if s.early(now, spareDelay) && !s.newDrops.Load() {
 		acksAt = s.ackedSince.Add(spareDelay)
 	}
 	spared, told := s.leaveOut()
@@ -160,7 +160,7 @@ func (s *Store) take(now time.Time) (*batch, time.Duration) {
 // means that there is nothing to write. The caller holds mu.
 func (s *Store) checkpointAt(now time.Time) (due bool, at time.Time) {
 	c := &s.ckpt
-	if c.busy || s.err != nil || s.logged <= c.applied && !s.waits() {
+	if c.busy || s.err != nil || s.logged <= c.applied && s.firstWaiting() == nil {
 		return false, time.Time{}
 	}
 	wait := checkpointLate
@@ -178,6 +178,7 @@ func (s *Store) logProgress(now time.Time) (told []toldDrops) {
 	queues := s.unlogged
 	s.unlogged = nil
 	s.newAcks.Store(0)
+	s.newDrops.Store(false)
 	s.unloggedMu.Unlock()
 	s.ackedSince = time.Time{}
 	for _, q := range queues {

@@ -243,9 +243,11 @@ func (q *Queue) dropped(d Drops) {
 	}
 }
 
-// soon has what was dropped in the log as soon as an acknowledgement would be.
+// soon has what was dropped in the log as soon as an acknowledgement would be, but
+// for those that wait because messages are left out.
 func (s *Store) soon() {
-	if s.newAcks.Add(1) == 1 {
+	more := !s.newDrops.Swap(true)
+	if s.newAcks.Add(1) == 1 || more {
 		s.nudge()
 	}
 }

@@ -104,20 +104,31 @@ func (s *Store) leaveOut() (last uint64, told []waiter) {
 	if last == 0 {
 		return 0, nil
 	}
+	due := s.due
 	s.due = time.Time{}
 	for i, g := range append(s.sealed[:len(s.sealed):len(s.sealed)], s.open) {
 		if g != nil && (i == 0 || g.due.Before(s.due)) {
 			s.due = g.due
 		}
 	}
-	return last, s.waitedFor(last)
+	told = s.waitedFor(last)
+	// Who has no window, or waits for what the queues have that the log has not, is not
+	// kept by those who have one.
+	if s.prompt > 0 && (due.Before(s.due) || s.open == nil && len(s.sealed) == 0) {
+		s.due = due
+	}
+	if len(s.waiters) > 0 && s.waiters[0].after <= last {
+		s.due = time.Time{}
+	}
+	return last, told
 }
 
-// waitedFor takes those out of the waiters who wait for no record after a number.
+// waitedFor takes those out of the waiters who wait for no record after a number, up
+// to one who has no records: he may wait for an acknowledgement, a PUBREC or a purge.
 // The caller holds mu.
 func (s *Store) waitedFor(last uint64) (list []waiter) {
 	n := 0
-	for n < len(s.waiters) && s.waiters[n].after <= last {
+	for n < len(s.waiters) && s.waiters[n].after <= last && !s.waiters[n].patient {
 		if s.waiters[n].prompt {
 			s.prompt--
 		}

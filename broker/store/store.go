@@ -108,6 +108,7 @@ type Store struct {
 	unloggedMu sync.Mutex // guards unlogged; taken last
 	unlogged   []*Queue   // with acknowledgements that the log does not have
 	newAcks    atomic.Int64
+	newDrops   atomic.Bool  // some of newAcks are drops
 	sparable   atomic.Int64 // segments without a batch that may be left out
 
 	// The committer's. ackedSince: since when there are acknowledgements that the
