@@ -146,7 +146,7 @@ func readAll(path string) ([]*source, Faults) {
 	}
 	if read(path); len(faults) > 0 {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			faults[0].Text += ": name yours (headgate run FILE, headgate check FILE), or start from the one that headgate demo writes"
+			faults[0].Text += ": name yours (headgate run FILE, headgate check FILE), or have headgate init make one"
 		}
 		return nil, faults
 	}
