@@ -29,12 +29,12 @@ type commandLine struct {
 	Run     runCmd     `cmd:"" help:"Run the gateway until SIGTERM or SIGINT."`
 	Reload  reloadCmd  `cmd:"" help:"Have the running gateway read its configuration again: users, rights, limits, classes, certificates, links and devices."`
 	Status  statusCmd  `cmd:"" help:"Say how the gateway that runs here is: clients, store, writes to the disk, bridges, devices, alarms. Exit status 3 if something stands still."`
+	Top     topCmd     `cmd:"" help:"Show how the gateway is, again and again, with rates."`
+	Log     logCmd     `cmd:"" help:"Print the newest lines of the log of the gateway that runs here."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration: every fault with its file and line. Starts nothing."`
 	Init    initCmd    `cmd:"" help:"Ask a few questions, look for Modbus units, and write a first configuration."`
 	Import  importCmd  `cmd:"" help:"Make a configuration of mosquitto's."`
 	Doctor  doctorCmd  `cmd:"" help:"Look at the machine: configuration, gateway, clock, disk, serial ports."`
-	Top     topCmd     `cmd:"" help:"The same, again and again, with rates."`
-	Log     logCmd     `cmd:"" help:"Print the newest lines of the log of the gateway that runs here."`
 	Modbus  modbusCmd  `cmd:"" help:"Tools for a Modbus link: read, write, scan, bench, sniff."`
 	Serial  serialCmd  `cmd:"" help:"Tools for serial lines: list the ports, watch a line, try a parser."`
 	Config  configCmd  `cmd:"" help:"Say what the configuration may have: explain, list, sample, default, schema."`
