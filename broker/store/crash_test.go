@@ -75,25 +75,15 @@ func (b *book) setTaken(queue int, n uint64)   { binary.LittleEndian.PutUint64(b
 
 // load is the child: producers for some queues, and a receiver for half of them.
 func load(dir, bookPath string, unsynced bool) {
-	fail := func(err error) {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 	b, err := openBook(bookPath)
-	if err != nil {
-		fail(err)
-	}
+	fatal(err)
 	cfg := small()
 	cfg.unsynced = unsynced
 	s, err := Open(dir, cfg, quiet())
-	if err != nil {
-		fail(err)
-	}
+	fatal(err)
 	for i := range crashQueues {
 		q, err := s.Queue("queue " + strconv.Itoa(i))
-		if err != nil {
-			fail(err)
-		}
+		fatal(err)
 		go produce(s, q, i, b)
 		if i%2 == 0 {
 			go receive(q, i, b)
@@ -109,13 +99,8 @@ func produce(s *Store, q *Queue, i int, b *book) {
 		data := crashMessage(i, n)
 		s.Commit([]Record{{Kind: Message, Refs: []Ref{{q.ID(), []byte{byte(i)}}}, Data: data},
 			{Kind: Put, Key: fmt.Sprintf("last/%d", i), Data: data}}, func(err error) {
-			switch err {
-			case nil:
-				b.setDurable(i, n+1)
-			default:
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
-			}
+			fatal(err)
+			b.setDurable(i, n+1)
 			<-room
 		})
 	}
@@ -131,10 +116,7 @@ func receive(q *Queue, i int, b *book) {
 	})
 	for {
 		it, ok, err := r.Next()
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+		fatal(err)
 		if !ok {
 			<-wake
 			continue

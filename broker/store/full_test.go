@@ -19,7 +19,7 @@ var childJobs = map[string]func(dir, book string){"fill": fillUp, "drain": drain
 
 func fatal(err error) {
 	if err != nil {
-		fmt.Println("child:", err)
+		fmt.Fprintln(os.Stderr, "child:", err)
 		os.Exit(1)
 	}
 }
