@@ -79,7 +79,7 @@ func (a *Adapter) add(c Device) error {
 	if err != nil {
 		return err
 	}
-	d := &device{name: c.Name, unit: a.unit(*c.Unit), timeout: c.Timeout, limits: limits, stats: DeviceStats{Name: c.Name, Unit: *c.Unit}}
+	d := &device{name: c.Name, manufacturer: c.Manufacturer, model: c.Model, unit: a.unit(*c.Unit), timeout: c.Timeout, limits: limits, stats: DeviceStats{Name: c.Name, Unit: *c.Unit}}
 	d.unit.client.delay = max(d.unit.client.delay, c.Delay)
 	a.transport.settle = max(a.transport.settle, c.ConnectDelay)
 	for _, p := range c.Point {
@@ -128,9 +128,9 @@ func (a *Adapter) Name() string { return a.name }
 func (a *Adapter) Devices() []point.Device {
 	var all []point.Device
 	for _, d := range a.devices {
-		p := point.Device{Name: d.name}
+		p := point.Device{Name: d.name, Manufacturer: d.manufacturer, Model: d.model}
 		for _, f := range d.fields {
-			p.Points = append(p.Points, point.Info{Name: f.name, Unit: f.unit, Writable: f.writable, Report: f.report})
+			p.Points = append(p.Points, f.info())
 		}
 		all = append(all, p)
 	}

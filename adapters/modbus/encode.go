@@ -167,16 +167,7 @@ const stepParts = 1_000_000
 func (f *field) intBits(v point.Value, number *big.Rat) (uint64, error) {
 	n := nearest(number)
 	away := new(big.Rat).Sub(number, new(big.Rat).SetInt(n))
-	width := f.Bits()
-	low, high := new(big.Int), new(big.Int).Lsh(big.NewInt(1), uint(width))
-	switch f.Type.Kind {
-	case datatype.Signed:
-		high.Rsh(high, 1)
-		low.Neg(high)
-	case datatype.BCD:
-		high.Exp(big.NewInt(10), big.NewInt(int64(width/4)), nil)
-	}
-	high.Sub(high, big.NewInt(1))
+	low, high := f.Range()
 	if n.Cmp(low) < 0 || n.Cmp(high) > 0 {
 		least, most := new(big.Rat).SetInt(low), new(big.Rat).SetInt(high)
 		if f.Scaling.Scale.Sign() < 0 {
@@ -188,7 +179,7 @@ func (f *field) intBits(v point.Value, number *big.Rat) (uint64, error) {
 		return 0, fmt.Errorf("%v cannot be held: %s has steps of %s, the nearest is %s",
 			v, f.holder(), datatype.OfRat(new(big.Rat).Abs(f.Scaling.Scale)), f.Scaling.Apply(new(big.Rat).SetInt(n)))
 	}
-	mask := ^uint64(0) >> (64 - width)
+	mask := ^uint64(0) >> (64 - f.Bits())
 	if n.Sign() < 0 {
 		return uint64(n.Int64()) & mask, nil
 	}

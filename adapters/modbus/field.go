@@ -85,6 +85,18 @@ func newField(d Device, p Point) (field, error) {
 	return f, nil
 }
 
+// info is the field as the gateway knows it.
+func (f *field) info() point.Info {
+	info := point.Info{
+		Name: f.name, Unit: f.unit, Writable: f.writable, WriteOnly: !f.readable, Report: f.report, Interval: f.interval,
+	}
+	f.Describe(&info)
+	if f.exponent >= 0 && info.Kind != point.String { // its scale is known when it is read
+		info.Kind, info.Step = point.Float, 0
+	}
+	return info
+}
+
 // size is how many registers, or bits of a table of bits, a read needs.
 func (f *field) size() int { return f.count }
 

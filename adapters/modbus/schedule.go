@@ -8,7 +8,10 @@ import (
 
 // device is one [[modbus.device]].
 type device struct {
-	name    string
+	name string
+
+	manufacturer, model string // as the config has them
+
 	unit    *unit
 	timeout time.Duration // to the beginning of an answer
 	limits  limits

@@ -36,8 +36,11 @@ const scheme = "serial"
 
 // Adapter listens to one device. Make one with New.
 type Adapter struct {
-	name     string
-	address  port.Address
+	name    string
+	address port.Address
+
+	manufacturer, model string
+
 	points   []point.Info
 	listener *listener
 	asker    *asker
@@ -94,7 +97,7 @@ func New(cfg Config, log *slog.Logger) (*Adapter, error) {
 	}
 	log = log.With("device", cfg.Name, "path", address.Path)
 	a := &Adapter{
-		name: cfg.Name, address: address, log: log, turn: make(chan struct{}, 1),
+		name: cfg.Name, manufacturer: cfg.Manufacturer, model: cfg.Model, address: address, log: log, turn: make(chan struct{}, 1),
 		raw: cfg.Set || cfg.Transparent, templates: map[string]template{}, writeInterval: cfg.WriteInterval,
 	}
 	if a.asker, err = newAsker(a, cfg, log); err != nil {
@@ -111,7 +114,7 @@ func New(cfg Config, log *slog.Logger) (*Adapter, error) {
 // addPoints lists the points: those that are heard, and those that are only set.
 func (a *Adapter) addPoints(cfg Config) error {
 	for _, f := range a.listener.fields {
-		a.points = append(a.points, point.Info{Name: f.Name, Unit: f.Unit, Report: f.Report})
+		a.points = append(a.points, f.info(cfg.StaleAfter))
 	}
 	if cfg.Transparent {
 		a.points = append(a.points, point.Info{Name: rawPoint, Raw: true})
@@ -128,7 +131,10 @@ func (a *Adapter) addPoints(cfg Config) error {
 		i := slices.IndexFunc(a.points, func(p point.Info) bool { return p.Name == c.Name })
 		if i < 0 {
 			i = len(a.points)
-			a.points = append(a.points, point.Info{Name: c.Name, Unit: c.Unit, Report: c.Report})
+			f := newField(c)
+			info := f.info(0)
+			info.WriteOnly = true
+			a.points = append(a.points, info)
 		}
 		a.points[i].Writable = true
 	}
@@ -144,7 +150,7 @@ func (a *Adapter) Name() string { return a.name }
 // Devices gives the one device, with a point for each named group, and for each
 // that can be set.
 func (a *Adapter) Devices() []point.Device {
-	return []point.Device{{Name: a.name, Points: a.points, Raw: a.raw}}
+	return []point.Device{{Name: a.name, Points: a.points, Raw: a.raw, Manufacturer: a.manufacturer, Model: a.model}}
 }
 
 // Stats gives the adapter as it stands. It may be called at any time.

@@ -13,6 +13,11 @@ type Config struct {
 	// Name is the device's name, as it stands in topics.
 	Name string `toml:"name"`
 
+	// Manufacturer and Model say what the device is, where it is announced: in Home
+	// Assistant's list of devices.
+	Manufacturer string `toml:"manufacturer"`
+	Model        string `toml:"model"`
+
 	// URL is the port, like "serial:///dev/ttyUSB1?baud=9600". After the ? may
 	// stand baud (9600), data_bits (8), parity (N) and stop_bits (1), which have
 	// these values otherwise.

@@ -1,6 +1,7 @@
 package serial
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -28,6 +29,24 @@ func newField(p Point) field {
 		f.invalid[fmt.Sprint(v)] = true
 	}
 	return f
+}
+
+// info is the field as the gateway knows it; staleAfter is that of its device.
+func (f *field) info(staleAfter time.Duration) point.Info {
+	info := point.Info{Name: f.Name, Unit: f.Unit, Report: f.Report, Interval: cmp.Or(f.StaleAfter, staleAfter)}
+	if place, _, err := newPlace(f.Point); err == nil { // of bytes
+		place.Describe(&info)
+		return info
+	}
+	info.Min, info.Max, info.Bounded = f.number.Min, f.number.Max, f.number.Min != nil && f.number.Max != nil
+	switch {
+	case len(f.Enum) > 0: // what it does not have is published as it is
+	case f.Type == "number", f.Type == "degrees":
+		info.Kind = point.Float
+	case f.Type == "text":
+		info.Kind = point.String
+	}
+	return info
 }
 
 // none is the sample of a point of which the message says that it has no value.

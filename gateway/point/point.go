@@ -15,6 +15,9 @@ type Device struct {
 	Name   string
 	Points []Info
 
+	// What it is, as its maker calls it; "" where that is not said.
+	Manufacturer, Model string
+
 	// Raw: what is published to the device's own set topic, the one without a
 	// point, is for its line as it stands: a Command without a Point, whose Value
 	// is the payload as a String of any bytes.
@@ -27,6 +30,29 @@ type Info struct {
 	Unit     string // the unit of measure as published, "" for none
 	Writable bool
 	Report   Report // which readings are published
+
+	// WriteOnly: it is never read, and has no value.
+	WriteOnly bool
+
+	// Kind is that of its good values; None where only they tell. Time says that a
+	// String is a time, RFC 3339; Texts are all that it may be, of an enum, in the
+	// order of what they stand for; Length is the most bytes that it may have, 0 for
+	// not known.
+	Kind   Kind
+	Time   bool
+	Texts  []string
+	Length int
+
+	// Min and Max are the least and the greatest number that a command may set: by
+	// the config, which Bounded says, or by what the type can hold; nil for not known.
+	// Step is between two of its numbers, 0 for not known.
+	Min, Max *float64
+	Bounded  bool
+	Step     float64
+
+	// Interval is how long it may be silent while all is well, Report not counted; 0
+	// for not known.
+	Interval time.Duration
 
 	// Raw: a value is a String of any bytes, and is published as these bytes, not
 	// as JSON, and never retained. What is not good is not published.
