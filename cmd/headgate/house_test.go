@@ -47,7 +47,8 @@ var imports = map[string][]string{
 	"broker/store":               {},
 	"broker/brokertest/...":      {"broker/..."},
 	"broker/brokertest/mqttload": {"broker/...", "bridge/faultnet"},
-	"bridge":                     {"broker/packet", "broker/topic"},
+	"bridge":                     {"broker/packet", "broker/topic", "bridge/sparkplug"},
+	"bridge/sparkplug":           {},
 	"bridge/faultnet":            {},
 	"packaging/profiles":         {},
 }
@@ -68,6 +69,7 @@ var libraries = map[string]struct {
 	"github.com/BurntSushi/toml":          {[]string{"cmd/headgate/config"}, false},
 	"github.com/alecthomas/kong":          {[]string{"cmd/headgate"}, false},
 	"golang.org/x/term":                   {[]string{"cmd/headgate"}, false},
+	"google.golang.org/protobuf":          {[]string{"bridge/sparkplug"}, false},
 	"golang.org/x/crypto":                 {[]string{"broker/auth"}, false},
 	"golang.org/x/sys":                    {[]string{"cmd/headgate", "adapters/port", "broker/store", "broker/clock", "broker"}, false},
 }
