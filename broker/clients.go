@@ -14,6 +14,7 @@ import (
 type ClientInfo struct {
 	ClientID   string        `json:"client_id"`
 	Connected  bool          `json:"connected"`
+	Since      *time.Time    `json:"since"`      // when it connected; null while it is not connected
 	Remote     string        `json:"remote"`     // its address; "" while it is not connected
 	Protocol   string        `json:"protocol"`   // "3.1", "3.1.1" or "5.0"; the same
 	KeepAlive  time.Duration `json:"-"`          // 0: none
@@ -67,6 +68,7 @@ func (s *session) info() ClientInfo {
 		return i
 	}
 	i.Connected, i.Remote, i.Protocol, i.KeepAlive = true, c.nc.RemoteAddr().String(), c.version.String(), c.keepAlive
+	i.Since = new(time.Unix(c.since, 0).UTC())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i.WaitingBytes = int64(c.out.len())

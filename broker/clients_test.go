@@ -3,6 +3,7 @@ package broker_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"headgate/broker"
 	"headgate/broker/brokertest"
@@ -23,10 +24,10 @@ func TestClientsAreListedThoseThatAreConnectedFirst(t *testing.T) {
 		t.Fatalf("got %d of %d: %+v", len(list), total, list)
 	}
 	c := list[0]
-	if c.ClientID != "there" || !c.Connected || c.Protocol != "5.0" || !strings.HasPrefix(c.Remote, "127.0.0.1:") || c.Persistent || len(c.Filters) != 1 || c.Filters[0] != "w/+" {
+	if c.ClientID != "there" || !c.Connected || c.Protocol != "5.0" || !strings.HasPrefix(c.Remote, "127.0.0.1:") || c.Persistent || len(c.Filters) != 1 || c.Filters[0] != "w/+" || c.Since == nil || time.Since(*c.Since) > time.Minute {
 		t.Errorf("got %+v", c)
 	}
-	if a := list[1]; a.ClientID != "away" || a.Connected || !a.Persistent || a.Queued != 1 || a.QueuedBytes == 0 || a.Subscriptions != 1 {
+	if a := list[1]; a.ClientID != "away" || a.Connected || a.Since != nil || !a.Persistent || a.Queued != 1 || a.QueuedBytes == 0 || a.Subscriptions != 1 {
 		t.Errorf("got %+v", a)
 	}
 	if list, total = s.Broker.Clients(1); len(list) != 1 || total != 2 {

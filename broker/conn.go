@@ -37,8 +37,9 @@ type conn struct {
 	tracing   bool
 	session   *session
 	keepAlive time.Duration
-	plain     bool // what goes to it may look as it does for others: see stage
-	maxPacket int  // the largest packet that the client takes; 0: any
+	since     int64 // when it connected, in seconds since 1970
+	plain     bool  // what goes to it may look as it does for others: see stage
+	maxPacket int   // the largest packet that the client takes; 0: any
 	limits    *Limits
 
 	receiveMaximum int // QoS 1 and 2 messages that the client may have unanswered; 0: any number

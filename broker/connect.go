@@ -27,6 +27,7 @@ func (c *conn) handshake(ctx context.Context, r *reader) error {
 	c.bridge = p.Bridge
 	c.clientID = string(p.ClientID)
 	now := time.Now()
+	c.since = now.Unix()
 	assigned := c.clientID == ""
 	if p.Properties.Has(packet.PropMaximumPacketSize) {
 		c.maxPacket = int(p.Properties.MaximumPacketSize)

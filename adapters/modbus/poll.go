@@ -37,6 +37,9 @@ func (a *Adapter) doRead(ctx context.Context, r *read) error {
 		return err
 	}
 	u.asked = now
+	if !isSilence(err) {
+		a.count(func() { d.polls.add(now.Sub(sent)) })
+	}
 	a.outcome(u, d, now, now.Sub(sent), err)
 	switch {
 	case err != nil && r.again(now, err):

@@ -30,6 +30,7 @@ type device struct {
 	hole       int
 
 	stats DeviceStats // guarded by Adapter.mu
+	polls polls       // the same
 }
 
 // group is what one device has to read at one interval.

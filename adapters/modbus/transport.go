@@ -175,6 +175,8 @@ func (t *transport) Send(request []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	began := time.Now()
+	defer func() { t.counts.occupancy.add(began, time.Now()) }()
 	if err := t.quiet(); err != nil {
 		return nil, err
 	}

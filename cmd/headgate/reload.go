@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -68,7 +69,6 @@ func (r reloadResult) String() string {
 type reloader struct {
 	path    string
 	log     *slog.Logger
-	started *config.File // what the gateway runs with
 	broker  *broker.Broker
 	control http.Handler // what the control socket serves
 	replace func(*fieldPump) error
@@ -77,7 +77,22 @@ type reloader struct {
 	hup      chan os.Signal // by listen
 	listener net.Listener   // of the control socket; nil: there is none
 
-	mu sync.Mutex // one reload at a time
+	mu      sync.Mutex   // one reload at a time; guards what follows
+	started *config.File // what the gateway runs with: of a reload, what is in force
+}
+
+// running gives the files that were read last, and as TOML what the gateway runs with.
+func (r *reloader) running() (files []string, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.started.Paths, r.started.Text()
+}
+
+// commandTime is how long a command may take.
+func (r *reloader) commandTime() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.started.Gateway.MaxAge + r.started.Gateway.CommandTimeout
 }
 
 func (r *reloader) reload() (res reloadResult, err error) {
@@ -100,16 +115,7 @@ func (r *reloader) reload() (res reloadResult, err error) {
 	if res.Restart, err = r.broker.Reload(file.Broker); err != nil {
 		return res, err
 	}
-	for _, b := range file.Bridge {
-		if slices.ContainsFunc(r.started.Bridge, func(o config.Bridge) bool { return o.Name == b.Name }) {
-			r.broker.LimitBridge(b.Name, b.Queue)
-		}
-	}
-	for i := range file.Bridge { // their queues' limits are in force
-		if i < len(r.started.Bridge) {
-			file.Bridge[i].Queue = r.started.Bridge[i].Queue
-		}
-	}
+	r.nowInForce(file)
 	if res.Links, err = r.reloadPump(file); err != nil {
 		return res, err
 	}
@@ -128,6 +134,22 @@ func (r *reloader) reload() (res reloadResult, err error) {
 		}
 	}
 	return res, nil
+}
+
+// nowInForce notes what the broker has taken of a configuration, and has the limits
+// of the bridges' queues taken.
+func (r *reloader) nowInForce(file *config.File) {
+	listeners := r.started.Broker.Listener // of them, the certificates' files alone
+	r.started.Broker, r.started.Store.Class, r.started.Paths = file.Broker, file.Store.Class, file.Paths
+	r.started.Broker.Listener = listeners
+	r.started.Bridge = slices.Clone(r.started.Bridge)
+	for i := range r.started.Bridge {
+		is := &r.started.Bridge[i]
+		if j := slices.IndexFunc(file.Bridge, func(b config.Bridge) bool { return b.Name == is.Name }); j >= 0 {
+			r.broker.LimitBridge(is.Name, file.Bridge[j].Queue)
+			is.Queue = file.Bridge[j].Queue
+		}
+	}
 }
 
 // reloadPump starts links and devices again, if their tables have changed, or

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,6 +190,75 @@ func TestTheConfigOnThePageHasNoSecrets(t *testing.T) {
 		if strings.Contains(report.Text, secret) {
 			t.Errorf("%q is in it", secret)
 		}
+	}
+}
+
+func TestThePageShowsWhatRunsAfterAReload(t *testing.T) {
+	t.Parallel()
+	h := runPage(t, newPlant(t))
+	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: new(*h.config), broker: h.broker, replace: h.replacePump}
+	text, err := os.ReadFile(h.reloader.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(more string) (r checkReport) {
+		t.Helper()
+		if err := os.WriteFile(h.reloader.path, append(text, more...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if status, said := askPage(t, h, "otto", "GET", "/api/v1/config/check", "", &r); status != 200 {
+			t.Fatalf("%d %s", status, said)
+		}
+		return r
+	}
+	runs := func() string {
+		var report configReport
+		askPage(t, h, "otto", "GET", "/api/v1/config", "", &report)
+		return report.Text
+	}
+	if r := check(""); !r.Good || r.Differs || r.Summary == "" {
+		t.Errorf("what runs: got %+v", r)
+	}
+	more := "[[broker.user]]\nname = \"zoe\"\npassword = \"zoe's secret\"\n[[modbus]]\nname = \"more\"\nurl = \"tcp://127.0.0.1:1\"\n[[modbus.device]]\nname = \"pump7\"\nunit = 1\n"
+	point := "[[modbus.device.point]]\nname = \"level\"\nregister = \"holding:0\"\n"
+	faulty := check(more + "intervall = \"1s\"\n" + point)
+	if faulty.Good || len(faulty.Faults) == 0 || faulty.Faults[0].Severity != "error" || faulty.Faults[0].Line == 0 || !strings.Contains(faulty.Faults[0].Text, "interval") {
+		t.Errorf("a typo: got %+v", faulty)
+	}
+	more += point + "[[modbus.device]]\nname = \"pump8\"\nunit = 1\n" + point
+	r := check(more)
+	if !r.Good || !r.Differs {
+		t.Errorf("a change: got %+v", r)
+	}
+	if !slices.ContainsFunc(r.Faults, func(f checkFault) bool { return f.Severity == "warning" && f.Line > 0 && strings.Contains(f.Text, "pump7") }) {
+		t.Errorf("no warning says that pump7 and pump8 are one unit: got %+v", r.Faults)
+	}
+	if before := runs(); strings.Contains(before, "pump7") || strings.Contains(before, "zoe") {
+		t.Error("what does not run yet is shown as if it did")
+	}
+	if status, said := askPage(t, h, "anna", "POST", "/api/v1/reload", "", nil); status != 200 {
+		t.Fatalf("%d %s", status, said)
+	}
+	after := runs()
+	for _, want := range []string{`name = "pump7"`, `name = "zoe"`} {
+		if !strings.Contains(after, want) {
+			t.Errorf("%s is not in what runs", want)
+		}
+	}
+	if strings.Contains(after, "zoe's secret") {
+		t.Error("a secret is shown")
+	}
+	if r := check(more); r.Differs {
+		t.Error("after the reload the file differs from what runs")
+	}
+	// What needs a restart is not shown as if it ran.
+	check(more + "[[bridge]]\nname = \"second\"\nurl = \"mqtt://127.0.0.1:1\"\n[[bridge.up]]\nfilter = \"x\"\n")
+	var res reloadResult
+	if askPage(t, h, "anna", "POST", "/api/v1/reload", "", &res); !slices.Contains(res.Restart, "bridge") {
+		t.Errorf("got %+v", res)
+	}
+	if strings.Contains(runs(), `"second"`) {
+		t.Error("a bridge that needs a restart is shown as if it ran")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,7 +63,11 @@ func (h *house) write(ctx context.Context, ask writeAsk) (res writeResult, err e
 	if topic == "" {
 		return res, fmt.Errorf("there is no point %.80q of a device %.80q", ask.Point, ask.Device)
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.config.Gateway.MaxAge+h.config.Gateway.CommandTimeout)
+	atMost := h.config.Gateway.MaxAge + h.config.Gateway.CommandTimeout
+	if h.reloader != nil {
+		atMost = h.reloader.commandTime()
+	}
+	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	id := "page-" + strconv.FormatUint(h.asked.Add(1), 10)
 	payload, err := json.Marshal(map[string]any{"value": ask.Value, "id": id})
@@ -143,22 +148,30 @@ type configReport struct {
 }
 
 func (h *house) serveConfig(w http.ResponseWriter, _ *http.Request) {
-	control.Answer(w, configReport{h.config.Paths, h.config.Text()}, nil)
+	report := configReport{h.config.Paths, h.config.Text()}
+	if h.reloader != nil {
+		report.Files, report.Text = h.reloader.running()
+	}
+	control.Answer(w, report, nil)
 }
 
 // checkReport is what headgate check says of the file on disk.
 type checkReport struct {
 	Time    time.Time    `json:"time"`
-	Summary string       `json:"summary"` // what it holds, if nothing is wrong
-	Faults  []checkFault `json:"faults"`
+	Good    bool         `json:"good"`    // a reload would take it: there are warnings and notes at most
+	Differs bool         `json:"differs"` // it is not what runs, as far as no secret tells it
+	Summary string       `json:"summary"` // what it holds, if it is good
+	Faults  []checkFault `json:"faults"`  // those of the worst severity first
 }
 
 type checkFault struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"`
-	Key     string `json:"key"`
-	Text    string `json:"text"`
-	Excerpt string `json:"excerpt"` // secrets masked
+	Severity string `json:"severity"` // "error", "warning" or "note"
+	File     string `json:"file"`
+	Line     int    `json:"line"`   // 1-based; 0: the whole file
+	Column   int    `json:"column"` // 1-based, in characters; 0: the whole line
+	Key      string `json:"key"`
+	Text     string `json:"text"`
+	Excerpt  string `json:"excerpt"` // secrets masked
 }
 
 func (h *house) serveConfigCheck(w http.ResponseWriter, _ *http.Request) {
@@ -167,16 +180,22 @@ func (h *house) serveConfigCheck(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	report := checkReport{Time: time.Now().UTC(), Faults: []checkFault{}}
-	file, _, err := config.Check(h.reloader.path)
+	file, notes, err := config.Check(h.reloader.path)
 	var faults config.Faults
 	switch {
 	case errors.As(err, &faults):
 		err = nil
-		for _, f := range faults {
-			report.Faults = append(report.Faults, checkFault{f.File, f.Line, f.Key, f.Text, f.Excerpt()})
-		}
 	case err == nil:
-		report.Summary = file.Summary()
+		_, text := h.reloader.running()
+		report.Good, report.Summary, report.Differs = true, file.Summary(), file.Text() != text
+	}
+	all := append(faults, notes...)
+	ranks := []config.Severity{config.Error, config.Warning, config.Note}
+	slices.SortStableFunc(all, func(a, b config.Fault) int {
+		return slices.Index(ranks, a.Level()) - slices.Index(ranks, b.Level())
+	})
+	for _, f := range all {
+		report.Faults = append(report.Faults, checkFault{string(f.Level()), f.File, f.Line, f.Column, f.Key, f.Text, f.Excerpt()})
 	}
 	control.Answer(w, report, err)
 }

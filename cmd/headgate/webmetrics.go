@@ -25,6 +25,7 @@ func (h *house) Metrics() []web.Family {
 	list = append(list, brokerMetrics(&b)...)
 	list = append(list, storeMetrics(&s)...)
 	list = append(list, gatewayMetrics(&g, now)...)
+	list = append(list, modbusMetrics(h.pump.Load())...)
 	var bridges []bridge.Stats
 	for _, b := range h.bridges {
 		bridges = append(bridges, b.Stats())

@@ -29,9 +29,11 @@ func (h *house) Clients() any {
 // Devices are those of the pump, in the order of the configuration.
 func (h *house) Devices() []web.Device {
 	list := []web.Device{}
-	for _, d := range h.pump.Load().gateway.Stats().Devices {
+	pump := h.pump.Load()
+	polls := pump.polls()
+	for _, d := range pump.gateway.Stats().Devices {
 		w := web.Device{Name: d.Name, Adapter: d.Adapter, Online: d.Online, Reason: d.Reason, Since: timeOrNull(d.Since), Updated: timeOrNull(d.Updated),
-			Samples: d.Samples, Bad: d.Bad, Points: make([]web.Point, 0, len(d.Points))}
+			Samples: d.Samples, Bad: d.Bad, Polls: polls[pollKey{d.Adapter, d.Name}], Points: make([]web.Point, 0, len(d.Points))}
 		for _, p := range d.Points {
 			w.Points = append(w.Points, web.Point{Name: p.Name, Unit: p.Unit, Topic: p.Topic, Writable: p.Writable, Last: p.Last})
 		}

@@ -24,11 +24,12 @@ func (s *Server) ownRoutes() []Route {
 // deviceList is the devices at a time.
 type deviceList struct {
 	Time    time.Time `json:"time"`
+	Links   []Link    `json:"links"`
 	Devices []Device  `json:"devices"`
 }
 
 func (s *Server) serveDevices(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, deviceList{time.Now().UTC(), s.src.Devices()})
+	answer(w, http.StatusOK, deviceList{time.Now().UTC(), s.src.Links(), s.src.Devices()})
 }
 
 // serveSparklines gives a short line for each point, in the order of the devices.

@@ -16,8 +16,33 @@ type Device struct {
 	Since   *time.Time `json:"since"`   // of the status
 	Updated *time.Time `json:"updated"` // when the adapter last spoke of it
 	Samples uint64     `json:"samples"`
-	Bad     uint64     `json:"bad"` // of Samples
+	Bad     uint64     `json:"bad"`   // of Samples
+	Polls   *Polls     `json:"polls"` // null: it is not asked, but says by itself
 	Points  []Point    `json:"points"`
+}
+
+// Polls is how a device answers that is asked by Modbus; the times are in seconds, 0
+// while there was no answer.
+type Polls struct {
+	Median     float64 `json:"median"` // of the newest answers
+	Last       float64 `json:"last"`
+	Late       uint64  `json:"late"` // polls that were left out, because the one before was not done yet
+	Failed     uint64  `json:"failed"`
+	Timeouts   uint64  `json:"timeouts"`   // requests that were not answered
+	Exceptions uint64  `json:"exceptions"` // requests that were answered with an exception
+}
+
+// Link is one line or connection with devices that are asked by Modbus.
+type Link struct {
+	Name      string   `json:"name"`
+	URL       string   `json:"url"`
+	Open      bool     `json:"open"`
+	Reason    string   `json:"reason"`    // why it is not open
+	Load      *float64 `json:"load"`      // which part of the last minute it was busy, 0 to 1; null: it is too early to tell
+	Requests  uint64   `json:"requests"`  // sent
+	Timeouts  uint64   `json:"timeouts"`  // of them, without an answer
+	Discarded uint64   `json:"discarded"` // bytes that were no part of an answer: noise, and answers that came late
+	Devices   int      `json:"devices"`
 }
 
 // Point is one of its points, with its last value.
@@ -48,10 +73,18 @@ func (p Point) MarshalJSON() ([]byte, error) {
 	return json.Marshal(v)
 }
 
+func (p *Polls) equal(other *Polls) bool {
+	if p == nil || other == nil {
+		return p == other
+	}
+	return *p == *other
+}
+
 // changes are what of the devices is new since an earlier look, as the page adds
 // it to what it has.
 type changes struct {
 	Time    time.Time       `json:"time"`
+	Links   []Link          `json:"links"`
 	Devices []changedDevice `json:"devices"`
 	Points  []changedPoint  `json:"points"`
 }
@@ -65,6 +98,7 @@ type changedDevice struct {
 	Updated *time.Time `json:"updated"`
 	Samples uint64     `json:"samples"`
 	Bad     uint64     `json:"bad"`
+	Polls   *Polls     `json:"polls"`
 }
 
 // changedPoint is [place of the device, place of the point, value, quality, ms since
@@ -87,13 +121,13 @@ func (c changedPoint) MarshalJSON() ([]byte, error) {
 }
 
 // since gives what has changed from before to now; of other devices, all.
-func since(before, now []Device, at time.Time) changes {
-	c := changes{Time: at, Devices: []changedDevice{}, Points: []changedPoint{}}
+func since(before, now []Device, links []Link, at time.Time) changes {
+	c := changes{Time: at, Links: links, Devices: []changedDevice{}, Points: []changedPoint{}}
 	for i := range now {
 		d := &now[i]
 		same := len(before) == len(now) && len(before[i].Points) == len(d.Points)
-		if !same || before[i].Samples != d.Samples || before[i].Online != d.Online || before[i].Reason != d.Reason {
-			c.Devices = append(c.Devices, changedDevice{i, d.Online, d.Reason, d.Since, d.Updated, d.Samples, d.Bad})
+		if !same || before[i].Samples != d.Samples || before[i].Online != d.Online || before[i].Reason != d.Reason || !d.Polls.equal(before[i].Polls) {
+			c.Devices = append(c.Devices, changedDevice{i, d.Online, d.Reason, d.Since, d.Updated, d.Samples, d.Bad, d.Polls})
 		}
 		for j := range d.Points {
 			last := &d.Points[j].Last

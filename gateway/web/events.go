@@ -81,7 +81,7 @@ func (h *hub) tick(now time.Time) {
 		case statusEvent:
 			v = h.s.src.Status()
 		case devicesEvent:
-			v = since(before, h.devices, now)
+			v = since(before, h.devices, h.s.src.Links(), now)
 		case topicsEvent:
 			h.s.topics.look(now)
 			v = topics

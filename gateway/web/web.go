@@ -34,6 +34,9 @@ type Source interface {
 	// Devices are all devices with their points; their order does not change.
 	Devices() []Device
 
+	// Links are those on which devices are asked by Modbus.
+	Links() []Link
+
 	// Unready says why the gateway does not do all that it is there for; none: it does.
 	Unready() []string
 

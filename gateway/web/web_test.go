@@ -40,6 +40,7 @@ func (f *fakeGateway) Devices() []Device {
 	}
 	return list
 }
+func (f *fakeGateway) Links() []Link     { return []Link{{Name: "rs485", Open: true, Devices: 1}} }
 func (f *fakeGateway) Unready() []string { return f.unready }
 func (f *fakeGateway) Metrics() []Family { return f.metrics }
 func (f *fakeGateway) Watch(handle func(Message)) func() {

@@ -1,7 +1,7 @@
 // Devices: every point as it stands; a click gives its last hour, and writes it where that is allowed.
 
 import {get, post} from '../api.js';
-import {h, set, sparkline, sparkBox, value, lasting, plural, count} from '../dom.js';
+import {h, set, keyed, milliseconds, sparkline, sparkBox, value, lasting, plural, count} from '../dom.js';
 import {plot} from '../plot.js';
 
 export const events = ['devices'];
@@ -9,13 +9,14 @@ export const events = ['devices'];
 export function open(box, app) {
   const about = h('p'), search = h('input', {type: 'search', placeholder: 'Filter', 'aria-label': 'Filter devices and points', oninput: () => filter()});
   const bad = h('input', {type: 'checkbox', onchange: () => filter()});
-  const all = h('div');
-  box.append(h('div', {class: 'top'}, h('div', {}, h('h1', {}, 'Devices'), about), h('div', {class: 'tools'}, search, h('label', {}, bad, 'only what is not good'))), all);
+  const all = h('div'), links = h('div', {class: 'grid four'});
+  box.append(h('div', {class: 'top'}, h('div', {}, h('h1', {}, 'Devices'), about), h('div', {class: 'tools'}, search, h('label', {}, bad, 'only what is not good'))), links, all);
   let devices = [], skew = 0, shown = null, timer = 0;
 
   async function opened() {
     const list = await get('devices');
     skew = Date.parse(list.time) - Date.now();
+    keyed(links, list.links, l => l.name, makeLink);
     devices = list.devices.map(makeDevice);
     all.replaceChildren(...devices.map(d => d.element));
     if (devices.length === 0) all.replaceChildren(h('p', {class: 'soft'}, 'There is no device: add a [[modbus]] or [[serial]] table to the configuration.'));
@@ -54,16 +55,33 @@ export function open(box, app) {
     }
   }
 
+  // makeLink is a card of a line: whether it is open, and how busy.
+  function makeLink(l) {
+    const pill = h('span', {class: 'pill push'}), load = h('div', {class: 'big'}), bar = h('i'), barBox = h('div', {class: 'bar', 'aria-hidden': 'true'}, bar), text = h('p', {class: 'soft'}), reason = h('p', {class: 'badtext'});
+    return {element: h('section', {class: 'card', 'aria-label': 'Link ' + l.name}, h('div', {class: 'head'}, h('h2', {}, l.name), pill), h('p', {class: 'soft mono cut', title: l.url}, l.url), load, barBox, text, reason), update(l) {
+      set(pill, l.open ? 'open' : l.reason ? 'down' : 'not open yet');
+      pill.className = 'pill push ' + (l.open ? 'good' : l.reason ? 'bad' : '');
+      const share = l.load === null ? null : Math.round(l.load * 100);
+      set(load, share === null ? '…' : `${share} % busy`);
+      bar.style.width = (share || 0) + '%';
+      barBox.className = 'bar' + (share > 90 ? ' high' : '');
+      set(text, `${plural(l.devices, 'device')}, ${plural(l.requests, 'request')}, ${count(l.timeouts)} without an answer${l.discarded ? `, ${count(l.discarded)} bytes of noise` : ''}`);
+      set(reason, l.open ? '' : l.reason);
+    }};
+  }
+
   function makeDevice(is) {
-    const pill = h('span', {class: 'pill'}), facts = h('span', {class: 'soft push'}), reason = h('p', {class: 'badtext'}), body = h('tbody');
+    const pill = h('span', {class: 'pill'}), facts = h('span', {class: 'soft push'}), reason = h('p', {class: 'badtext'}), asked = h('p', {class: 'soft'}), body = h('tbody');
     const d = {is, element: h('section', {class: 'card device', 'aria-label': is.name},
-      h('div', {class: 'head'}, h('h2', {}, is.name), pill, h('span', {class: 'soft'}, is.adapter), facts), reason,
+      h('div', {class: 'head'}, h('h2', {}, is.name), pill, h('span', {class: 'soft'}, is.adapter), facts), asked, reason,
       h('div', {class: 'scroll'}, h('table', {}, h('thead', {}, h('tr', {}, ['Point', 'Value', 'Quality', 'Age', 'Last hour'].map((t, i) =>
         h('th', {scope: 'col', class: ['', 'num', '', 'num wide', 'wide'][i]}, t)))), body))),
       say() {
         set(pill, is.online ? 'online' : 'silent');
         pill.className = 'pill ' + (is.online ? 'good' : 'bad');
         set(reason, is.online ? '' : is.reason);
+        set(asked, polled(is.polls));
+        asked.hidden = !is.polls;
         set(facts, `${count(is.samples)} values, ${count(is.bad)} bad${is.since ? `, ${is.online ? 'online' : 'silent'} for ${lasting((Date.now() + skew - Date.parse(is.since)) / 1000)}` : ''}`);
       }};
     d.points = is.points.map(p => makePoint(d, p));
@@ -140,6 +158,7 @@ export function open(box, app) {
   function hear(name, c) {
     if (name !== 'devices') return;
     skew = Date.parse(c.time) - Date.now();
+    keyed(links, c.links, l => l.name, makeLink);
     for (const n of c.devices) {
       const d = devices[n.place];
       if (!d) continue;
@@ -160,6 +179,14 @@ export function open(box, app) {
   }
 
   return {opened, hear, leave() { clearInterval(timer); document.querySelector('dialog')?.close(); }};
+}
+
+// polled says how a device answers that is asked.
+function polled(p) {
+  if (!p) return '';
+  const wrong = [[p.timeouts, 'request without an answer', 'requests without an answer'], [p.exceptions, 'answer refused it', 'answers refused it'], [p.late, 'poll left out, late', 'polls left out, late']]
+    .filter(([n]) => n > 0).map(([n, one, more]) => `${count(n)} ${n === 1 ? one : more}`);
+  return (p.median ? `A poll takes ${milliseconds(p.median)} (the last one ${milliseconds(p.last)})` : 'No answer yet') + (wrong.length ? '; ' + wrong.join(', ') : '') + '.';
 }
 
 // writer is the form that sets a point.
