@@ -230,7 +230,9 @@ func TestThePageShowsWhatRunsAfterAReload(t *testing.T) {
 	if !r.Good || !r.Differs {
 		t.Errorf("a change: got %+v", r)
 	}
-	if !slices.ContainsFunc(r.Faults, func(f checkFault) bool { return f.Severity == "warning" && f.Line > 0 && strings.Contains(f.Text, "pump7") }) {
+	if !slices.ContainsFunc(r.Faults, func(f checkFault) bool {
+		return f.Severity == "warning" && f.Line > 0 && strings.Contains(f.Text, "pump7")
+	}) {
 		t.Errorf("no warning says that pump7 and pump8 are one unit: got %+v", r.Faults)
 	}
 	if before := runs(); strings.Contains(before, "pump7") || strings.Contains(before, "zoe") {
