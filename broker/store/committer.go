@@ -55,6 +55,7 @@ func (s *Store) commitAll() {
 	var crowd crowd
 	for {
 		crowd.gather(s, timer)
+		s.beginCopy()
 		b, wait := s.take(time.Now())
 		if b == nil {
 			timer.Reset(wait)

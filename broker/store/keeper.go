@@ -12,6 +12,7 @@ type job struct {
 	seal   *generation
 	ckpt   *checkpoint
 	remove *generation
+	copy   *copyJob
 }
 
 // keepHouse is the keeper: it does, off the committer, what no commit has to
@@ -28,6 +29,9 @@ func (s *Store) keepHouse() {
 			s.checkpoint(j.ckpt)
 		}
 		s.seal()
+		if j.copy != nil {
+			s.makeCopy(j.copy)
+		}
 	}
 }
 

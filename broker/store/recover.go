@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -20,6 +21,9 @@ func (s *Store) recover() error {
 		return err
 	}
 	s.spool.salt = salt
+	if err := os.RemoveAll(filepath.Join(s.dir, copyName)); err != nil {
+		return fmt.Errorf("remove the copy that a crash has left: %w", err)
+	}
 	// Badger makes files before it looks whether there is room.
 	s.reserve.find()
 	free, err := freeBytes(s.dir)

@@ -69,39 +69,41 @@ type Store struct {
 	// comes in the order of the calls. It is taken before mu.
 	telling sync.Mutex
 
-	mu       sync.Mutex // guards what follows, to the blank line
-	closing  bool
-	err      error // given up: nothing is written any more
-	refusing error // commits end with it at once
-	next     uint64
-	queues   map[QueueID]*Queue
-	names    map[string]*Queue
-	nextID   QueueID
-	open     *segment   // being filled; nil: none
-	chunk    []byte     // free memory for segments; open has its begin
-	sealed   []*segment // full ones that wait for the committer
-	waiters  []waiter
-	earlyAt  time.Time     // when a message was last acknowledged before it was written
-	logged   uint64        // number of the last record that was given to a batch to be written
-	writing  []waiter      // of the batch that is being written
-	begun    time.Time     // when its writing began; zero: none is
-	prompt   int           // of waiters, those without a Window
-	awaited  int           // of writing, those
-	due      time.Time     // when what waits is written; in the past: at once
-	pending  int64         // bytes that commits wait with
-	changes  []stateChange // of the records in open and sealed
-	notify   []*Reader
-	targets  []target
-	touched  []*Queue // changed since the last checkpoint
-	refusers int      // queues whose quota refuses
-	dropped  []QueueID
-	moves    []move // of an evacuation, for the committer
-	shedding bool   // the commit that is being taken is left out of all queues
-	ring     ring
-	dirty    stateChanges // committed, in no checkpoint yet
-	saving   stateChanges // in the checkpoint that is being written
-	ckpt     checkpointState
-	refusal  refusal
+	mu        sync.Mutex // guards what follows, to the blank line
+	closing   bool
+	err       error // given up: nothing is written any more
+	refusing  error // commits end with it at once
+	next      uint64
+	queues    map[QueueID]*Queue
+	names     map[string]*Queue
+	nextID    QueueID
+	open      *segment   // being filled; nil: none
+	chunk     []byte     // free memory for segments; open has its begin
+	sealed    []*segment // full ones that wait for the committer
+	waiters   []waiter
+	earlyAt   time.Time     // when a message was last acknowledged before it was written
+	logged    uint64        // number of the last record that was given to a batch to be written
+	writing   []waiter      // of the batch that is being written
+	begun     time.Time     // when its writing began; zero: none is
+	prompt    int           // of waiters, those without a Window
+	awaited   int           // of writing, those
+	due       time.Time     // when what waits is written; in the past: at once
+	pending   int64         // bytes that commits wait with
+	changes   []stateChange // of the records in open and sealed
+	notify    []*Reader
+	targets   []target
+	touched   []*Queue // changed since the last checkpoint
+	refusers  int      // queues whose quota refuses
+	dropped   []QueueID
+	moves     []move   // of an evacuation, for the committer
+	shedding  bool     // the commit that is being taken is left out of all queues
+	copying   bool     // there is a copy, or one is being made
+	copyAsked *copyJob // for the committer
+	ring      ring
+	dirty     stateChanges // committed, in no checkpoint yet
+	saving    stateChanges // in the checkpoint that is being written
+	ckpt      checkpointState
+	refusal   refusal
 
 	stateLost bool // the state database was put aside at this start
 
