@@ -16,7 +16,7 @@ import (
 // says where that is, and what to do.
 func openStore(dataDir string, cfg store.Config, log *slog.Logger) (*store.Store, error) {
 	dir := absolute(dataDir)
-	st, err := store.Open(filepath.Join(dir, "store"), cfg, log)
+	st, err := store.Open(filepath.Join(dir, storeName), cfg, log)
 	switch {
 	case err == nil:
 		return st, nil

@@ -44,6 +44,8 @@ type commandLine struct {
 	Sub     subCmd     `cmd:"" passthrough:"" help:"Subscribe and print what comes, with the flags of mosquitto_sub."`
 	Queue   queueCmd   `cmd:"" help:"Look into what waits for sessions and bridges, also while the gateway does not run."`
 	Bridge  bridgeCmd  `cmd:"" help:"Look after the bridges of the gateway that runs here: status, pause, resume, drain, purge."`
+	Backup  backupCmd  `cmd:"" help:"Write the configuration, the sessions, retained messages and queues to one file, also while the gateway runs."`
+	Restore restoreCmd `cmd:"" help:"Make the gateway that a backup is of, where none runs."`
 	Passwd  passwdCmd  `cmd:"" help:"Make the hash of a password, for password_hash or password_file in [broker]."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 

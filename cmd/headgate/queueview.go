@@ -79,7 +79,7 @@ func viewRunning(client *control.Client) *queueView {
 // viewStore opens the store of a gateway that does not run.
 func viewStore(file *config.File, write bool) (*queueView, error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	dir := filepath.Join(absolute(file.Gateway.DataDir), "store")
+	dir := filepath.Join(absolute(file.Gateway.DataDir), storeName)
 	if _, err := os.Lstat(filepath.Join(dir, "FORMAT")); err != nil {
 		return nil, fmt.Errorf("no gateway runs here, and in gateway.data_dir %q there is no store: %w", file.Gateway.DataDir, err)
 	}

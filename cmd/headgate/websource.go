@@ -95,5 +95,6 @@ func (h *house) controlHandler() http.Handler {
 	mux.Handle("/api/v1/", h.web.API())
 	h.modbusRoutes(mux)
 	serveQueues(mux, h.broker.Queues())
+	mux.HandleFunc("GET "+backupPath, h.serveBackup)
 	return mux
 }

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"headgate/broker/store"
+	"headgate/cmd/headgate/config"
+	"headgate/cmd/headgate/control"
+)
+
+// backupCmd writes all that makes this gateway to one file.
+type backupCmd struct {
+	To      string `arg:"" name:"to" help:"The file to write, such as headgate.backup; - is the standard output."`
+	Config  string `placeholder:"FILE" default:"${default_config}" help:"The configuration file; by default ${default_config}."`
+	Secrets bool   `help:"With the files with passwords, keys and certificates that the configuration names."`
+}
+
+const backupPath = "/api/v1/backup"
+
+// Run writes it. What the gateway that runs has acknowledged by now is in it.
+func (c *backupCmd) Run(k *kong.Kong) error {
+	file, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	if c.To == "-" {
+		_, _, err = c.write(file, k.Stdout)
+		return err
+	}
+	out, err := os.OpenFile(c.To+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	bytes, left, err := c.write(file, out)
+	if err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = os.Rename(out.Name(), c.To)
+	}
+	if err != nil {
+		return fmt.Errorf("backup: %w", errors.Join(err, os.Remove(out.Name())))
+	}
+	info, err := os.Stat(c.To)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	fmt.Fprintf(k.Stdout, "%s has the gateway %s: %s, packed to %s.\n", c.To, file.Gateway.ID, size(bytes), size(info.Size()))
+	if left > 0 {
+		fmt.Fprintf(k.Stdout, "Without the files with secrets that the configuration names, %d of them: --secrets takes them too.\n", left)
+	}
+	return nil
+}
+
+// write writes the backup; left is how many files with secrets it does not have.
+func (c *backupCmd) write(file *config.File, out io.Writer) (bytes int64, left int, err error) {
+	to := bufio.NewWriterSize(out, 64<<10)
+	a, err := newArchiveWriter(to, manifest{Format: archiveVersion, Version: version(), Gateway: file.Gateway.ID, Time: time.Now().UTC(),
+		Config: absolute(c.Config), DataDir: absolute(file.Gateway.DataDir), Secrets: c.Secrets})
+	if err != nil {
+		return 0, 0, err
+	}
+	secrets := secretFiles(file)
+	for _, f := range configFiles(file) {
+		if !slices.Contains(secrets, f) {
+			err = errors.Join(err, tarFile(a.add, f, c.entry(f)))
+		}
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, f := range secrets {
+		if _, serr := os.Stat(f); serr != nil {
+			continue // a gateway runs without it
+		}
+		if !c.Secrets {
+			left++
+		} else if err := tarFile(a.add, f, c.entry(f)); err != nil {
+			return 0, 0, err
+		}
+	}
+	if err := addData(a, file); err != nil {
+		return 0, 0, err
+	}
+	return a.size, left, errors.Join(a.close(), to.Flush())
+}
+
+// entry gives the name in the backup for a file with a whole path.
+func (c *backupCmd) entry(file string) string {
+	rel, err := filepath.Rel(filepath.Dir(absolute(c.Config)), file)
+	if err == nil && filepath.IsLocal(rel) {
+		return configPrefix + filepath.ToSlash(rel)
+	}
+	return filesPrefix + strings.TrimPrefix(filepath.ToSlash(file), "/")
+}
+
+// configFiles are the files that are the configuration, with the profiles beside it,
+// by their whole paths.
+func configFiles(file *config.File) (list []string) {
+	for _, p := range file.Paths {
+		list = append(list, absolute(p))
+	}
+	profiles, _ := filepath.Glob(filepath.Join(absolute(file.Gateway.ProfileDir), "*.toml")) // the pattern is good
+	return append(list, profiles...)
+}
+
+// secretFiles are the files that keys of the configuration name, by their whole
+// paths: passwords, keys, and the certificates beside them.
+func secretFiles(file *config.File) (list []string) {
+	var look func(v reflect.Value)
+	look = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Pointer:
+			if !v.IsNil() {
+				look(v.Elem())
+			}
+		case reflect.Slice:
+			for i := range v.Len() {
+				look(v.Index(i))
+			}
+		case reflect.Struct:
+			for i := range v.NumField() {
+				f := v.Type().Field(i)
+				if !f.IsExported() {
+					continue
+				}
+				if name := v.Field(i).String(); f.Type.Kind() == reflect.String && strings.HasSuffix(f.Tag.Get("toml"), "_file") && name != "" {
+					list = append(list, absolute(name))
+				}
+				look(v.Field(i))
+			}
+		}
+	}
+	look(reflect.ValueOf(file))
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// addData appends the data directory: as the gateway that runs gives it, or from the
+// directory of one that does not.
+func addData(a *archiveWriter, file *config.File) error {
+	from, to := io.Pipe()
+	defer from.Close()
+	ended := make(chan error, 1)
+	client := control.New(control.Paths(file.Gateway.DataDir))
+	go func() {
+		err := client.Stream(context.Background(), backupPath, to)
+		if errors.Is(err, control.ErrNoGateway) {
+			err = writeIdleData(file.Gateway.DataDir, to)
+		}
+		to.CloseWithError(err)
+		ended <- err
+	}()
+	in := tar.NewReader(from)
+	for {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			_, err = io.Copy(io.Discard, from)
+			return errors.Join(err, <-ended)
+		}
+		if err == nil {
+			err = a.add(h, in)
+		}
+		if err != nil {
+			from.CloseWithError(err)
+			<-ended
+			return err
+		}
+	}
+}
+
+// writeIdleData writes the data directory of a gateway that does not run as a tar,
+// and keeps one from starting meanwhile.
+func writeIdleData(dataDir string, w io.Writer) error {
+	dir := filepath.Join(absolute(dataDir), storeName)
+	if err := store.CheckFormat(dir); err != nil {
+		return fmt.Errorf("no gateway runs here, and in gateway.data_dir %q there is no store: %w", dataDir, err)
+	}
+	unlock, err := store.Lock(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeData(dataDir, dir, w), unlock())
+}
+
+// storeName is the store's directory in the data directory.
+const storeName = "store"
+
+// writeData writes a data directory as a tar, with the store from where it stands
+// still.
+func writeData(dataDir, storeDir string, w io.Writer) error {
+	out := tar.NewWriter(w)
+	add := func(h *tar.Header, r io.Reader) error {
+		if err := out.WriteHeader(h); err != nil || h.Typeflag != tar.TypeReg {
+			return err
+		}
+		_, err := io.CopyN(out, r, h.Size)
+		return err
+	}
+	err := tarDir(add, dataDir, strings.TrimSuffix(dataPrefix, "/"), func(rel string) bool {
+		first, _, _ := strings.Cut(rel, "/")
+		return first != storeName && first != restoringName && !strings.HasPrefix(first, replacedPrefix)
+	})
+	if err == nil {
+		err = tarDir(add, storeDir, dataPrefix+storeName, func(rel string) bool {
+			first, _, _ := strings.Cut(rel, "/")
+			return store.Belongs(first)
+		})
+	}
+	return errors.Join(err, out.Close())
+}
+
+// backupPatience is how long a tool may take for what it was given.
+const backupPatience = time.Minute
+
+// serveBackup gives the data directory as a tar, while the gateway goes on.
+func (h *house) serveBackup(w http.ResponseWriter, r *http.Request) {
+	dir, done, err := h.store.Copy(r.Context())
+	if err != nil {
+		control.Answer(w, nil, err)
+		return
+	}
+	defer func() {
+		if err := done(); err != nil {
+			h.log.Warn("the copy of the store for a backup is not removed", "path", dir, "err", err)
+		}
+	}()
+	begin := time.Now()
+	if err := writeData(h.config.Gateway.DataDir, dir, patientWriter{w, http.NewResponseController(w)}); err != nil {
+		h.log.Warn("backup not made", "err", err)
+		panic(http.ErrAbortHandler) // who reads sees that it is not all
+	}
+	h.log.Info("backup made", "path", path.Clean(h.config.Gateway.DataDir), "took", time.Since(begin).Round(time.Millisecond))
+}
+
+// patientWriter ends an answer that nobody takes any more.
+type patientWriter struct {
+	w       io.Writer
+	control *http.ResponseController
+}
+
+func (p patientWriter) Write(b []byte) (int, error) {
+	if err := p.control.SetWriteDeadline(time.Now().Add(backupPatience)); err != nil {
+		return 0, err
+	}
+	return p.w.Write(b)
+}
