@@ -78,6 +78,9 @@ func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("bridge %q: %w", cfg.Name, err)
 	}
+	if err := cfg.setEncoders(); err != nil {
+		return nil, fmt.Errorf("bridge %q: %w", cfg.Name, err)
+	}
 	b := &Bridge{
 		cfg:      cfg,
 		src:      src,

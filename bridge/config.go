@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"headgate/broker/topic"
+	"headgate/gateway/format"
 )
 
 const (
@@ -117,6 +118,10 @@ type Config struct {
 	// Set by the wiring; nil for none.
 	Skip func(localTopic string) bool `toml:"-"`
 
+	// Origin says of a local topic where the sample is from that is published to it, and its point; false for any other.
+	// Set by the wiring; nil where samples are not to be known.
+	Origin func(localTopic string) (from format.Origin, pointName string, ok bool) `toml:"-"`
+
 	// Connected is told at the start of Run that there is no connection, and then of each change. peer is the id of the
 	// upstream, where that is a gateway like this one. It must not block. Set by the wiring; nil for nobody.
 	Connected func(connected bool, peer string) `toml:"-"`
@@ -174,8 +179,15 @@ type Up struct {
 	// decides the rest.
 	Priority string `toml:"priority"`
 
+	// Config says in which format the gateway's samples go up: format, template and measurement. What is no sample of the
+	// gateway goes up as it is.
+	format.Config
+
 	template template // of Topic
 	encoded  bool     // goes in the JSON of the preset's service
+
+	encode      func(dst []byte, s *format.Sample) ([]byte, error) // a sample in its format; nil: it goes as it is
+	contentType string                                             // of what encode gives
 }
 
 // Down is one [[bridge.down]] table: topics of the upstream that come into the local broker.
@@ -222,6 +234,7 @@ func (u *Up) setDefaults(c *Config) {
 	}
 	fill(&u.Retain, retainKeep)
 	fill(&u.Priority, priorityNormal)
+	u.Config.SetDefaults()
 	u.template, _ = parseTemplate(u.Topic, c) // Check says what is wrong with it
 }
 
@@ -300,6 +313,10 @@ func (u *Up) check(c *Config, key string, fault func(key, format string, args ..
 		checkQoS(key+"qos", *u.QoS, fault)
 	}
 	checkRetain(key+"retain", u.Retain, fault)
+	u.Config.Check(func(name, format string, args ...any) { fault(key+name, format, args...) })
+	if u.encoded && u.recodes() {
+		fault(key+"format", "%q: preset = %q has a format of its own: want a topic or a remote_prefix too, or no format", u.Format, c.Preset)
+	}
 	if u.Priority != priorityNormal && u.Priority != PriorityHigh {
 		fault(key+"priority", "%q: want %q or %q", u.Priority, priorityNormal, PriorityHigh)
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
+
+	"headgate/gateway/format"
 )
 
 // parse reads a [[bridge]] table as the config file has it.
@@ -62,8 +64,8 @@ keep_alive = "30s"
 		MaxBackoff: 30 * time.Second, MaxInFlight: 20000, QueueQoS0: new(true),
 		Replay: "in_order", MaxRate: Rate{unlimitedRate, unlimitedRate}, ReplayMaxRate: Rate{unlimitedRate, unlimitedRate},
 		Up: []Up{
-			{Filter: "boiler-house/#", QoS: new(0), Retain: "keep", Priority: "high"},
-			{Filter: "other/#", QoS: new(1), Retain: "keep", Priority: "normal"},
+			{Filter: "boiler-house/#", QoS: new(0), Retain: "keep", Priority: "high", Config: format.Config{Format: "json"}},
+			{Filter: "other/#", QoS: new(1), Retain: "keep", Priority: "normal", Config: format.Config{Format: "json"}},
 		},
 		Down: []Down{{
 			Filter: "plant7/cmd/#", QoS: new(1), RemotePrefix: "plant7/cmd/", LocalPrefix: "boiler-house/", Retain: "keep",

@@ -45,6 +45,7 @@ type drainer struct {
 	pace    *pace
 	live    bool // what the Source was told last
 	topic   []byte
+	payload []byte // of what goes up in another format
 	publish packet.Publish
 	aliases aliases
 }
@@ -194,7 +195,14 @@ func (d *drainer) send(ctx context.Context, o *Outgoing) bool {
 	}
 	p := &d.publish
 	p.PacketID = o.PacketID
-	if why := d.translate(up, o); why != "" {
+	p.Properties = o.Properties
+	switch why := d.translate(up, o); why {
+	case "":
+	case nothing:
+		d.b.counters.skipped.Add(1)
+		d.pass(o)
+		return true
+	default:
 		d.giveUp(o, why)
 		return true
 	}
@@ -205,7 +213,6 @@ func (d *drainer) send(ctx context.Context, o *Outgoing) bool {
 	p.Retain = o.Retain && up.Retain == retainKeep && d.link.limits.retain // [MQTT-3.2.2-14]
 	// In a new session of the upstream it is the first attempt. [MQTT-3.3.1-1]
 	p.Dup = o.Dup && d.link.present && p.QoS > 0
-	p.Properties = o.Properties
 	p.Properties.SubscriptionIDs = nil // [MQTT-3.3.4-6]
 	p.Properties.Unset(packet.PropTopicAlias)
 	if o.Replay {

@@ -55,7 +55,8 @@ func (u *Up) appendRemote(dst []byte, localTopic string) (remote []byte, ok bool
 }
 
 // translate puts topic and payload of a message into d.publish as the upstream
-// has them. It says in words why the upstream cannot get it, "" where it can.
+// has them. It says in words why the upstream cannot get it, "" where it can, and
+// nothing where the configuration makes nothing of it.
 func (d *drainer) translate(up *Up, o *Outgoing) string {
 	p := &d.publish
 	var ok bool
@@ -67,6 +68,9 @@ func (d *drainer) translate(up *Up, o *Outgoing) string {
 		p.Topic = append(d.topic[:0], name...)
 	} else if p.Topic, ok = up.appendRemote(d.topic[:0], o.Topic); ok {
 		p.Payload = o.Payload
+		if why := d.recode(up, o); why != "" {
+			return why
+		}
 	} else {
 		return "the topic cannot be mapped"
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"time"
 
+	"headgate/gateway/format"
 	"headgate/gateway/point"
 )
 
@@ -29,6 +30,10 @@ type Config struct {
 	// may name, NAME.toml each; one there goes before the one of that name that is
 	// built in. Default "/etc/headgate/profiles".
 	ProfileDir string `toml:"profile_dir"`
+
+	// Config says how the payloads of the values are made: format, template and measurement. Bridges and Home Assistant
+	// read "json": with another one, what they do of their own with values is left out.
+	format.Config
 
 	// QoS is that of the values, 0, 1 or 2. At 0, what is measured while an
 	// uplink is away is kept only where its [[bridge]] says so. Status messages
@@ -70,6 +75,7 @@ func (c *Config) SetDefaults() {
 	if c.Topic == "" {
 		c.Topic = "{gateway}/{device}/{point}"
 	}
+	c.Config.SetDefaults()
 	if c.QoS == nil {
 		c.QoS = new(int)
 		*c.QoS = 1
@@ -90,6 +96,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	if _, err := parseTemplate(c.Topic, "x"); err != nil {
 		fault("topic", "%q: %v; the default is \"{gateway}/{device}/{point}\"", c.Topic, err)
 	}
+	c.Config.Check(fault)
 	if q := *c.QoS; q < 0 || q > 2 {
 		fault("qos", "%d: want 0, 1 or 2", q)
 	}

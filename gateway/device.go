@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"headgate/gateway/format"
 	"headgate/gateway/point"
 )
 
@@ -18,6 +19,7 @@ type device struct {
 	runner      *runner
 	name        string
 	statusTopic string
+	origin      format.Origin      // of its samples, without a topic
 	points      []*outlet          // in the order of the config
 	byName      map[string]*outlet // the same
 
@@ -31,13 +33,14 @@ type device struct {
 	bad     uint64 // of samples
 	held    uint64 // of samples: not published, for they say nothing new
 	strays  uint64 // samples of points that there are not
+
+	together []format.Sample // of this update, for one payload each time
 }
 
 // outlet is one point's way out.
 type outlet struct {
 	info  point.Info
 	topic string
-	unit  []byte       // as a JSON string; empty for none
 	last  point.Sample // under the device's mu; a zero Time: none yet
 	sent  point.Sample // the last one that was published, the same
 }
@@ -54,6 +57,7 @@ func newDevice(g *Gateway, r *runner, d point.Device) (*device, error) {
 	dev := &device{
 		gateway: g, runner: r, name: d.Name,
 		statusTopic: g.topics.status(d.Name),
+		origin:      format.Origin{Gateway: g.cfg.ID, Device: d.Name, DeviceTopic: g.topics.ofDevice(d.Name)},
 		byName:      make(map[string]*outlet, len(d.Points)),
 	}
 	for _, info := range d.Points {
@@ -64,9 +68,6 @@ func newDevice(g *Gateway, r *runner, d point.Device) (*device, error) {
 			return nil, fmt.Errorf("point %q is there twice: point names must be unique in a device", info.Name)
 		}
 		o := &outlet{info: info, topic: g.topics.value(d.Name, info.Name)}
-		if info.Unit != "" {
-			o.unit = appendString(nil, info.Unit)
-		}
 		dev.points = append(dev.points, o)
 		dev.byName[info.Name] = o
 	}
@@ -101,6 +102,7 @@ func (d *device) update(a *attempt, u point.Update) {
 	for i := range u.Samples {
 		d.publishSample(u.Samples[i])
 	}
+	d.publishTogether()
 }
 
 // announce makes the device offline, by the pump's own knowledge.
@@ -116,6 +118,7 @@ func (d *device) readBack(o *outlet, v point.Value) {
 	defer d.mu.Unlock()
 	o.sent = point.Sample{} // it is published whatever was before
 	d.publishSample(point.Sample{Point: o.info.Name, Unit: o.info.Unit, Value: v, Time: time.Now()})
+	d.publishTogether()
 }
 
 // setStatus publishes a status that differs from the one before; mu is held.
@@ -190,16 +193,16 @@ func (d *device) publishSample(s point.Sample) {
 		}
 		return
 	}
-	unit := o.unit
-	if s.Unit != o.info.Unit && s.Unit != "" {
-		unit = appendString(nil, s.Unit)
+	if s.Unit == "" {
+		s.Unit = o.info.Unit
 	}
-	var room [256]byte
-	taken := d.gateway.publish(Message{
-		Topic: o.topic, Payload: bytes.Clone(appendSample(room[:0], &s, unit, d.gateway.synced())),
-		QoS: byte(*d.gateway.cfg.QoS), Retain: d.gateway.cfg.Retain,
-	})
-	if taken {
+	sample := format.Sample{Origin: d.origin, Sample: s, Unsynced: !d.gateway.synced()}
+	sample.Topic = o.topic
+	if d.gateway.format.Format() == format.JSONDevice {
+		d.together = append(d.together, sample)
+		return
+	}
+	if d.publishPayload(o.topic, &sample) {
 		o.sent = s
 	}
 }

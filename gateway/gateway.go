@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"headgate/gateway/format"
 	"headgate/gateway/point"
 )
 
@@ -78,6 +79,7 @@ type Gateway struct {
 	cfg    Config
 	topics template
 	pub    Publisher
+	format *format.Encoder
 	synced func() bool // says whether the machine's clock is right
 	log    *slog.Logger
 
@@ -90,10 +92,11 @@ type Gateway struct {
 	outcomes [len(outcomeNames)]atomic.Uint64 // commands, by how they ended
 	ignored  atomic.Uint64                    // retained commands
 	flooded  atomic.Uint64                    // commands for which intake had no room
-	dropped  atomic.Uint64                    // messages that the publisher did not take
+	dropped  atomic.Uint64                    // messages that the publisher did not take, or a template failed at
 	losing   trouble                          // of publishing
 	flooding trouble                          // of intake
 	refusing sparing                          // lines
+	failing  sparing                          // the same, of a template
 }
 
 // New makes a pump of cfg, to which SetDefaults has been applied and in which
@@ -105,8 +108,12 @@ func New(cfg Config, adapters []Adapter, pub Publisher, synced func() bool, log 
 	if err != nil {
 		return nil, fmt.Errorf("topic template %q: %w", cfg.Topic, err)
 	}
+	encoder, err := format.New(cfg.Config)
+	if err != nil {
+		return nil, err
+	}
 	g := &Gateway{
-		cfg: cfg, topics: topics, pub: pub, synced: synced, log: log,
+		cfg: cfg, topics: topics, format: encoder, pub: pub, synced: synced, log: log,
 		devices: map[string]*device{},
 		targets: map[string]*target{},
 	}
@@ -150,6 +157,13 @@ func (g *Gateway) addDevice(r *runner, d point.Device) error {
 // SetFilters are the topic filters of the commands: what matches one is for this
 // gateway, and nothing that it publishes does.
 func (g *Gateway) SetFilters() []string { return g.topics.setFilters() }
+
+// Origin reads the name of a value's topic: where the value is from, and its point. It
+// is false for any other topic.
+func (g *Gateway) Origin(topic string) (from format.Origin, pointName string, ok bool) {
+	device, pointName, ok := g.topics.origin(topic)
+	return format.Origin{Gateway: g.cfg.ID, Device: device, Topic: topic, DeviceTopic: g.topics.ofDevice(device)}, pointName, ok
+}
 
 // Run runs the adapters and carries commands until ctx ends; then it says of
 // every device that it is offline, and returns nil. The error is that of

@@ -1,42 +1,53 @@
 package gateway
 
 import (
+	"bytes"
 	"math"
 	"time"
-	"unicode/utf8"
 
+	"headgate/gateway/format"
 	"headgate/gateway/point"
 )
 
-// timeLayout is RFC 3339 in UTC with milliseconds.
-const timeLayout = "2006-01-02T15:04:05.000Z"
-
-// maxReasonBytes bounds the reasons in payloads; they come from error texts.
-const maxReasonBytes = 512
-
-// appendSample appends the payload of a value:
-//
-//	{"value":231.4,"unit":"V","time":"2026-11-23T18:04:05.123Z","quality":"good"}
-//
-// unit is a JSON string already, or empty, and then left out. A sample that is
-// not good has its "reason" at the end; a bad one has the value null. Where nobody
-// has set the machine's clock yet, "clock":"unsynced" stands behind the time.
-func appendSample(dst []byte, s *point.Sample, unit []byte, synced bool) []byte {
-	dst = append(dst, `{"value":`...)
-	dst = appendValue(dst, s.Value)
-	if len(unit) > 0 {
-		dst = append(dst, `,"unit":`...)
-		dst = append(dst, unit...)
+// publishPayload publishes a sample in the configured format. It says whether that is
+// done; what a template makes nothing of is.
+func (d *device) publishPayload(topic string, s *format.Sample) bool {
+	var room [256]byte
+	payload, err := d.gateway.format.Append(room[:0], s)
+	if err == format.ErrNothing {
+		return true
 	}
-	dst = appendTime(dst, s.Time)
-	if !synced {
-		dst = append(dst, `,"clock":"unsynced"`...)
+	if err != nil {
+		d.gateway.dropped.Add(1)
+		if skipped, ok := d.gateway.failing.line(time.Now()); ok {
+			d.gateway.log.Warn("value not published: the template fails", "device", d.name, "point", s.Point, "err", err, "count", skipped+1)
+		}
+		return false
 	}
-	dst = append(dst, `,"quality":"`...)
-	dst = append(dst, s.Quality.String()...)
-	dst = append(dst, '"')
-	dst = appendReason(dst, s.Reason)
-	return append(dst, '}')
+	return d.gateway.publish(Message{
+		Topic: topic, Payload: bytes.Clone(payload), QoS: byte(*d.gateway.cfg.QoS), Retain: d.gateway.cfg.Retain,
+	})
+}
+
+// publishTogether publishes what waits in together, each time's samples as one
+// payload. mu is held.
+func (d *device) publishTogether() {
+	for rest := d.together; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].Time.Equal(rest[0].Time) && rest[n].Unsynced == rest[0].Unsynced {
+			n++
+		}
+		taken := d.gateway.publish(Message{
+			Topic: d.origin.DeviceTopic, Payload: format.AppendDevice(nil, rest[:n]), QoS: byte(*d.gateway.cfg.QoS), Retain: d.gateway.cfg.Retain,
+		})
+		for i := range rest[:n] {
+			if taken {
+				d.byName[rest[i].Point].sent = rest[i].Sample
+			}
+		}
+		rest = rest[n:]
+	}
+	d.together = d.together[:0]
 }
 
 // appendStatus appends the payload of a device's status:
@@ -47,7 +58,7 @@ func appendStatus(dst []byte, s point.Status) []byte {
 		dst = append(dst, `{"status":"online"`...)
 	} else {
 		dst = append(dst, `{"status":"offline"`...)
-		dst = appendReason(dst, s.Reason)
+		dst = format.AppendReason(dst, s.Reason)
 	}
 	dst = appendTime(dst, s.Time)
 	return append(dst, '}')
@@ -62,9 +73,9 @@ func appendResult(dst []byte, outcome string, v point.Value, reason string, id [
 	dst = append(dst, '"')
 	if outcome == outcomeOK {
 		dst = append(dst, `,"value":`...)
-		dst = appendValue(dst, v)
+		dst = format.AppendValue(dst, v)
 	} else {
-		dst = appendReason(dst, reason)
+		dst = format.AppendReason(dst, reason)
 	}
 	if len(id) > 0 {
 		dst = append(dst, `,"id":`...)
@@ -75,63 +86,7 @@ func appendResult(dst []byte, outcome string, v point.Value, reason string, id [
 }
 
 func appendTime(dst []byte, t time.Time) []byte {
-	dst = append(dst, `,"time":"`...)
-	dst = t.UTC().AppendFormat(dst, timeLayout)
-	return append(dst, '"')
-}
-
-func appendReason(dst []byte, reason string) []byte {
-	if reason == "" {
-		return dst
-	}
-	if len(reason) > maxReasonBytes {
-		end := maxReasonBytes
-		for !utf8.RuneStart(reason[end]) {
-			end--
-		}
-		reason = reason[:end]
-	}
-	dst = append(dst, `,"reason":`...)
-	return appendString(dst, reason)
-}
-
-func appendValue(dst []byte, v point.Value) []byte {
-	if v.Kind() == point.String {
-		return appendString(dst, v.String())
-	}
-	return v.AppendJSON(dst)
-}
-
-// appendString appends s as a JSON string. What is not UTF-8 becomes U+FFFD.
-// [RFC 8259 7]
-func appendString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			dst = utf8.AppendRune(dst, r)
-			i += n
-			continue
-		}
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c == '\n':
-			dst = append(dst, '\\', 'n')
-		case c == '\r':
-			dst = append(dst, '\\', 'r')
-		case c == '\t':
-			dst = append(dst, '\\', 't')
-		case c < ' ' || c == 0x7f:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		default:
-			dst = append(dst, c)
-		}
-		i++
-	}
-	return append(dst, '"')
+	return format.AppendTime(append(dst, `,"time":`...), t)
 }
 
 // honest makes sure that a sample claims no more than it has: a bad one has no

@@ -1,12 +1,11 @@
 package gateway
 
 import (
-	"encoding/json"
 	"math"
-	"strings"
 	"testing"
 	"time"
 
+	"headgate/gateway/format"
 	"headgate/gateway/point"
 )
 
@@ -63,21 +62,10 @@ func TestAValuesPayloadHasExactlyTheDocumentedShape(t *testing.T) {
 		},
 	} {
 		s := honest(c.sample)
-		var unit []byte
-		if c.unit != "" {
-			unit = appendString(nil, c.unit)
-		}
-		if got := string(appendSample(nil, &s, unit, true)); got != c.want {
+		s.Unit = c.unit
+		if got := string(format.AppendJSON(nil, &format.Sample{Sample: s})); got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, got, c.want)
 		}
-	}
-}
-
-func TestATimeOfAClockThatNobodyHasSetSaysSo(t *testing.T) {
-	s := point.Sample{Value: point.OfInt(7), Time: measured()}
-	want := `{"value":7,"time":"2026-11-23T18:04:05.123Z","clock":"unsynced","quality":"good"}`
-	if got := string(appendSample(nil, &s, nil, false)); got != want {
-		t.Errorf("\ngot  %s\nwant %s", got, want)
 	}
 }
 
@@ -105,17 +93,6 @@ func TestAResultPayloadHasExactlyTheDocumentedShape(t *testing.T) {
 	}
 }
 
-func TestALongReasonIsCutBetweenCharacters(t *testing.T) {
-	got := appendReason(nil, "x"+strings.Repeat("é", maxReasonBytes))
-	var reason string
-	if err := json.Unmarshal(got[len(`,"reason":`):], &reason); err != nil {
-		t.Fatal(err)
-	}
-	if want := "x" + strings.Repeat("é", maxReasonBytes/2-1); reason != want {
-		t.Errorf("got %d bytes, want %d whole ones", len(reason), len(want))
-	}
-}
-
 func TestASampleCostsOneAllocation(t *testing.T) {
 	pub := &dropper{}
 	cfg := Config{ID: "gw"}
@@ -136,19 +113,4 @@ func TestASampleCostsOneAllocation(t *testing.T) {
 	if got := testing.AllocsPerRun(100, emit); got != float64(len(u.Samples)) {
 		t.Errorf("%v allocations for %d samples", got, len(u.Samples))
 	}
-}
-
-func FuzzEveryTextBecomesAJSONString(f *testing.F) {
-	for _, s := range []string{"", "kg", "\"\\\x00\x1f\x7f", "é\u2028\U0001f600", "\xff\xc3", "<&>"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		var got string
-		if err := json.Unmarshal(appendString(nil, s), &got); err != nil {
-			t.Fatalf("%q became %s: %v", s, appendString(nil, s), err)
-		}
-		if want := string([]rune(s)); got != want {
-			t.Errorf("%q came back as %q", want, got)
-		}
-	})
 }

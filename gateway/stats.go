@@ -13,7 +13,7 @@ type Stats struct {
 	Samples  uint64        // values, of any quality
 	Bad      uint64        // of those, of quality bad
 	Held     uint64        // of those, not published: within their deadband, or too soon
-	Dropped  uint64        // messages that the publisher did not take
+	Dropped  uint64        // messages that the publisher did not take, or a template failed at
 	Strays   uint64        // what adapters said of points and devices that are not configured: a bug
 
 	// Commands counts the results by their outcome: "ok", "refused",

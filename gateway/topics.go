@@ -84,6 +84,29 @@ func (t template) value(device, pointName string) string {
 	return strings.Join(levels, "/")
 }
 
+// ofDevice gives the topic of a whole device: that of a point, without the point.
+func (t template) ofDevice(device string) string {
+	levels := append([]string(nil), t.levels...)
+	levels[t.device] = device
+	return strings.Join(slices.Delete(levels, t.point, t.point+1), "/")
+}
+
+// origin reads back what a value's topic says; false for one that is none. Whether
+// there is such a device it does not say.
+func (t template) origin(name string) (device, pointName string, ok bool) {
+	levels := strings.Split(name, "/")
+	if len(levels) != len(t.levels) {
+		return "", "", false
+	}
+	for i, level := range levels {
+		if i != t.device && i != t.point && level != t.levels[i] {
+			return "", "", false
+		}
+	}
+	pointName = levels[t.point]
+	return levels[t.device], pointName, pointName != statusPoint && pointName != setLevel
+}
+
 func (t template) status(device string) string { return t.value(device, statusPoint) }
 
 func (t template) set(device, pointName string) string {

@@ -107,6 +107,7 @@ func (h *house) buildOn(file *config.File) (err error) {
 		c.Skip = func(name string) bool {
 			return slices.ContainsFunc(commands, func(filter string) bool { return topic.Match(filter, name) })
 		}
+		c.Origin = f.gateway.Origin
 		if err := h.addBridge(c.Config); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"headgate/adapters/port"
+	"headgate/gateway/format"
 )
 
 // reservedPoints are the point names that the gateway's own topics need.
@@ -61,8 +62,25 @@ func (l *loader) checkBetween() {
 			clients(upstream+"\n"+b.ClientID, table+".client_id", "the bridge at %[2]s has this client identifier at the same upstream: each would throw the other out")
 		}
 	}
+	l.checkFormats()
 	l.checkListeners()
 	l.checkWeb()
+}
+
+// checkFormats finds bridges that have to read the gateway's JSON where there is none.
+func (l *loader) checkFormats() {
+	here := l.file.Gateway.Format
+	if here == format.JSON {
+		return
+	}
+	for i := range l.file.Bridge {
+		for j := range l.file.Bridge[i].Up {
+			if up := &l.file.Bridge[i].Up[j]; up.Format != format.JSON {
+				path := fmt.Sprintf("bridge[%d].up[%d].format", i, j)
+				l.add(path, "%q is made of the gateway's JSON, and gateway.format is %q: want format = %q there, or none here", up.Format, here, format.JSON)
+			}
+		}
+	}
 }
 
 // checkListeners finds addresses that cannot be bound beside each other. A host

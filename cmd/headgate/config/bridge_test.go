@@ -85,3 +85,14 @@ keep_alive = "10s"
 		t.Errorf("got  %q\nwant %q", faults, want)
 	}
 }
+
+func TestABridgeRecodesOnlyWhatTheGatewayPublishesAsJSON(t *testing.T) {
+	up := strings.NewReplacer(`filter = "boiler-house/#"`, "filter = \"boiler-house/#\"\nformat = \"influx\"").Replace(plant)
+	if _, faults := loadText(t, up); faults != nil {
+		t.Errorf("got faults: %q", faults)
+	}
+	_, faults := loadText(t, strings.Replace(up, "[gateway]", "[gateway]\nformat = \"value\"", 1))
+	if len(faults) != 1 || !strings.Contains(faults[0], `bridge.up.format: "influx" is made of the gateway's JSON, and gateway.format is "value"`) {
+		t.Errorf("got %q", faults)
+	}
+}
