@@ -50,11 +50,20 @@ func (s *Store) count() (last uint64, err error) {
 			moved = moved[1:]
 		}
 		end := uint64(0) // the record that comes next in this generation
+		unfinished := false
 		err = s.eachSegment(g, func(v *segmentView) error {
+			if v.place == 0 {
+				unfinished = v.gap && !s.whole(g, v)
+			} else {
+				unfinished = unfinished && v.first == end
+			}
 			if end != 0 && v.first != end && !v.gap {
 				s.log.Error("records are missing in the log", "path", g.dir, "first", end, "last", v.first-1)
 			}
 			end = v.last() + 1
+			if unfinished {
+				s.settleLeftOut(v)
+			}
 			return s.countSegment(g, v)
 		})
 		if err != nil {
@@ -69,6 +78,40 @@ func (s *Store) count() (last uint64, err error) {
 		s.countMoved(m)
 	}
 	return last, nil
+}
+
+// whole says whether all segments of the commit that begins with v can be read. Of
+// one of 255 or more that is not known.
+func (s *Store) whole(g *generation, v *segmentView) bool {
+	i, _ := slices.BinarySearch(g.keys, v.first)
+	for place := 1; place < int(v.of); place++ {
+		if i++; i >= len(g.keys) {
+			return false
+		}
+		err := s.checked(g, i, func(next *segmentView) error {
+			if int(next.place) != place {
+				return errSegment
+			}
+			return nil
+		})
+		if err != nil {
+			return false
+		}
+	}
+	return v.of < 255
+}
+
+// settleLeftOut takes what is missing of the queues before a segment as acknowledged.
+// It is one of a commit that begins behind what was left out, and of which only the
+// beginning is there: the acknowledgements stood at its end.
+func (s *Store) settleLeftOut(v *segmentView) {
+	for i := range v.queueCount() {
+		e := v.queueAt(i)
+		if q := s.queues[e.queue]; q != nil && q.filed < e.first {
+			q.replay(acknowledged, []ordinals{{q.filed, e.first}})
+			s.touch(q)
+		}
+	}
 }
 
 // countMoved counts an evacuated segment. One that cannot be read may stand where

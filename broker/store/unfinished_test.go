@@ -1,9 +1,12 @@
 package store
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // A kill may come when the first segments of a commit are in the value log, the others
@@ -88,5 +91,82 @@ func TestWhatOnlyTheValueLogHasAfterAPowerCutIsThere(t *testing.T) {
 			t.Errorf("damage is reported: %+v", st)
 		}
 		closeStore(t, s)
+	}
+}
+
+// A power cut may leave the write-ahead log of a commit that was under way, and of its
+// values the first. What was left out of the log before it, all receivers had
+// acknowledged: that stands at its end, which is not there.
+func TestWhatWasLeftOutBeforeACommitOfWhichAPowerCutLeftAPartIsNotMissing(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), small())
+	q, other := queue(t, s, "client"), queue(t, s, "other")
+	fill(t, s, q, 0, 10, 2000)
+	used := s.spool.tail.tail.values.at
+	r, rest := q.Reader(nil), other.Reader(nil)
+	for range 10 {
+		next(t, r)
+	}
+	s.Commit([]Record{passing(time.Minute, "10", q, other), passing(time.Minute, "11", q)}, nil)
+	for _, it := range []Item{next(t, r), next(t, r)} {
+		q.Ack(it.Number)
+	}
+	other.Ack(next(t, rest).Number)
+	await(t, "the two to be left out", func() bool { return s.Stats().Spared == 2 })
+	var recs []Record
+	for n := 12; n < 16; n++ {
+		rec := message(fmt.Sprintf("%07d", n), q)
+		rec.Data = append(rec.Data, make([]byte, 40<<10)...)
+		recs = append(recs, rec)
+	}
+	recs = append(recs, message("1", other))
+	commit(t, s, recs...)
+	dir, tail := copyDir(t, s.dir), filepath.Base(s.spool.tail.dir)
+	closeStore(t, s)
+
+	path := filepath.Join(spoolDir(dir), tail, "000001.vlog")
+	values, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segs := 0 // Badger has them in any order
+	for at := int(used); ; segs++ {
+		i := bytes.Index(values[at:], []byte(segmentMagic))
+		if i < 0 {
+			break
+		}
+		at += i
+		v, err := parseSegment(values[at:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at += len(v.whole); v.place > 1 {
+			clear(v.whole)
+		}
+	}
+	if segs < 4 {
+		t.Fatalf("the commit has %d segments", segs)
+	}
+	if err := os.WriteFile(path, values, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 { // the log goes on behind it
+		s = open(t, dir, small())
+		r := queue(t, s, "client").Reader(nil)
+		for ord := uint64(0); ord < 14+uint64(n); ord++ {
+			if ord == 10 || ord == 11 {
+				continue
+			}
+			if it, ok, err := r.Next(); err != nil || !ok || it.Ordinal != ord {
+				t.Fatalf("start %d: message %d is there (%v, %v), want %d", n, it.Ordinal, ok, err, ord)
+			}
+		}
+		if st := s.Stats(); st.DamagedSegments+st.DamagedGenerations+st.LostRecords > 0 || len(s.Losses()) > 0 {
+			t.Errorf("start %d: damage is reported: %+v %v", n, st, s.Losses())
+		}
+		fill(t, s, queue(t, s, "client"), 14+n, 1, 2000)
+		kill := copyDir(t, s.dir)
+		closeStore(t, s)
+		dir = kill
 	}
 }
