@@ -26,14 +26,17 @@ const (
 	inlineBytes = 4 << 10
 )
 
-// badgerOptions are what both databases have in common. On 32 bits a table that
-// outgrows the builder's first buffer destroys itself: BaseTableSize must be four
-// times MemTableSize and TableSizeMultiplier 1.
-func badgerOptions(dir string, log *badgerLog) badger.Options {
+// badgerOptions are what both databases have in common. A table is built in a buffer
+// of twice BaseTableSize, and on 32 bits one that outgrows it destroys itself. It takes
+// what a memtable holds, or what a compaction brings together, 0.95 BaseTableSize; and
+// as much as the blocks that it is made of have room that is not used. An entry must
+// be short beside BlockSize: behind a longer one a block is copied to twice the room.
+func badgerOptions(dir string, log *badgerLog, tableBytes int64, blockBytes int) badger.Options {
 	o := badger.DefaultOptions(dir)
 	o.Logger = log
 	o.MemTableSize = memTableBytes
-	o.BaseTableSize = 4 * memTableBytes
+	o.BaseTableSize = tableBytes
+	o.BlockSize = blockBytes
 	o.TableSizeMultiplier = 1
 	o.NumMemtables = 2
 	o.NumLevelZeroTables = 2

@@ -71,7 +71,7 @@ func generationID(name string) (uint64, bool) {
 }
 
 func spoolOptions(dir string, log *badgerLog, room int64) badger.Options {
-	o := badgerOptions(dir, log)
+	o := badgerOptions(dir, log, memTableBytes, 16*inlineBytes)
 	// Larger than what is ever written to it, so that there is one value log.
 	o.ValueLogFileSize = max(room+1<<20, 2<<20)
 	o.ValueThreshold = inlineBytes

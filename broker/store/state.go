@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -139,7 +140,12 @@ func (st *stateDB) openToLook() (err error) {
 }
 
 func stateOptions(dir string, blog *badgerLog) badger.Options {
-	o := badgerOptions(dir, blog)
+	// Three quarters of a block are used at least, with the largest value.
+	tableBytes := int64(memTableBytes)
+	if strconv.IntSize == 32 {
+		tableBytes *= 4 // all of a table must go into its first buffer
+	}
+	o := badgerOptions(dir, blog, tableBytes, memTableBytes/2)
 	o.SyncWrites = true
 	o.ValueLogFileSize = 1 << 20
 	o.ValueThreshold = memTableBytes * 15 / 100 // nothing goes to the value log

@@ -51,6 +51,11 @@ func (s *Store) refuseLate(now time.Time) {
 	late, s.writing = splitWaiters(late, s.writing)
 	late, s.waiters = splitWaiters(late, s.waiters)
 	s.prompt, s.awaited = 0, 0
+	for _, w := range s.waiters {
+		if w.prompt {
+			s.prompt++
+		}
+	}
 	s.mu.Unlock()
 	if first {
 		s.log.Error("the disk has not taken anything for too long: commits end with an error until it does", "path", s.dir, "err", cause)

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -17,11 +16,17 @@ func bridgeDrain(e *env) (metrics, error) {
 		return nil, err
 	}
 	defer o.end()
-	var rss, anon float64 // when the same load has passed: what comes on top is the backlog's
-	if err := pileUp(e, o, func() { rss, anon = e.in.mem("VmRSS"), e.in.mem("RssAnon") }); err != nil {
+	// The load is the same in each quarter: what the last takes more than the first is
+	// the backlog's.
+	var rss, anon [4]float64 // the most in each quarter, KiB
+	err = pileUp(e, o, func(acked int64) {
+		q := min(4*acked/e.o.backlog, 3)
+		rss[q], anon[q] = max(rss[q], e.in.mem("VmRSS")), max(anon[q], e.in.mem("RssAnon"))
+	})
+	if err != nil {
 		return nil, err
 	}
-	m := metrics{"rss_mib": (e.in.mem("VmRSS") - rss) / 1024, "anon_mib": (e.in.mem("RssAnon") - anon) / 1024}
+	m := metrics{"rss_mib": (rss[3] - rss[0]) / 1024, "anon_mib": (anon[3] - anon[0]) / 1024}
 	c0, tUp := e.in.cpu(), time.Now()
 	if err := e.sink.up(); err != nil {
 		return nil, err
@@ -47,7 +52,7 @@ func bridgeLive(e *env) (metrics, error) {
 		return nil, err
 	}
 	defer o.end()
-	if err := pileUp(e, o, func() {}); err != nil {
+	if err := pileUp(e, o, func(int64) {}); err != nil {
 		return nil, err
 	}
 	c, err := e.dial("br-live", true, 16<<10)
@@ -92,18 +97,15 @@ func bridgeLive(e *env) (metrics, error) {
 	return m, e.in.alive()
 }
 
-// pileUp takes the remote away and has the backlog published; early runs when a
-// quarter of it waits.
-func pileUp(e *env, o *offline, early func()) error {
+// pileUp takes the remote away and has the backlog published; look is called all
+// the while with how much of it is acknowledged.
+func pileUp(e *env, o *offline, look func(acked int64)) error {
 	e.sink.down()
-	early = sync.OnceFunc(early)
 	o.count = e.o.backlog / bridgePubs
 	o.publish(0)
 	for last, at := int64(-1), time.Now(); ; {
 		_, acked := o.sums()
-		if acked > e.o.backlog/4 {
-			early()
-		}
+		look(acked)
 		switch {
 		case acked == o.count*bridgePubs:
 			return nil

@@ -113,7 +113,7 @@ func bridgeScenarios() []scenario {
 			{"drain", "drain msg/s", 0}, {"reconnect_ms", "first msg after up ms", 0}, {"acked", "acked", 0}, {"lost", "lost", 0}, {"undrained", "undrained", 0},
 			{"dup", "dup", 0}, {"ooo", "out of order", 0}, {"hwm_mib", "peak RSS MiB", 1}}},
 		{name: "bridge-drain", mode: "bridge", desc: "a backlog of -backlog messages of 200 bytes, then the remote back: drain, and what memory grew by with the last three quarters", run: bridgeDrain, cols: []col{
-			{"drain", "drain msg/s", 0}, {"drain_us", "drain CPU µs", 2}, {"reconnect_ms", "first msg after up ms", 0}, {"rss_mib", "RSS growth MiB", 1}, {"anon_mib", "of it no file's MiB", 1},
+			{"drain", "drain msg/s", 0}, {"drain_us", "drain CPU µs", 2}, {"reconnect_ms", "first msg after up ms", 0}, {"rss_mib", "RSS, last quarter over first MiB", 1}, {"anon_mib", "of it no file's MiB", 1},
 			{"acked", "acked", 0}, {"lost", "lost", 0}, {"undrained", "undrained", 0}, {"dup", "dup", 0}, {"ooo", "out of order", 0}, {"hwm_mib", "peak RSS MiB", 1}}},
 		{name: "bridge-live", mode: "bridge-live", link: bridgeLink, desc: "publish -> remote at -rate msg/s for a second at most while such a backlog drains behind, over a link of 50 ms round trip", run: bridgeLive, cols: []col{
 			{"p99_ms", "p99 ms", 1}, {"p50_ms", "p50 ms", 1}, {"max_ms", "max ms", 1}, {"rate", "msg/s", 0}, {"left", "left of the backlog", 0}, {"ratio_dlv", "delivered/sent", 4}}},
