@@ -123,7 +123,13 @@ func (b *browser) picture(name string) {
 // login logs in as anna or otto.
 func (b *browser) login(h *house, user string) {
 	b.t.Helper()
-	b.do(chromedp.Navigate(h.web.Address()), chromedp.WaitVisible("input[name=user]", chromedp.ByQuery),
+	b.loginAt(h.web.Address(), user)
+}
+
+// loginAt logs in at an address.
+func (b *browser) loginAt(address, user string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(address), chromedp.WaitVisible("input[name=user]", chromedp.ByQuery),
 		chromedp.SendKeys("input[name=user]", user, chromedp.ByQuery), chromedp.SendKeys("input[name=password]", user+"'s secret", chromedp.ByQuery))
 	b.press("Log in")
 	b.says("h1", "Flow")

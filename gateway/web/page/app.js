@@ -1,7 +1,7 @@
 // The page: who looks, which view, and what the gateway says.
 
-import {get, post, events, close} from './api.js';
-import {h, set, plural} from './dom.js';
+import {Refused, get, post, events, close} from './api.js';
+import {h, set, plural, clock} from './dom.js';
 import {troubles} from './troubles.js';
 
 const views = ['flow', 'devices', 'topics', 'clients', 'uplinks', 'store', 'log', 'config'];
@@ -17,9 +17,12 @@ for (const name of views) {
   nav.append(links[name]);
 }
 
+// say shows whether what is seen is live. What is old is not to look as if it were not.
 function say(state) {
+  if (state === 'off' && live.className !== 'off') set(live, 'no connection since ' + clock(Date.now()));
+  if (state !== 'off') set(live, state && 'live');
   live.className = state;
-  set(live, {on: 'live', off: 'no connection to the gateway', '': ''}[state]);
+  main.classList.toggle('old', state === 'off');
 }
 
 function hear(name, data) {
@@ -45,13 +48,23 @@ function head(s) {
   }
 }
 
+// opened has the view ask for what events do not say. What fails then, the next opening mends.
+async function opened() {
+  try {
+    await view?.opened?.();
+  } catch (e) {
+    if (!(e instanceof Refused)) throw e;
+  }
+}
+
 async function show() {
   const mine = ++turn;
   const name = views.find(v => location.hash.startsWith('#/' + v)) || 'flow';
-  const module = await import(`./views/${name}.js`);
+  const [module, status] = await Promise.all([import(`./views/${name}.js`), app.status || get('status').catch(() => null)]);
   if (mine !== turn || !app.me) return;
   view?.leave?.();
   viewName = name;
+  app.status ??= status;
   for (const v of views) {
     if (v === name) links[v].setAttribute('aria-current', 'page');
     else links[v].removeAttribute('aria-current');
@@ -62,8 +75,8 @@ async function show() {
   view = module.open(box, app);
   if (document.activeElement && document.activeElement !== document.body) main.focus({preventScroll: true});
   scrollTo(0, 0);
-  events(['status', ...(module.events || [])], hear, () => { say('on'); view?.opened?.(); }, () => say('off'));
-  if (app.status) { head(app.status); view.hear?.('status', app.status); }
+  events(['status', ...(module.events || [])], hear, () => { say('on'); opened(); }, () => say('off'));
+  if (app.status) hear('status', app.status);
 }
 
 function login(text) {

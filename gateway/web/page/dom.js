@@ -93,6 +93,7 @@ export function rate(perSecond) {
 
 export function milliseconds(s) {
   const ms = s * 1000;
+  if (ms < 1) return Math.round(ms * 1000) + ' µs';
   return ms >= 1000 ? (ms / 1000).toPrecision(3) + ' s' : ms.toPrecision(3) + ' ms';
 }
 

@@ -1,6 +1,6 @@
 // Clients: who is connected, and what waits for those who are not.
 
-import {post} from '../api.js';
+import {get, post} from '../api.js';
 import {h, set, keyed, count, bytes, lasting, plural} from '../dom.js';
 
 export const events = ['clients'];
@@ -9,8 +9,8 @@ export function open(box, app) {
   const about = h('p'), search = h('input', {type: 'search', placeholder: 'Filter', 'aria-label': 'Filter clients', oninput: () => draw()});
   const body = h('tbody'), said = h('p', {class: 'said', role: 'status'}), none = h('p', {class: 'soft', hidden: true}, 'Nobody is connected. A client connects to one of the [[broker.listener]].');
   box.append(h('div', {class: 'top'}, h('div', {}, h('h1', {}, 'Clients'), about), h('div', {class: 'tools'}, search)), said, none,
-    h('div', {class: 'card scroll'}, h('table', {}, h('thead', {}, h('tr', {}, [['Client', ''], ['State', ''], ['Since', 'wide'], ['Address', 'wide'], ['User', 'wide'], ['MQTT', 'wide'], ['Subscriptions', 'num wide'], ['In flight', 'num wide'], ['Queued', 'num'], ['', '']].map(([t, c]) =>
-      h('th', {scope: 'col', class: c}, t || h('span', {hidden: true}, 'Actions'))))), body)));
+    h('div', {class: 'card scroll'}, h('table', {}, h('thead', {}, h('tr', {}, [['Client', ''], ['State', ''], ['Connected for', 'wide'], ['Address', 'wide'], ['User', 'wide'], ['MQTT', 'wide'], ['Subscriptions', 'num wide'], ['In flight', 'num wide'], ['Queued', 'num'], ['', '']].map(([t, c]) =>
+      h('th', {scope: 'col', class: c}, t || h('span', {class: 'unseen'}, 'Actions'))))), body)));
   let last = null, skew = 0;
 
   function make(c) {
@@ -44,7 +44,7 @@ export function open(box, app) {
     none.hidden = last.total > 0;
     set(about, last.total > last.clients.length ? `the first ${count(last.clients.length)} of ${plural(last.total, 'session')}` : `${count(there)} connected, ${plural(last.total - there, 'session')} away`);
   }
-  return {hear(name, c) {
+  return {async opened() { last ??= await get('clients'); draw(); }, hear(name, c) {
     if (name === 'status') skew = Date.parse(c.time) - Date.now();
     if (name === 'clients') { last = c; draw(); }
   }};

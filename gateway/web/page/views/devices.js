@@ -62,7 +62,7 @@ export function open(box, app) {
       set(pill, l.open ? 'open' : l.reason ? 'down' : 'not open yet');
       pill.className = 'pill push ' + (l.open ? 'good' : l.reason ? 'bad' : '');
       const share = l.load === null ? null : Math.round(l.load * 100);
-      set(load, share === null ? '…' : `${share} % busy`);
+      set(load, share === null ? l.open ? 'load not known yet' : '–' : `${share} % busy`);
       bar.style.width = (share || 0) + '%';
       barBox.className = 'bar' + (share > 90 ? ' high' : '');
       set(text, `${plural(l.devices, 'device')}, ${plural(l.requests, 'request')}, ${count(l.timeouts)} without an answer${l.discarded ? `, ${count(l.discarded)} bytes of noise` : ''}`);
@@ -94,7 +94,7 @@ export function open(box, app) {
     const number = h('td', {class: 'value'}), text = document.createTextNode(''), quality = h('span', {class: 'pill'}), age = h('td', {class: 'num soft wide'}), spark = sparkBox();
     number.append(text, h('small', {}, is.unit ? ' ' + is.unit : ''));
     const p = {is, spark, time: is.time ? Date.parse(is.time) : 0, row: h('tr', {},
-      h('td', {}, h('button', {class: 'name', onclick: () => show(d, p)}, is.name, is.writable ? ' ✎' : '')),
+      h('td', {}, h('button', {class: 'name', 'aria-label': is.writable ? is.name + ', can be written' : null, onclick: () => show(d, p)}, is.name, is.writable ? ' ✎' : '')),
       number, h('td', {}, quality), age, h('td', {class: 'wide'}, spark)),
       say() {
         const t = value(is.value);
@@ -184,7 +184,7 @@ export function open(box, app) {
 // polled says how a device answers that is asked.
 function polled(p) {
   if (!p) return '';
-  const wrong = [[p.timeouts, 'request without an answer', 'requests without an answer'], [p.exceptions, 'answer refused it', 'answers refused it'], [p.late, 'poll left out, late', 'polls left out, late']]
+  const wrong = [[p.timeouts, 'request without an answer', 'requests without an answer'], [p.exceptions, 'exception', 'exceptions'], [p.late, 'poll left out: it was late', 'polls left out: they were late']]
     .filter(([n]) => n > 0).map(([n, one, more]) => `${count(n)} ${n === 1 ? one : more}`);
   return (p.median ? `A poll takes ${milliseconds(p.median)} (the last one ${milliseconds(p.last)})` : 'No answer yet') + (wrong.length ? '; ' + wrong.join(', ') : '') + '.';
 }

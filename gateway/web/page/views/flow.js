@@ -1,12 +1,13 @@
 // Flow: the gateway as it runs, from the devices to the cloud.
 
+import {get} from '../api.js';
 import {h, set, keyed, rate, plural, count, bytes, lasting} from '../dom.js';
 import {troubles} from '../troubles.js';
 
 const card = (...inside) => h('div', {class: 'card'}, ...inside);
 
 function arrow(label) {
-  const b = h('b'), small = h('span', {class: 'soft'}), e = h('div', {class: 'arrow still', role: 'img'}, b, h('div', {class: 'line'}), small);
+  const b = h('b'), small = h('span', {class: 'soft'}), e = h('div', {class: 'arrow still', role: 'img', 'aria-label': label}, b, h('div', {class: 'line'}), small);
   return {e, say(text, below, state) {
     set(b, text);
     set(small, below);
@@ -23,19 +24,21 @@ function entry() {
     set(pill, word);
     pill.className = 'pill push ' + state;
     set(text, about);
+    name.title = title;
+    text.title = about;
     element.className = 'card' + (state === 'bad' ? ' standing' : '');
   }};
 }
 
 export function open(box, app) {
-  const list = h('ul', {class: 'troubles', 'aria-live': 'polite'}), well = h('p', {class: 'allwell', hidden: true}, 'Everything flows.');
+  const list = h('ul', {class: 'troubles'}), heard = h('p', {class: 'unseen', role: 'status'}), first = firstSteps(), well = h('p', {class: 'allwell', hidden: true}, 'Everything flows.');
   const about = h('p', {});
   const devices = h('div', {}), uplinks = h('div', {});
   const from = arrow('From the devices'), to = arrow('To the cloud');
   const broker = entry(), disk = entry();
   box.append(
     h('div', {class: 'top'}, h('div', {}, h('h1', {}, 'Flow'), about)),
-    well, list,
+    well, heard, list, first,
     h('div', {class: 'flow'},
       h('div', {class: 'column'}, h('h2', {}, 'Devices'), devices),
       from.e,
@@ -43,13 +46,18 @@ export function open(box, app) {
       to.e,
       h('div', {class: 'column'}, h('h2', {}, 'Uplinks'), uplinks)),
   );
-  let last = null;
+  let last = null, said = '';
 
   function hear(name, s) {
     if (name !== 'status') return;
     const all = troubles(s);
-    well.hidden = all.length > 0;
-    keyed(list, all, t => t.text.replace(/[\d.,]+/g, ''), () => {
+    first.hidden = s.devices.length + s.bridges.length > 0;
+    well.hidden = all.length > 0 || !first.hidden;
+    // Who hears the page is told of each trouble once, not how long it lasts.
+    const keys = all.map(t => t.key).join('\n');
+    if (keys !== said) set(heard, all.map(t => t.text).join(' '));
+    said = keys;
+    keyed(list, all, t => t.key, () => {
       const text = h('p'), todo = h('p', {class: 'soft'}), element = h('li', {}, text, todo);
       return {element, update(t) { element.className = t.kind; set(text, t.text); set(todo, t.todo || ''); }};
     });
@@ -63,7 +71,7 @@ export function open(box, app) {
     const silent = s.devices.filter(d => !d.online).length;
 
     // Silent ones first; of many, the rest as one.
-    const shown = [...s.devices].sort((a, b) => a.online - b.online).slice(0, 6);
+    const shown = [...s.devices].sort((a, b) => a.online - b.online).slice(0, 4);
     const rest = s.devices.length - shown.length;
     const rows = shown.map(d => ({key: d.name, title: d.name, state: d.online ? 'good' : 'bad', word: d.online ? 'online' : 'silent',
       about: d.online ? `${plural(d.points, 'point')} on ${d.adapter}` : d.reason}));
@@ -86,6 +94,17 @@ export function open(box, app) {
     last = s;
   }
   return {hear};
+}
+
+// firstSteps says what to do with a gateway that knows no device and no uplink.
+function firstSteps() {
+  const file = h('code', {}, 'headgate.toml'), code = t => h('code', {}, t);
+  const e = h('section', {class: 'card first', hidden: true}, h('h2', {}, 'There is no device yet'), h('ol', {},
+    h('li', {}, 'Find what is there: ', code('headgate serial list'), ' names the ports, ', code('headgate modbus scan --url tcp://HOST'), ' the units that answer.'),
+    h('li', {}, 'Describe it in ', file, ': a ', code('[[modbus]]'), ' or ', code('[[serial]]'), ' table; ', code('headgate modbus profiles'), ' lists the devices that are known. A ', code('[[bridge]]'), ' table is an uplink.'),
+    h('li', {}, 'Let it be checked and reloaded under ', h('a', {href: '#/config'}, 'Config'), '.')));
+  get('config').then(c => set(file, c.files[0])).catch(() => {});
+  return e;
 }
 
 function rowsOf(e, rows) {

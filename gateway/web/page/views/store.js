@@ -33,19 +33,19 @@ export function open(box, app) {
     set(waiting, plural(st.messages, 'message'));
     set(waitingText, `${bytes(st.bytes)} for sessions and bridges${st.lost ? `; ${count(st.lost)} were lost to damage` : ''}`);
     set(written, bytes(w.disk ?? w.files));
-    facts(day, [['by headgate', bytes(w.files)], ['by all', w.disk === null ? null : `${bytes(w.disk)} on ${w.device}`], ['payload', bytes(w.payload)], ['spared since the start', st.spared ? `${plural(st.spared, 'message')}, ${bytes(st.spared_bytes)}` : null],
-      ['for each byte of it', w.amplification === null ? null : w.amplification.toFixed(1)], ['budget', w.budget === null ? null : `${bytes(w.budget)} (${Math.round(100 * (w.disk ?? w.files) / w.budget)} % used)`]]);
+    facts(day, [['by headgate', bytes(w.files)], ['on the whole disk', w.disk === null ? null : `${bytes(w.disk)} (${w.device})`], ['messages in it', bytes(w.payload)], ['spared from writing', st.spared ? `${plural(st.spared, 'message')}, ${bytes(st.spared_bytes)}` : null],
+      ['written for each byte', w.amplification === null ? null : w.amplification.toFixed(1) + ' B'], ['budget', w.budget === null ? null : `${bytes(w.budget)} (${Math.round(100 * (w.disk ?? w.files) / w.budget)} % used)`]]);
     set(card, w.life_days === null ? 'not known' : w.life_days >= 730 ? `${Math.floor(w.life_days / 365)} years` : `${w.life_days} days`);
-    facts(cardFacts, [['at', w.per_day === null ? 'known after ten minutes' : bytes(w.per_day) + ' a day'], ['endurance', w.endurance === null ? 'unknown: set store.card_endurance' : bytes(w.endurance)],
+    facts(cardFacts, [['written a day', w.per_day === null ? 'known after ten minutes' : bytes(w.per_day)], ['endurance', w.endurance === null ? 'set card_endurance' : bytes(w.endurance)],
       ['a day takes', w.endurance && w.per_day !== null ? (100 * w.per_day / w.endurance).toPrecision(2) + ' %' : null], ['eMMC used', w.emmc_used === null ? null : w.emmc_used + ' %'], ['spare blocks', w.emmc_spare || null]]);
-    set(commit, st.commit_p50 ? `${milliseconds(st.commit_p50)} half, ${milliseconds(st.commit_p99)} 99 of 100` : 'no commit yet');
+    set(commit, st.commit_p50 ? `median ${milliseconds(st.commit_p50)}, 99 % within ${milliseconds(st.commit_p99)}` : 'no commit yet');
     data[0].push(Math.floor(Date.parse(s.time) / 1000));
     data[1].push(st.commit_p50 ? st.commit_p50 * 1000 : null);
     data[2].push(st.commit_p99 ? st.commit_p99 * 1000 : null);
     if (data[0].length > kept) data.forEach(d => d.shift());
     if (drawn) drawn.set(data);
     else if (data[0].length === 2) {
-      drawn = await plot(picture, ['half', '99 of 100'], data, {unit: 'ms', height: 220});
+      drawn = await plot(picture, ['median', '99 % within'], data, {unit: 'ms', height: 220});
       if (gone) drawn.end();
     }
   }

@@ -75,7 +75,7 @@ export function open(box, app) {
 
   const name = h('h2'), facts = h('p', {class: 'soft'}), list = h('ol', {class: 'follow', 'aria-label': 'Messages of this topic'});
   const topic = h('input', {required: true, 'aria-label': 'Topic', spellcheck: 'false'}), text = h('textarea', {rows: 3, spellcheck: 'false'});
-  const qos = h('select', {}, ['0', '1', '2'].map(n => h('option', {value: n, selected: n === '1'}, 'QoS ' + n))), retain = h('input', {type: 'checkbox'});
+  const qos = h('select', {'aria-label': 'QoS'}, ['0', '1', '2'].map(n => h('option', {value: n, selected: n === '1'}, 'QoS ' + n))), retain = h('input', {type: 'checkbox'});
   const said = h('p', {class: 'said', role: 'status'});
   const send = async (message, done) => {
     try {

@@ -4,12 +4,12 @@ import {post} from '../api.js';
 import {h, set, keyed, count, bytes, lasting, rate, plural} from '../dom.js';
 
 export function open(box, app) {
-  const about = h('p'), said = h('p', {class: 'said', role: 'status'}), grid = h('div', {class: 'grid'});
+  const about = h('p'), said = h('p', {class: 'said', role: 'status'}), grid = h('div', {class: 'grid left'});
   box.append(h('div', {class: 'top'}, h('div', {}, h('h1', {}, 'Uplinks'), about)), said, grid);
 
   function make(b) {
     const pill = h('span', {class: 'pill push'}), held = h('p', {class: 'soft'}), error = h('p', {class: 'badtext'}), values = {};
-    const facts = h('dl', {class: 'facts'}, ['Upstream', 'For', 'Waiting', 'Oldest', 'Rate', 'Empty in', 'In flight', 'Delivered'].flatMap(k => [h('dt', {}, k), values[k] = h('dd')]));
+    const facts = h('dl', {class: 'facts'}, ['Upstream', 'State for', 'Waiting', 'Oldest', 'Rate', 'Empty in', 'In flight', 'Delivered'].flatMap(k => [h('dt', {}, k), values[k] = h('dd')]));
     const act = async (what, done) => {
       try {
         await post(`bridges/${what}?name=${encodeURIComponent(b.name)}`);
@@ -28,9 +28,10 @@ export function open(box, app) {
       set(pill, paused ? 'paused' : b.state);
       pill.className = 'pill push ' + (paused ? 'warn' : b.state === 'connected' ? 'good' : 'bad');
       set(button, paused ? 'Resume' : 'Pause');
+      button.setAttribute('aria-label', `${paused ? 'Resume' : 'Pause'} ${b.name}`);
       const now = Date.parse(s.time), since = t => t ? lasting((now - Date.parse(t)) / 1000) : '–';
       set(values.Upstream, b.remote || '–');
-      set(values.For, since(b.since));
+      set(values['State for'], since(b.since));
       set(values.Waiting, `${plural(b.messages, 'message')}, ${bytes(b.bytes)}`);
       set(values.Oldest, b.messages ? lasting(b.oldest) : '–');
       set(values.Rate, rate(b.rate));
