@@ -187,6 +187,22 @@ func (d *device) publishSample(s point.Sample) {
 		d.held++
 		return
 	}
+	d.send(o, s)
+}
+
+// sayAgain publishes the last word of each point once more, as it was.
+func (d *device) sayAgain() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, o := range d.points {
+		if !o.last.Time.IsZero() && !o.info.Raw {
+			d.send(o, o.last)
+		}
+	}
+}
+
+// send publishes one sample; mu is held.
+func (d *device) send(o *outlet, s point.Sample) {
 	if o.info.Raw {
 		if s.Quality == point.Good {
 			d.gateway.publish(Message{Topic: o.topic, Payload: []byte(s.Value.String()), QoS: byte(*d.gateway.cfg.QoS)})

@@ -193,6 +193,25 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return err
 }
 
+// SayAgain publishes the last value of every point once more, with the time and the
+// quality that it had, for one who has just come and cannot wait for the next.
+func (g *Gateway) SayAgain() {
+	for _, r := range g.runners {
+		for _, d := range r.devices {
+			d.sayAgain()
+		}
+	}
+}
+
+// Devices lists the devices with their points, in the order of the configuration.
+func (g *Gateway) Devices() []point.Device {
+	var all []point.Device
+	for _, r := range g.runners {
+		all = append(all, r.adapter.Devices()...)
+	}
+	return all
+}
+
 // publish hands one message on, or counts it as dropped.
 func (g *Gateway) publish(m Message) bool {
 	if err := g.pub.Publish(m); err != nil {

@@ -432,3 +432,25 @@ func TestNamesThatCannotBeTopicsAreSaidAllAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestTheLastValuesAreSaidOnceMoreAsTheyWere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, updates := talker(meter()...)
+		b := start(t, Config{}, a)
+		updates <- point.Update{Device: "meter1", Status: &point.Status{Online: true, Time: time.Now()}, Samples: []point.Sample{
+			{Point: "voltage", Unit: "V", Value: point.OfFloat(231.4), Time: time.Now()},
+			{Point: "relay", Quality: point.Bad, Reason: "exception 2", Time: time.Now()},
+		}}
+		synctest.Wait()
+		b.pub.take()
+		time.Sleep(time.Hour)
+		b.SayAgain()
+		b.want(
+			`gw/meter1/voltage {"value":231.4,"unit":"V","time":"2000-01-01T00:00:00.000Z","quality":"good"}`,
+			`gw/meter1/relay {"value":null,"time":"2000-01-01T00:00:00.000Z","quality":"bad","reason":"exception 2"}`,
+		)
+		if s := b.Stats(); s.Samples != 2 {
+			t.Errorf("they are counted as %d samples, want 2", s.Samples)
+		}
+	})
+}

@@ -116,6 +116,15 @@ func (t template) set(device, pointName string) string {
 // deviceSet is where a device takes bytes as they are.
 func (t template) deviceSet(device string) string { return t.value(device, setLevel) }
 
+// ValueTopic is where the values of a point are published.
+func (g *Gateway) ValueTopic(device, point string) string { return g.topics.value(device, point) }
+
+// StatusTopic is where a device's status is.
+func (g *Gateway) StatusTopic(device string) string { return g.topics.status(device) }
+
+// SetTopic is where commands to a point come.
+func (g *Gateway) SetTopic(device, point string) string { return g.topics.set(device, point) }
+
 // setFilters match every set topic, and no result topic: that has a level more.
 func (t template) setFilters() []string { return []string{t.set("+", "+"), t.deviceSet("+")} }
 

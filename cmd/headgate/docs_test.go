@@ -57,3 +57,22 @@ func TestTheConfigurationsOnThePagesOfTheServicesAreGood(t *testing.T) {
 		}
 	}
 }
+
+// The pages about programs beside the gateway have whole configurations.
+func TestTheConfigurationsOnThePagesOfConsumersAreGood(t *testing.T) {
+	for name, want := range map[string]int{"homeassistant.md": 4} {
+		b, err := os.ReadFile(filepath.Join(moduleRoot(t), "packaging", "docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := tomlBlocks(string(b))
+		if len(blocks) != want {
+			t.Errorf("%s: got %d blocks of TOML, want %d", name, len(blocks), want)
+		}
+		for _, text := range blocks {
+			if _, err := config.Load(writeConfig(t, text+"\n")); err != nil {
+				t.Errorf("%s: %s\n%v", name, text, err)
+			}
+		}
+	}
+}

@@ -46,8 +46,8 @@ func TestTheConfigurationsInTheGuideAreGood(t *testing.T) {
 		}
 		good++
 	}
-	if good != 4 {
-		t.Errorf("got %d configurations, want 4", good)
+	if good != 5 {
+		t.Errorf("got %d configurations, want 5", good)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 
 	"headgate/adapters/modbus"
 	"headgate/adapters/serial"
@@ -11,12 +12,14 @@ import (
 	"headgate/broker/clock"
 	"headgate/cmd/headgate/config"
 	"headgate/gateway"
+	"headgate/gateway/homeassistant"
 )
 
-// fieldPump is the pump with its adapters: all that a change of [gateway], [[modbus]]
-// and [[serial]] makes anew, while the broker, its clients and the bridges go on.
+// fieldPump is the pump with its adapters: all that a change of [gateway],
+// [homeassistant], [[modbus]] and [[serial]] makes anew, while the broker, its clients and the bridges go on.
 type fieldPump struct {
 	gateway *gateway.Gateway
+	home    *homeassistant.Announcer
 	modbus  []modbusPart
 	client  *broker.Client
 	started chan struct{} // closed when it runs in place of another
@@ -49,7 +52,19 @@ func newFieldPump(file *config.File, b *broker.Broker, log *slog.Logger) (*field
 		f.client.Close()
 		return nil, err
 	}
+	f.home = homeassistant.New(file.HomeAssistant, file.Gateway.ID, version(), f.gateway.Devices(), f.gateway, f.gateway.SayAgain, homeBroker{f.client, b}, log)
 	return f, nil
+}
+
+// run runs the pump, and tells Home Assistant of its devices, until ctx ends.
+func (f *fieldPump) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var telling sync.WaitGroup
+	telling.Go(func() { f.home.Run(ctx) })
+	err := f.gateway.Run(ctx)
+	cancel()
+	telling.Wait()
+	return err
 }
 
 // fieldPumps runs one pump, and another in its place when it is told to.
@@ -82,7 +97,7 @@ func (h *house) runPump(ctx context.Context) error {
 		f := h.pump.Load()
 		runCtx, cancel := context.WithCancel(ctx)
 		done := make(chan error, 1)
-		go func() { done <- f.gateway.Run(runCtx) }()
+		go func() { done <- f.run(runCtx) }()
 		select {
 		case err := <-done: // at the end of ctx, too
 			cancel()

@@ -39,6 +39,24 @@ func (p localPublisher) Subscribe(filter string, handle func(gateway.Message)) e
 	})
 }
 
+// homeBroker gives the Announcer the broker: it publishes as the pump does.
+type homeBroker struct {
+	client *broker.Client
+	broker *broker.Broker
+}
+
+func (b homeBroker) Publish(topic string, payload []byte) error {
+	return b.client.Publish(broker.Message{Topic: topic, Payload: payload, QoS: 1, Retain: true})
+}
+
+func (b homeBroker) Subscribe(topic string, handle func([]byte)) error {
+	return b.client.Subscribe(topic, func(m broker.Message) { handle(m.Payload) })
+}
+
+func (b homeBroker) Retained(filter string, fn func(string, []byte)) {
+	b.broker.Retained(filter, func(m broker.Message) { fn(m.Topic, m.Payload) })
+}
+
 // sayConnected keeps the state of a bridge where mosquitto has it: "1" or "0",
 // retained.
 func (h *house) sayConnected(bridge string) func(bool) {

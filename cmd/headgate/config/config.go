@@ -17,6 +17,7 @@ import (
 	"headgate/broker"
 	"headgate/broker/store"
 	"headgate/gateway"
+	"headgate/gateway/homeassistant"
 	"headgate/gateway/web"
 )
 
@@ -30,6 +31,8 @@ type File struct {
 	Modbus  []modbus.Config `toml:"modbus"`
 	Serial  []serial.Config `toml:"serial"`
 	Bridge  []Bridge        `toml:"bridge"`
+
+	HomeAssistant homeassistant.Config `toml:"homeassistant"`
 
 	// Paths are the files that were read: the one that was asked for, then
 	// those in conf.d.
@@ -188,6 +191,7 @@ func (l *loader) check() {
 	l.checkPart(&f.Store, "store")
 	f.Web.HistoryDir = filepath.Join(f.Gateway.DataDir, "history")
 	l.checkPart(&f.Web, "web")
+	l.checkPart(&f.HomeAssistant, "homeassistant")
 	for i := range f.Modbus {
 		l.checkPart(&f.Modbus[i], joinIndex("modbus", i))
 	}

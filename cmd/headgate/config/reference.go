@@ -15,7 +15,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-//go:generate go run ./gendoc docs.txt ../../.. gateway gateway/format gateway/web broker broker/auth broker/listen broker/store bridge adapters/datatype adapters/modbus adapters/serial gateway/point cmd/headgate/config
+//go:generate go run ./gendoc docs.txt ../../.. gateway gateway/format gateway/homeassistant gateway/web broker broker/auth broker/listen broker/store bridge adapters/datatype adapters/modbus adapters/serial gateway/point cmd/headgate/config
 
 // docs has the comments of the parts' Config structs.
 //

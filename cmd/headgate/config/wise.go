@@ -38,6 +38,7 @@ func (l *loader) checkWise() {
 			l.checkBusy(&f.Modbus[i], joinIndex("modbus", i))
 		}
 	}
+	l.checkHome()
 	if len(f.Modbus)+len(f.Serial)+len(f.Broker.Listener) == 0 {
 		l.notes = append(l.notes, Fault{Severity: Note, File: f.Paths[0],
 			Text: "there is nothing to do: add a [[modbus]] or [[serial]] table for a device; headgate demo --dir DIR leaves an example in DIR"})

@@ -1,0 +1,68 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"headgate/adapters/modbus"
+)
+
+// checkHome finds devices and points of [homeassistant] that there are not: what is
+// said of them comes to nothing. What a pattern is about shows only when it runs.
+func (l *loader) checkHome() {
+	h := &l.file.HomeAssistant
+	points := l.modbusPoints()
+	known := slices.Sorted(maps.Keys(points))
+	isPattern := func(s string) bool { return strings.ContainsAny(s, `*?[\`) }
+	meant := func(name string, known []string) string {
+		if near := nearest(name, known); near != "" {
+			return "; did you mean " + near + "?"
+		}
+		return ""
+	}
+	device := func(path, name string) (there bool) {
+		if isPattern(name) || slices.Contains(known, name) {
+			return true
+		}
+		l.warn(Warning, path, "there is no device %q%s", name, meant(name, known))
+		return false
+	}
+	for i, name := range h.Include {
+		device(joinIndex("homeassistant.include", i), name)
+	}
+	for i, name := range h.Exclude {
+		device(joinIndex("homeassistant.exclude", i), name)
+	}
+	for i := range h.Point {
+		path := joinIndex("homeassistant.point", i) + ".point"
+		d, p, _ := strings.Cut(h.Point[i].Point, "/")
+		if !device(path, d) || isPattern(d) || isPattern(p) || points[d] == nil || slices.Contains(points[d], p) {
+			continue
+		}
+		l.warn(Warning, path, "device %q has no point %q%s", d, p, meant(p, points[d]))
+	}
+}
+
+// modbusPoints gives the points of each device; of one whose points are found only
+// when it is heard, nil.
+func (l *loader) modbusPoints() map[string][]string {
+	points := map[string][]string{}
+	for i := range l.file.Modbus {
+		for _, d := range l.file.Modbus[i].Device {
+			points[d.Name] = pointNames(d)
+		}
+	}
+	for i := range l.file.Serial {
+		points[l.file.Serial[i].Name] = nil
+	}
+	return points
+}
+
+func pointNames(d modbus.Device) []string {
+	names := []string{}
+	for i := range d.Point {
+		names = append(names, d.Point[i].Name)
+	}
+	return names
+}

@@ -1,0 +1,49 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestWhatIsSaidToHomeAssistantOfNobodyIsFound(t *testing.T) {
+	t.Parallel()
+	dir := write(t, map[string]string{"headgate.toml": `[gateway]
+id = "plant"
+[homeassistant]
+include = ["meter*", "metre1"]
+exclude = ["scale"]
+  [[homeassistant.point]]
+  point = "meter1/voltag"
+  [[homeassistant.point]]
+  point = "*/anything"
+  [[homeassistant.point]]
+  point = "scale/whatever"
+  [[homeassistant.point]]
+  point = "meter1/voltage"
+[[modbus]]
+name = "l"
+url = "tcp://127.0.0.1:1"
+  [[modbus.device]]
+  name = "meter1"
+  point = [ { name = "voltage", register = "input:0" } ]
+[[serial]]
+name = "scale"
+url = "serial:///dev/null?baud=9600"
+parse = { regexp = '(?P<weight>.*)' }
+`})
+	_, notes, err := Check(filepath.Join(dir, "headgate.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, n := range notes {
+		if strings.HasPrefix(n.Key, "homeassistant") {
+			said = append(said, n.Text)
+		}
+	}
+	want := []string{`there is no device "metre1"; did you mean meter1?`, `device "meter1" has no point "voltag"; did you mean voltage?`}
+	if strings.Join(said, "|") != strings.Join(want, "|") {
+		t.Errorf("got %q, want %q", said, want)
+	}
+}
