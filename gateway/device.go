@@ -199,6 +199,7 @@ func (d *device) sayAgain() {
 			d.send(o, o.last)
 		}
 	}
+	d.publishTogether()
 }
 
 // send publishes one sample; mu is held.

@@ -67,11 +67,14 @@ func (l *loader) checkBetween() {
 	l.checkWeb()
 }
 
-// checkFormats finds bridges that have to read the gateway's JSON where there is none.
+// checkFormats finds who has to read the gateway's JSON where there is none.
 func (l *loader) checkFormats() {
 	here := l.file.Gateway.Format
 	if here == format.JSON {
 		return
+	}
+	if l.file.HomeAssistant.Enabled {
+		l.add("homeassistant.enabled", "Home Assistant is told to read the gateway's JSON, and gateway.format is %q: want %q there", here, format.JSON)
 	}
 	for i := range l.file.Bridge {
 		for j := range l.file.Bridge[i].Up {

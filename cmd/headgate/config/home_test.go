@@ -47,3 +47,12 @@ parse = { regexp = '(?P<weight>.*)' }
 		t.Errorf("got %q, want %q", said, want)
 	}
 }
+
+func TestHomeAssistantReadsTheDefaultPayload(t *testing.T) {
+	t.Parallel()
+	_, faults := loadFiles(t, map[string]string{"main.toml": "[gateway]\nid = \"plant\"\nformat = \"value\"\n[homeassistant]\nenabled = true\n"})
+	want := `main.toml:5:11: homeassistant.enabled: Home Assistant is told to read the gateway's JSON, and gateway.format is "value": want "json" there`
+	if len(faults) != 1 || faults[0] != want {
+		t.Errorf("got %q, want %q", faults, want)
+	}
+}
