@@ -51,7 +51,7 @@ parse = { regexp = '(?P<weight>.*)' }
 func TestHomeAssistantReadsTheDefaultPayload(t *testing.T) {
 	t.Parallel()
 	_, faults := loadFiles(t, map[string]string{"main.toml": "[gateway]\nid = \"plant\"\nformat = \"value\"\n[homeassistant]\nenabled = true\n"})
-	want := `main.toml:5:11: homeassistant.enabled: Home Assistant is told to read the gateway's JSON, and gateway.format is "value": want "json" there`
+	want := `main.toml:5: homeassistant.enabled: Home Assistant is told to read the gateway's JSON, and gateway.format is "value": want "json" there`
 	if len(faults) != 1 || faults[0] != want {
 		t.Errorf("got %q, want %q", faults, want)
 	}
