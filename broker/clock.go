@@ -51,6 +51,19 @@ func (b *Broker) writeClock(now time.Time) {
 	b.dropAged(now)
 }
 
+// Uptime says in which boot a time of time.Now is, how long that had run by then, and
+// whether the machine's wall clock is right now.
+func (b *Broker) Uptime(at time.Time) (boot uint32, uptime time.Duration, synced bool) {
+	i := b.clock.At(at)
+	return i.Boot, time.Duration(i.Mono) * time.Millisecond, b.clock.Synced()
+}
+
+// WallTime is the wall clock's time when a boot had run for uptime. It is known when
+// the clock was right at some time in that boot.
+func (b *Broker) WallTime(boot uint32, uptime time.Duration) (at time.Time, known bool) {
+	return b.clock.Wall(clock.Instant{Boot: boot, Mono: uptime.Milliseconds()}, time.Now())
+}
+
 // deadline is when a message expires. It does not change.
 type deadline struct {
 	clock *clock.Clock

@@ -213,7 +213,10 @@ func (d *device) send(o *outlet, s point.Sample) {
 	if s.Unit == "" {
 		s.Unit = o.info.Unit
 	}
-	sample := format.Sample{Origin: d.origin, Sample: s, Unsynced: !d.gateway.synced()}
+	sample := format.Sample{Origin: d.origin, Sample: s}
+	if boot, uptime, synced := d.gateway.clock(s.Time); !synced {
+		sample.Unsynced, sample.Boot, sample.Uptime = true, boot, uptime
+	}
 	sample.Topic = o.topic
 	if d.gateway.format.Format() == format.JSONDevice {
 		d.together = append(d.together, sample)

@@ -9,12 +9,13 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"headgate/gateway/point"
 )
 
 // always is a clock that is kept.
-func always() bool { return true }
+func always(time.Time) (boot uint32, uptime time.Duration, synced bool) { return 0, 0, true }
 
 // fakeAdapter is the field, which is an outside thing here.
 type fakeAdapter struct {

@@ -80,7 +80,7 @@ type Gateway struct {
 	topics template
 	pub    Publisher
 	format *format.Encoder
-	synced func() bool // says whether the machine's clock is right
+	clock  Clock
 	log    *slog.Logger
 
 	// Written by New alone.
@@ -99,11 +99,15 @@ type Gateway struct {
 	failing  sparing                          // the same, of a template
 }
 
+// Clock says in which boot of the machine a time of time.Now is, how long that had run
+// by then, and whether somebody keeps the machine's clock now. It is called for each
+// value, by any goroutine.
+type Clock func(at time.Time) (boot uint32, uptime time.Duration, synced bool)
+
 // New makes a pump of cfg, to which SetDefaults has been applied and in which
 // Check has found no fault. Nothing runs before Run. The error names every
-// device or point that cannot be published, with its adapters. synced says whether
-// somebody keeps the machine's clock; it is called for each value, by any goroutine.
-func New(cfg Config, adapters []Adapter, pub Publisher, synced func() bool, log *slog.Logger) (*Gateway, error) {
+// device or point that cannot be published, with its adapters.
+func New(cfg Config, adapters []Adapter, pub Publisher, clock Clock, log *slog.Logger) (*Gateway, error) {
 	topics, err := parseTemplate(cfg.Topic, cfg.ID)
 	if err != nil {
 		return nil, fmt.Errorf("topic template %q: %w", cfg.Topic, err)
@@ -113,7 +117,7 @@ func New(cfg Config, adapters []Adapter, pub Publisher, synced func() bool, log 
 		return nil, err
 	}
 	g := &Gateway{
-		cfg: cfg, topics: topics, format: encoder, pub: pub, synced: synced, log: log,
+		cfg: cfg, topics: topics, format: encoder, pub: pub, clock: clock, log: log,
 		devices: map[string]*device{},
 		targets: map[string]*target{},
 	}

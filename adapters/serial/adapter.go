@@ -54,6 +54,7 @@ type Adapter struct {
 	port   atomic.Pointer[port.Port] // nil while it is not open
 	sentAt atomic.Int64              // ns since 1970
 	turn   chan struct{}             // full while somebody uses the line
+	turns  atomic.Uint64             // of the loop of Run
 	late   time.Time                 // until then an answer may be a late one; of who has the turn
 
 	// Of Run alone.
@@ -160,6 +161,10 @@ func (a *Adapter) Stats() Stats {
 	return a.listener.stats
 }
 
+// Turns counts how often the goroutine that owns the line has looked whether there is
+// something to do: once a second at least, whatever the line says.
+func (a *Adapter) Turns() uint64 { return a.turns.Load() }
+
 // Run listens until ctx ends, and returns the error of ctx. A port that is not
 // there is opened again and again.
 func (a *Adapter) Run(ctx context.Context, emit func(point.Update)) error {
@@ -205,6 +210,7 @@ func (a *Adapter) listen(ctx context.Context) error {
 	gathering := newGathering()
 	defer gathering.timer.Stop()
 	for {
+		a.turns.Add(1)
 		now := time.Now()
 		if due := now.Add(a.listener.tick(now, time.Second)); !wake.After(now) || due.Before(wake) {
 			wake = due
@@ -262,6 +268,7 @@ func (a *Adapter) pause(ctx context.Context) bool {
 	end := time.Now().Add(a.backoff)
 	a.backoff = min(2*a.backoff, maxBackoff)
 	for {
+		a.turns.Add(1)
 		now := time.Now()
 		if !now.Before(end) {
 			return true

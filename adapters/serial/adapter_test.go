@@ -319,8 +319,12 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	before := runtime.NumGoroutine()
 	r := run(t, path, nil)
 	r.hear("offline: open serial port ")
+	turns := r.Turns()
+	r.until("the owner of the line to look for its port again", func() bool { return r.Turns() > turns })
 	device := plug(t, path)
 	r.hear("online")
+	turns = r.Turns()
+	r.until("the owner of a silent line to look at it again", func() bool { return r.Turns() > turns })
 	r.stop()
 	if r.Stats().Open {
 		t.Error("the port is still open")

@@ -138,3 +138,26 @@ func milliseconds(ms int64) time.Duration {
 	const most = int64(1<<63-1) / int64(time.Millisecond)
 	return time.Duration(min(ms, most)) * time.Millisecond
 }
+
+// Synced says whether the wall clock is synced now.
+func (c *Clock) Synced() bool {
+	_, synced := c.src.Wall()
+	return synced
+}
+
+// Wall gives the wall clock's time at an instant of a boot in which it was synced at
+// some time: also for an instant before that. now is the time by time.Now.
+func (c *Clock) Wall(i Instant, now time.Time) (wall time.Time, ok bool) {
+	k := c.known.Load()
+	n, exact := k.boots.find(i.Boot)
+	if !exact || i.Boot == 0 {
+		return wall, false
+	}
+	b := k.boots[n]
+	if !b.known && n == len(k.boots)-1 { // since the last Tick?
+		if at, synced := c.src.Wall(); synced {
+			b.known, b.offset = true, at.UnixMilli()-k.at(now.Sub(c.began)).Mono
+		}
+	}
+	return time.UnixMilli(b.offset + i.Mono), b.known
+}

@@ -331,3 +331,40 @@ func BenchmarkElapsed(b *testing.B) {
 		c.Since(since, now)
 	}
 }
+
+func TestWhatWasNotedBeforeTheClockWasSetHasItsTimeAfterwards(t *testing.T) {
+	m := newMachine()
+	truth := m.now
+	m.off = -years50
+	c := m.start(t, nil)
+	first := c.At(m.now)
+	if _, ok := c.Wall(first, m.now); ok {
+		t.Error("nobody has set the clock yet, and it is known")
+	}
+	want := func(c *Clock, i Instant, at time.Time) {
+		t.Helper()
+		if got, ok := c.Wall(i, m.now); !ok || !got.Equal(at) {
+			t.Errorf("got %v %v, want %v", got, ok, at)
+		}
+	}
+	m.now = m.now.Add(time.Hour)
+	m.off, m.synced = 0, true
+	want(c, first, truth) // before any Tick
+	record := c.Tick(m.now)
+	want(c, first, truth)
+
+	// The next boot is not synced: what was measured in the one before is known, and
+	// nothing of this one.
+	m.boot(24 * time.Hour)
+	m.off, m.synced = -years50, false
+	c = m.start(t, record)
+	want(c, first, truth)
+	if _, ok := c.Wall(c.At(m.now), m.now); ok {
+		t.Error("a boot that was never synced has a time")
+	}
+	for _, i := range []Instant{{}, {Boot: first.Boot - 1}, {Boot: first.Boot + 7}} {
+		if _, ok := c.Wall(i, m.now); ok {
+			t.Errorf("%v is of no boot that is known, and has a time", i)
+		}
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"headgate/adapters/modbus"
 	"headgate/adapters/serial"
 	"headgate/broker"
-	"headgate/broker/clock"
 	"headgate/cmd/headgate/config"
 	"headgate/gateway"
 	"headgate/gateway/homeassistant"
@@ -21,8 +20,15 @@ type fieldPump struct {
 	gateway *gateway.Gateway
 	home    *homeassistant.Announcer
 	modbus  []modbusPart
+	serial  []serialPart
 	client  *broker.Client
 	started chan struct{} // closed when it runs in place of another
+}
+
+// serialPart is a serial line with its configuration.
+type serialPart struct {
+	config  serial.Config
+	adapter *serial.Adapter
 }
 
 // newFieldPump makes the pump of a configuration. No port and no device is opened yet.
@@ -43,12 +49,11 @@ func newFieldPump(file *config.File, b *broker.Broker, log *slog.Logger) (*field
 			return nil, err
 		}
 		adapters = append(adapters, a)
+		f.serial = append(f.serial, serialPart{c, a})
 	}
 	f.client = b.NewClient("gateway")
-	machine := clock.System()
-	synced := func() bool { _, synced := machine.Wall(); return synced }
 	var err error
-	if f.gateway, err = gateway.New(file.Gateway, adapters, localPublisher{f.client}, synced, log); err != nil {
+	if f.gateway, err = gateway.New(file.Gateway, adapters, localPublisher{f.client}, b.Uptime, log); err != nil {
 		f.client.Close()
 		return nil, err
 	}

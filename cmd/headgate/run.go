@@ -132,7 +132,7 @@ func (h *house) addBridge(c bridge.Config) error {
 		}
 		say(connected)
 	}
-	b, err := bridge.New(c, uplinkSource{u}, h.log)
+	b, err := bridge.New(c, uplinkSource{u, h.broker.WallTime}, h.log)
 	if err != nil {
 		return err
 	}

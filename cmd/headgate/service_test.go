@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"headgate/adapters/serial"
 )
 
 // listenUnixgram is a socket like that of a service manager or of journald.
@@ -108,6 +110,30 @@ func TestAPartThatStandsStillIsStuck(t *testing.T) {
 	for _, s := range steps {
 		if got := strings.Join(w.look(start.Add(s.at), s.moves), ", "); got != s.stuck {
 			t.Errorf("after %v: got %q, want %q", s.at, got, s.stuck)
+		}
+	}
+}
+
+func TestASerialLineOfWhichTheOwnerOrWhoAsksIsStuckIsFound(t *testing.T) {
+	start := time.Now()
+	c := serial.Config{Name: "scale", Request: []serial.Request{{Interval: time.Second}}}
+	open, shut := serial.Stats{Open: true, Opened: 1}, serial.Stats{Opened: 1}
+	asked := func(n uint64) serial.Stats { s := open; s.Sent = n; return s }
+	for _, s := range []struct {
+		name  string
+		st    [2]serial.Stats // at the begin and after three minutes
+		turns [2]uint64
+		stuck string
+	}{
+		{"both go on", [2]serial.Stats{asked(1), asked(2)}, [2]uint64{1, 2}, ""},
+		{"nobody reads", [2]serial.Stats{asked(1), asked(2)}, [2]uint64{1, 1}, "serial line scale (for 3m0s)"},
+		{"nobody asks", [2]serial.Stats{asked(1), asked(1)}, [2]uint64{1, 2}, "requests on serial line scale (for 3m0s)"},
+		{"the port is gone", [2]serial.Stats{shut, shut}, [2]uint64{1, 1}, ""},
+	} {
+		var w watchdog
+		w.look(start, serialMovements(c, s.st[0], s.turns[0]))
+		if got := strings.Join(w.look(start.Add(3*time.Minute), serialMovements(c, s.st[1], s.turns[1])), ", "); got != s.stuck {
+			t.Errorf("%s: got %q, want %q", s.name, got, s.stuck)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"headgate/adapters/serial"
 )
 
 // The service manager's watchdog is fed only while the parts move: one that is
@@ -88,7 +90,28 @@ func (h *house) movements() []movement {
 			still: rest,
 		})
 	}
+	for _, line := range h.pump.Load().serial {
+		moves = append(moves, serialMovements(line.config, line.adapter.Stats(), line.adapter.Turns())...)
+	}
 	return moves
+}
+
+// serialMovements are those of a serial line: of who reads it, and of who asks.
+func serialMovements(c serial.Config, st serial.Stats, turns uint64) []movement {
+	moves := []movement{{part: "serial line " + c.Name, count: turns, due: st.Open}}
+	if len(c.Request) == 0 {
+		return moves
+	}
+	interval := c.Request[0].Interval
+	for _, r := range c.Request {
+		interval = min(interval, r.Interval)
+	}
+	return append(moves, movement{
+		part:  "requests on serial line " + c.Name,
+		count: st.Sent + st.Opened,
+		due:   st.Open,
+		still: max(linkStuckAfter, 3*interval),
+	})
 }
 
 // feed tells the service manager that the parts move, and how the gateway is, a

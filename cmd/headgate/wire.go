@@ -8,6 +8,7 @@ import (
 	"headgate/broker"
 	"headgate/broker/packet"
 	"headgate/gateway"
+	payload "headgate/gateway/format"
 )
 
 // localPublisher gives the pump the broker's own client.
@@ -73,20 +74,26 @@ func (h *house) sayConnected(bridge string) func(bool) {
 }
 
 // uplinkSource gives a bridge its session in the broker.
-type uplinkSource struct{ uplink *broker.Uplink }
+type uplinkSource struct {
+	uplink *broker.Uplink
+	wall   func(boot uint32, uptime time.Duration) (time.Time, bool)
+}
 
-func outgoing(d broker.Delivery) bridge.Outgoing {
+// outgoing gives a message for the upstream. What was measured before the machine's
+// clock was set gets its time, if that is known by now.
+func (s uplinkSource) outgoing(d broker.Delivery) bridge.Outgoing {
+	d.Payload = payload.Restamp(d.Payload, s.wall)
 	return bridge.Outgoing{Message: bridge.Message(d.Message), PacketID: d.PacketID, Dup: d.Dup, Received: d.Received, Replay: d.Replay, Age: d.Age}
 }
 
 func (s uplinkSource) Next(ctx context.Context, backlog bool) (bridge.Outgoing, error) {
 	d, err := s.uplink.Next(ctx, backlog)
-	return outgoing(d), err
+	return s.outgoing(d), err
 }
 
 func (s uplinkSource) TryNext(backlog bool) (bridge.Outgoing, bool, error) {
 	d, ok, err := s.uplink.TryNext(backlog)
-	return outgoing(d), ok, err
+	return s.outgoing(d), ok, err
 }
 
 func (s uplinkSource) Publish(m bridge.Message, packetID uint16, done func(error)) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"headgate/gateway/point"
 )
@@ -27,6 +28,11 @@ type Sample struct {
 	Origin
 	point.Sample
 	Unsynced bool // nobody had set the machine's clock
+
+	// Where nobody had: in which boot, 0 where that is not known, and how long that had
+	// run. See Restamp.
+	Boot   uint32
+	Uptime time.Duration
 }
 
 // Origin is where a sample is from.

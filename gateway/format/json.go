@@ -21,7 +21,7 @@ const maxReasonBytes = 512
 //
 // Without a unit that is left out. A sample that is not good has its "reason" at the
 // end; a bad one has the value null. Where nobody has set the machine's clock yet,
-// "clock":"unsynced" stands behind the time.
+// "clock":"unsynced" stands behind the time, and from when it can be told: see Restamp.
 func AppendJSON(dst []byte, s *Sample) []byte {
 	dst = append(dst, `{"value":`...)
 	dst = AppendValue(dst, s.Value)
@@ -165,7 +165,10 @@ func appendWhen(dst []byte, s *Sample) []byte {
 		dst = append(dst, ',')
 	}
 	dst = AppendTime(append(dst, `"time":`...), s.Time)
-	if s.Unsynced {
+	switch {
+	case s.Unsynced && s.Boot != 0:
+		dst = appendUnsynced(dst, s.Boot, s.Uptime)
+	case s.Unsynced:
 		dst = append(dst, `,"clock":"unsynced"`...)
 	}
 	return dst
