@@ -10,7 +10,9 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
+	"headgate/adapters/modbus/modbussim"
 	"headgate/bridge/faultnet"
 )
 
@@ -179,4 +181,31 @@ func TestThePageOfAGatewayThatHasGoneSaysSo(t *testing.T) {
 	b.loginAt(headgate.page(), "otto")
 	b.says("#live", "live")
 	b.wait("it looks live", "!document.querySelector('main').classList.contains('old')")
+}
+
+func TestThePageSaysWhyAValueIsBadAndHowALinkIs(t *testing.T) {
+	t.Parallel()
+	needChromium(t)
+	p := newPlant(t)
+	h := runPage(t, p)
+	b := openBrowser(t)
+	b.login(h, "anna")
+	b.view("Devices")
+	b.says("section[aria-label='Link roof']", "open")
+	b.says("section[aria-label='Link rs485']", "1 device")
+	b.says("section[aria-label=meter]", "A poll takes")
+	mend := p.inverter.Inject(modbussim.Fault{Table: modbussim.HoldingRegisters, Address: 200, Count: 1, Exception: 4})
+	b.says("section[aria-label=inverter] .why", "exception 4")
+	b.picture("why")
+	mend()
+	b.wait("it is good again", "[...document.querySelectorAll('.why')].every(e => e.innerText === '')")
+	p.meter.Inject(modbussim.Fault{Silent: true})
+	b.says("section[aria-label=meter] .pill", "silent")
+	b.says("section[aria-label=meter]", "without an answer")
+	b.says("section[aria-label='Link rs485']", "open") // the line is
+
+	// By the keyboard alone.
+	const point = "document.querySelector('section[aria-label=inverter] .name')"
+	b.do(chromedp.Evaluate(point+".focus()", nil), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("dialog", chromedp.ByQuery), chromedp.KeyEvent(kb.Escape))
+	b.wait("the focus is where it was", "!document.querySelector('dialog') && document.activeElement === "+point)
 }

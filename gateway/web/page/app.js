@@ -69,7 +69,7 @@ async function show() {
     if (v === name) links[v].setAttribute('aria-current', 'page');
     else links[v].removeAttribute('aria-current');
   }
-  links[name].scrollIntoView({block: 'nearest', inline: 'nearest'});
+  links[name].scrollIntoView({block: 'nearest', inline: 'center'});
   const box = h('div', {class: 'view-' + name});
   main.replaceChildren(box);
   view = module.open(box, app);

@@ -91,10 +91,10 @@ export function open(box, app) {
   }
 
   function makePoint(d, is) {
-    const number = h('td', {class: 'value'}), text = document.createTextNode(''), quality = h('span', {class: 'pill'}), age = h('td', {class: 'num soft wide'}), spark = sparkBox();
+    const number = h('td', {class: 'value'}), text = document.createTextNode(''), quality = h('span', {class: 'pill'}), why = h('small', {class: 'why'}), age = h('td', {class: 'num soft wide'}), spark = sparkBox();
     number.append(text, h('small', {}, is.unit ? ' ' + is.unit : ''));
     const p = {is, spark, time: is.time ? Date.parse(is.time) : 0, row: h('tr', {},
-      h('td', {}, h('button', {class: 'name', 'aria-label': is.writable ? is.name + ', can be written' : null, onclick: () => show(d, p)}, is.name, is.writable ? ' ✎' : '')),
+      h('td', {}, h('button', {class: 'name', 'aria-label': is.writable ? is.name + ', can be written' : null, onclick: () => show(d, p)}, is.name, is.writable ? ' ✎' : ''), why),
       number, h('td', {}, quality), age, h('td', {class: 'wide'}, spark)),
       say() {
         const t = value(is.value);
@@ -102,6 +102,7 @@ export function open(box, app) {
         set(quality, is.quality || 'never read');
         quality.className = 'pill ' + ({good: 'good', stale: 'warn', bad: 'bad'}[is.quality] || '');
         quality.title = is.reason || '';
+        set(why, d.is.online && is.quality && is.quality !== 'good' ? is.reason : ''); // of all that are bad, the device says why
         p.row.className = is.quality || '';
       },
       old() { set(age, p.time ? lasting((Date.now() + skew - p.time) / 1000) : '–'); }};
