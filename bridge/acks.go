@@ -37,18 +37,24 @@ func (s *session) answered(ids []uint16, p progress) {
 // again says that the upstream was full before.
 func (s *session) finish(ids []uint16, p progress) (known []uint16, again bool) {
 	known = ids[:0]
+	var others []uint16 // that went in a batch with these
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
 		if m := s.flight.get(id); m != nil && m.progress == p {
 			s.flight.finish(m)
-			s.hurryEnds()
 			known = append(known, id)
+			for _, other := range s.flight.unload(id) {
+				s.flight.finish(s.flight.get(other))
+				others = append(others, other)
+			}
+			s.hurryEnds()
 		}
 		if p == released {
 			delete(s.b.upstream.received, id)
 		}
 	}
+	known = append(known, others...)
 	if s.flight.refused == 0 && len(known) > 0 {
 		again, s.full = s.full, false
 		s.pauses.reset()
@@ -145,6 +151,9 @@ func (r *reader) rejected(p progress) {
 			r.resume = time.Now().Add(r.pauses.next(false))
 		}
 		r.flight.refuse(m)
+		for _, other := range r.flight.unload(a.PacketID) {
+			r.flight.refuse(r.flight.get(other))
+		}
 		stop, begins := r.stopGet, !r.full
 		r.full = true
 		r.mu.Unlock()
@@ -159,12 +168,14 @@ func (r *reader) rejected(p progress) {
 	}
 	r.mu.Unlock()
 	reason := a.Reason.String()
-	r.b.counters.giveUp(reason)
+	ids, _ := r.finish(append(r.acked[:0], a.PacketID), p)
+	for range ids {
+		r.b.counters.giveUp(reason)
+	}
 	if times, ok := r.b.repeats.note(reason); ok {
 		r.b.log.Warn("message given up", "topic", topic, "packet_id", a.PacketID,
 			"reason", "refused upstream: "+reasonWords(a.Reason, &a.Properties), "count", times)
 	}
-	ids, _ := r.finish(append(r.acked[:0], a.PacketID), p)
 	r.letGo(ids)
 	r.lastProgress.Store(int64(r.age()))
 	wake(r.wakeDrain)

@@ -183,9 +183,15 @@ type Up struct {
 	// gateway goes up as it is.
 	format.Config
 
+	// Batch has several messages go up in one PUBLISH: batch = { messages = 100, interval = "10s", compression = "zstd" }.
+	// They leave the queue when the upstream has acknowledged the whole.
+	Batch Batch `toml:"batch"`
+
 	template template // of Topic
 	encoded  bool     // goes in the JSON of the preset's service
 
+	collecting  bool                                               // collects gives it
+	batchTopic  string                                             // Batch.Topic with what it is by default and filled in
 	encode      func(dst []byte, s *format.Sample) ([]byte, error) // a sample in its format; nil: it goes as it is
 	contentType string                                             // of what encode gives
 }
@@ -235,6 +241,8 @@ func (u *Up) setDefaults(c *Config) {
 	fill(&u.Retain, retainKeep)
 	fill(&u.Priority, priorityNormal)
 	u.Config.SetDefaults()
+	u.Batch.setDefaults(u, c)
+	u.collecting = u.Batch.given() || u.Format == format.JSONDevice
 	u.template, _ = parseTemplate(u.Topic, c) // Check says what is wrong with it
 }
 
@@ -314,6 +322,7 @@ func (u *Up) check(c *Config, key string, fault func(key, format string, args ..
 	}
 	checkRetain(key+"retain", u.Retain, fault)
 	u.Config.Check(func(name, format string, args ...any) { fault(key+name, format, args...) })
+	u.Batch.check(u, c, func(name, format string, args ...any) { fault(key+name, format, args...) })
 	if u.encoded && u.recodes() {
 		fault(key+"format", "%q: preset = %q has a format of its own: want a topic or a remote_prefix too, or no format", u.Format, c.Preset)
 	}

@@ -33,6 +33,16 @@ func (s *session) drain(ctx context.Context) error {
 		if !d.room(ctx) {
 			return nil
 		}
+		if d.again { // after a batch that was in its way
+			d.again = false
+			continue
+		}
+		if b := d.dueBatch(); b != nil {
+			if ok = false; !d.ship(ctx, b) {
+				return nil
+			}
+			continue
+		}
 		if o, ok, err = d.next(ctx); err != nil {
 			return fmt.Errorf("read the local queue: %w", err)
 		}
@@ -48,6 +58,9 @@ type drainer struct {
 	payload []byte // of what goes up in another format
 	publish packet.Publish
 	aliases aliases
+	open    []*batch // in the order of their first messages
+	again   bool     // the message in hand has not been sent
+	packer  packer
 }
 
 // paused says whether nothing may go, and has the Source know.
@@ -80,6 +93,12 @@ func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
 		return o, ok, err
 	}
 	wake(d.wakeWrite)
+	if d.dueBatch() != nil {
+		return o, false, nil
+	}
+	if due := d.untilDue(); due > 0 && (look == 0 || due < look) {
+		look = due
+	}
 	// Without a refused message nothing but ctx breaks the wait off, and another
 	// look at what may go.
 	ctx, stop := context.WithCancel(ctx)
@@ -111,8 +130,8 @@ func (s *session) replayRoom() bool {
 	if s.b.cfg.Replay != ReplayLiveFirst {
 		return true
 	}
-	exact := s.link.limits.exact
-	return s.flight.n < s.flight.limit-s.flight.limit/8 && s.flight.exact < max(1, exact-exact/8) && len(s.out) < replayWater
+	exact, window := s.link.limits.exact, s.flight.window
+	return s.flight.unanswered() < max(1, window-window/8) && s.flight.n < s.flight.limit-s.flight.limit/8 && s.flight.exact < max(1, exact-exact/8) && len(s.out) < replayWater
 }
 
 // roomAgain ends the Next of a drain that waits for replayRoom when there is some.
@@ -140,7 +159,7 @@ func (d *drainer) room(ctx context.Context) bool {
 				d.flight.clear()
 				rewind = true
 			}
-		case !d.flight.full() && len(d.out) < highWater:
+		case !d.flight.full() && len(d.out) < highWater && (!d.flight.spanned() || len(d.open) > 0):
 			if pause = d.pace.all.wait(); pause == 0 {
 				d.mu.Unlock()
 				return ctx.Err() == nil
@@ -149,6 +168,7 @@ func (d *drainer) room(ctx context.Context) bool {
 		d.mu.Unlock()
 		if rewind {
 			d.src.Rewind()
+			d.forget()
 			continue
 		}
 		wake(d.wakeWrite)
@@ -196,7 +216,8 @@ func (d *drainer) send(ctx context.Context, o *Outgoing) bool {
 	p := &d.publish
 	p.PacketID = o.PacketID
 	p.Properties = o.Properties
-	switch why := d.translate(up, o); why {
+	sample := cfg.sample(up, o)
+	switch why := d.translate(up, o, sample); why {
 	case "":
 	case nothing:
 		d.b.counters.skipped.Add(1)
@@ -205,6 +226,15 @@ func (d *drainer) send(ctx context.Context, o *Outgoing) bool {
 	default:
 		d.giveUp(o, why)
 		return true
+	}
+	if up.collects() {
+		if it, ok := d.makeItem(up, o, sample); ok {
+			return d.gather(ctx, up, o, it)
+		}
+		if b := d.openFor(up, o.Replay, nil); b != nil { // what is gathered goes first
+			d.again = true
+			return d.ship(ctx, b)
+		}
 	}
 	p.QoS = min(up.qosOf(o.QoS), d.link.limits.maxQoS) // [MQTT-3.2.2-11]
 	if o.PacketID == 0 || p.QoS == 0 {
@@ -282,7 +312,7 @@ func (d *drainer) sendPublish(ctx context.Context, o *Outgoing) bool {
 
 // fly notes a message as on its way. d.mu is held.
 func (d *drainer) fly(o *Outgoing, p progress) {
-	if d.flight.undone() == 0 {
+	if d.flight.unanswered() == 0 {
 		d.lastProgress.Store(int64(d.age()))
 	}
 	d.flight.add(o.PacketID, p, o.Replay, o.Topic)
@@ -309,7 +339,8 @@ func (d *drainer) lockFor(ctx context.Context, packetID uint16, qos byte) bool {
 	for {
 		d.mu.Lock()
 		_, subscribing := d.subs[packetID]
-		free := packetID == 0 || !subscribing && d.flight.get(packetID) == nil
+		m := d.flight.get(packetID)
+		free := packetID == 0 || !subscribing && (m == nil || m.progress == gathered)
 		if free && (qos < 2 || d.flight.exact < d.link.limits.exact) {
 			return true
 		}

@@ -29,39 +29,35 @@ func (c *Config) setEncoders() error {
 // that they have here.
 func (u *Up) recodes() bool { return u.Format != "" && u.Format != format.JSON }
 
-// sample reads the gateway's JSON into s; false for a message that is no sample
-// of the gateway.
-func (c *Config) sample(o *Outgoing, s *format.Sample) bool {
-	if c.Origin == nil {
-		return false
+// sample reads the gateway's JSON where it goes up in another format; nil for a
+// message that is no sample of the gateway, and where it goes as it is.
+func (c *Config) sample(up *Up, o *Outgoing) *format.Sample {
+	if up.encode == nil || c.Origin == nil {
+		return nil
 	}
 	from, pointName, ok := c.Origin(o.Topic)
+	s := new(format.Sample)
 	if !ok || !format.Parse(o.Payload, s) {
-		return false
+		return nil
 	}
 	s.Origin, s.Point = from, pointName
-	return true
+	return s
 }
 
 // nothing is why a message does not go up of which a template makes nothing.
 const nothing = "nothing"
 
-// recode puts into d.publish the payload of a sample in the format of the entry.
-// What is no sample of the gateway stays as it is. It says in words why there is
-// nothing to send, "" where there is.
-func (d *drainer) recode(up *Up, o *Outgoing) string {
-	var s format.Sample
-	if up.encode == nil || !d.b.cfg.sample(o, &s) {
-		return ""
-	}
-	payload, err := up.encode(d.payload[:0], &s)
+// recode puts into d.publish the payload of a sample in the format of the entry. It
+// says in words why there is nothing to send, "" where there is.
+func (d *drainer) recode(up *Up, s *format.Sample) string {
+	payload, err := up.encode(d.payload[:0], s)
 	if err == format.ErrNothing {
 		return nothing
 	}
 	if err != nil {
 		const reason = "the template fails"
 		if times, ok := d.b.repeats.note(reason + " in words"); ok {
-			d.b.log.Warn(reason, "topic", o.Topic, "err", err, "count", times)
+			d.b.log.Warn(reason, "topic", s.Topic, "err", err, "count", times)
 		}
 		return reason
 	}

@@ -10,6 +10,8 @@ const (
 	sent2              // QoS 2: waits for PUBREC
 	recording          // QoS 2: PUBREC came and is being made durable
 	released           // QoS 2: PUBREL sent, waits for PUBCOMP
+	gathered           // in a batch that is not sent yet
+	carried            // in a batch that is: the PUBACK of its first message counts
 	refused            // the upstream was full: to be sent again
 	done
 )
@@ -20,16 +22,20 @@ const (
 // the span of packet identifiers are bounded however late the first one is
 // answered.
 type flight struct {
-	limit int
-	ring  []flown
-	head  int
-	n     int
+	limit  int
+	window int // PUBLISHes that may be unanswered
+	ring   []flown
+	head   int
+	n      int
 
-	at map[uint16]int // identifier -> place in ring, of those not done
+	at      map[uint16]int      // identifier -> place in ring, of those not done
+	carries map[uint16][]uint16 // of the first message of a batch: the others
 
-	refused int // of these
-	exact   int // of these, those of QoS 2
-	replays int // of these, those of the backlog
+	refused  int // of these
+	gathered int // of these
+	carried  int // of these
+	exact    int // of these, those of QoS 2
+	replays  int // of these, those of the backlog
 }
 
 type flown struct {
@@ -39,13 +45,15 @@ type flown struct {
 	topic    string // the local name, for the log
 }
 
-func newFlight(limit int) flight {
-	return flight{limit: limit, at: make(map[uint16]int)}
+func newFlight(limit, window int) flight {
+	return flight{limit: limit, window: window, at: make(map[uint16]int), carries: make(map[uint16][]uint16)}
 }
 
-func (f *flight) full() bool    { return f.n >= f.limit }
-func (f *flight) undone() int   { return len(f.at) }
-func (f *flight) waiting() bool { return len(f.at) > f.refused } // for anything but to be sent again
+func (f *flight) spanned() bool   { return f.n >= f.limit } // no more may be taken from the Source
+func (f *flight) full() bool      { return f.unanswered() >= f.window }
+func (f *flight) undone() int     { return len(f.at) }
+func (f *flight) unanswered() int { return len(f.at) - f.gathered - f.carried } // PUBLISHes
+func (f *flight) waiting() bool   { return len(f.at)-f.gathered > f.refused }   // for anything but to be sent, again or at all
 
 // add puts a message at the end. There is room: the caller has asked full.
 func (f *flight) add(packetID uint16, p progress, replay bool, topic string) {
@@ -64,9 +72,40 @@ func (f *flight) add(packetID uint16, p progress, replay bool, topic string) {
 			f.replays++
 		}
 	}
-	if p == sent2 || p == released {
+	switch p {
+	case sent2, released:
 		f.exact++
+	case gathered:
+		f.gathered++
 	}
+}
+
+// load marks gathered messages as sent in one PUBLISH, under the identifier of the
+// first one.
+func (f *flight) load(ids []uint16, qos byte) {
+	f.gathered -= len(ids)
+	for i, id := range ids {
+		m := f.get(id)
+		switch {
+		case qos == 0:
+			m.progress = writing
+		case i == 0:
+			m.progress = sent1
+		default:
+			m.progress = carried
+			f.carried++
+		}
+	}
+	if qos > 0 && len(ids) > 1 {
+		f.carries[ids[0]] = ids[1:]
+	}
+}
+
+// unload gives what went with a message in one batch, once.
+func (f *flight) unload(packetID uint16) []uint16 {
+	ids := f.carries[packetID]
+	delete(f.carries, packetID)
+	return ids
 }
 
 func (f *flight) grow() {
@@ -97,6 +136,10 @@ func (f *flight) finish(m *flown) {
 		f.exact--
 	case refused:
 		f.refused--
+	case gathered:
+		f.gathered--
+	case carried:
+		f.carried--
 	}
 	if m.replay {
 		f.replays--
@@ -110,8 +153,11 @@ func (f *flight) finish(m *flown) {
 
 // refuse marks a message as one to be sent again.
 func (f *flight) refuse(m *flown) {
-	if m.progress == sent2 {
+	switch m.progress {
+	case sent2:
 		f.exact--
+	case carried:
+		f.carried--
 	}
 	m.progress = refused
 	f.refused++
@@ -127,6 +173,7 @@ func (f *flight) first() progress {
 
 // clear forgets all.
 func (f *flight) clear() {
-	f.head, f.n, f.refused, f.exact, f.replays = 0, 0, 0, 0, 0
+	f.head, f.n, f.refused, f.gathered, f.carried, f.exact, f.replays = 0, 0, 0, 0, 0, 0, 0
 	clear(f.at)
+	clear(f.carries)
 }

@@ -8,12 +8,12 @@ import (
 func TestTheWindowIsCountedFromTheFirstThatIsNotDone(t *testing.T) {
 	const limit = 70
 	random := rand.New(rand.NewPCG(7, 7))
-	f := newFlight(limit)
+	f := newFlight(limit, limit)
 	next := uint16(65000) // so that it wraps
 	var open []uint16
 	first := func() uint16 { return open[0] }
 	for range 20_000 {
-		if !f.full() && random.IntN(2) == 0 {
+		if !f.spanned() && random.IntN(2) == 0 {
 			next = next%65535 + 1
 			switch random.IntN(5) {
 			case 0:
@@ -25,7 +25,7 @@ func TestTheWindowIsCountedFromTheFirstThatIsNotDone(t *testing.T) {
 		}
 		if len(open) > 0 && random.IntN(2) == 0 {
 			i := random.IntN(len(open))
-			if f.full() {
+			if f.spanned() {
 				i = 0
 			}
 			m := f.get(open[i])

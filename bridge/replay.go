@@ -46,21 +46,36 @@ func (p *PerSecond) UnmarshalTOML(v any) error {
 		*p = unlimitedRate
 		return nil
 	}
+	n, ok := parseAmount(text)
+	if !ok {
+		return fmt.Errorf(`%v: want at least 1 a second, such as 100 or "64kB", or "unlimited"`, v)
+	}
+	*p = PerSecond(n)
+	return nil
+}
+
+// parseAmount reads a whole number of at least 1, or one of bytes such as "64kB" or
+// "64KiB".
+func parseAmount(text string) (n int64, ok bool) {
 	number, unit := strings.TrimSuffix(text, "B"), int64(1)
 	for i, prefix := range []string{"k", "M", "G"} {
 		if rest, ok := strings.CutSuffix(number, prefix); ok && strings.HasSuffix(text, "B") {
-			number = strings.TrimSpace(rest)
+			number = rest
 			for range i + 1 {
 				unit *= 1000
 			}
+			break
+		}
+		if rest, ok := strings.CutSuffix(number, strings.ToUpper(prefix)+"i"); ok && strings.HasSuffix(text, "B") {
+			number, unit = rest, 1<<(10*(i+1))
+			break
 		}
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
 	if err != nil || n < 1 || n > 1<<50/unit {
-		return fmt.Errorf(`%v: want at least 1 a second, such as 100 or "64kB", or "unlimited"`, v)
+		return 0, false
 	}
-	*p = PerSecond(n * unit)
-	return nil
+	return n * unit, true
 }
 
 // Window is a time of each day, from its begin to before its end; one whose end

@@ -200,6 +200,9 @@ func (s *service) checkUp(c *Config, fault func(key, format string, args ...any)
 		if u.encoded {
 			continue
 		}
+		if u.Batch.given() {
+			s.checkTopic(c, key+"batch.topic", u.batchTopic, s.up, fault)
+		}
 		at := key + "remote_prefix"
 		if u.Topic != "" {
 			at = key + "topic"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,12 +86,21 @@ func newSession(b *Bridge, l *link) *session {
 		wakeRead:  make(chan struct{}, 1),
 		flushed:   make(chan struct{}),
 		readEnded: make(chan struct{}),
-		flight:    newFlight(min(b.cfg.MaxInFlight, l.limits.receiveMaximum)),
+		flight:    newFlight(b.cfg.span(l.limits.receiveMaximum), min(b.cfg.MaxInFlight, l.limits.receiveMaximum)),
 		pauses:    backoff{max: b.cfg.MaxBackoff},
 		subs:      make(map[uint16]int),
 	}
 	l.packets.onRead = func() { s.lastRead.Store(int64(s.age())) }
 	return s
+}
+
+// span is how many messages may be taken from the Source and not be let go: of
+// batches, more than PUBLISHes may be on their way.
+func (c *Config) span(receiveMaximum int) int {
+	if slices.ContainsFunc(c.Up, func(u Up) bool { return u.collects() }) {
+		return c.MaxInFlight
+	}
+	return min(c.MaxInFlight, receiveMaximum)
 }
 
 // age is the time since CONNACK.

@@ -34,9 +34,10 @@ type Stats struct {
 	Reconnects  uint64 // connections after the first
 
 	Forwarded uint64            // messages that the upstream acknowledged; at QoS 0: written to the connection
-	Skipped   uint64            // taken out by Config.Skip
+	Batches   uint64            // PUBLISHes with several of them
+	Skipped   uint64            // taken out by Config.Skip, or a template makes nothing of them
 	GivenUp   map[string]uint64 // messages the upstream did not get, by reason in words
-	InFlight  int               // sent and not acknowledged yet
+	InFlight  int               // sent, or gathered for a batch, and not acknowledged yet
 
 	Received       uint64   // messages that came down and were published in the local broker
 	Unmapped       uint64   // came down, and no [[bridge.down]] fits
@@ -62,7 +63,7 @@ func (b *Bridge) Stats() Stats {
 }
 
 type counters struct {
-	forwarded, skipped, received, unmapped, tooLarge atomic.Uint64
+	forwarded, batches, skipped, received, unmapped, tooLarge atomic.Uint64
 
 	inFlight atomic.Int64
 
@@ -155,7 +156,7 @@ func (c *counters) snapshot() Stats {
 	return Stats{
 		Remote: c.remote, State: c.state, Since: c.since, Version: c.version,
 		LastError: c.lastError, LastErrorAt: c.lastErrorAt, Reconnects: max(c.connects, 1) - 1,
-		Forwarded: c.forwarded.Load(), Skipped: c.skipped.Load(), GivenUp: maps.Clone(c.givenUp),
+		Forwarded: c.forwarded.Load(), Batches: c.batches.Load(), Skipped: c.skipped.Load(), GivenUp: maps.Clone(c.givenUp),
 		InFlight: int(c.inFlight.Load()),
 		Received: c.received.Load(), Unmapped: c.unmapped.Load(), TooLarge: c.tooLarge.Load(),
 		RefusedFilters: slices.Clone(c.refused),

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"headgate/broker/topic"
+	"headgate/gateway/format"
 )
 
 const (
@@ -55,9 +56,10 @@ func (u *Up) appendRemote(dst []byte, localTopic string) (remote []byte, ok bool
 }
 
 // translate puts topic and payload of a message into d.publish as the upstream
-// has them. It says in words why the upstream cannot get it, "" where it can, and
+// has them; s is the sample that it is, where that is to go in another format, or
+// nil. It says in words why the upstream cannot get it, "" where it can, and
 // nothing where the configuration makes nothing of it.
-func (d *drainer) translate(up *Up, o *Outgoing) string {
+func (d *drainer) translate(up *Up, o *Outgoing, s *format.Sample) string {
 	p := &d.publish
 	var ok bool
 	if up.encoded {
@@ -66,13 +68,19 @@ func (d *drainer) translate(up *Up, o *Outgoing) string {
 			return "it is no JSON, or its topic has no device and key"
 		}
 		p.Topic = append(d.topic[:0], name...)
-	} else if p.Topic, ok = up.appendRemote(d.topic[:0], o.Topic); ok {
-		p.Payload = o.Payload
-		if why := d.recode(up, o); why != "" {
-			return why
-		}
 	} else {
-		return "the topic cannot be mapped"
+		local := o.Topic
+		if p.Payload = o.Payload; s != nil {
+			if why := d.recode(up, s); why != "" {
+				return why
+			}
+			if up.Format == format.JSONDevice {
+				local = s.DeviceTopic
+			}
+		}
+		if p.Topic, ok = up.appendRemote(d.topic[:0], local); !ok {
+			return "the topic cannot be mapped"
+		}
 	}
 	d.topic = p.Topic
 	return d.b.service.refuses(p.Topic, len(p.Payload))

@@ -91,10 +91,15 @@ func (s *session) stuck(now time.Duration) error {
 		return nil
 	}
 	s.mu.Lock()
-	first, subs := s.flight.first(), len(s.subs)
+	first, subs, unanswered := s.flight.first(), len(s.subs), s.flight.unanswered()
 	s.mu.Unlock()
 	patience := 2 * s.keepAlive
 	switch first {
+	case gathered: // what is behind it may be unanswered all the same
+		if unanswered == 0 {
+			break
+		}
+		fallthrough
 	case sent1, sent2, released:
 		if now-time.Duration(s.lastProgress.Load()) > patience {
 			return fmt.Errorf("the upstream acknowledged nothing for %v", patience)

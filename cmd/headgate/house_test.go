@@ -62,7 +62,7 @@ var libraries = map[string]struct {
 	sealed bool
 }{
 	"github.com/dgraph-io/badger":         {[]string{"broker/store"}, true},
-	"github.com/klauspost/compress":       {[]string{"broker/store"}, true},
+	"github.com/klauspost/compress":       {[]string{"broker/store", "bridge"}, true},
 	"go.bug.st/serial":                    {[]string{"adapters/port"}, true},
 	"github.com/creack/pty":               {[]string{"adapters/port"}, true},
 	"github.com/goburrow/modbus":          {[]string{"adapters/modbus"}, true},

@@ -158,6 +158,7 @@ func bridgeMetrics(bridges []bridge.Stats, now time.Time) []web.Family {
 	bytes := web.Family{Name: "headgate_bridge_backlog_bytes", Help: "Their size.", Labels: label}
 	oldest := web.Family{Name: "headgate_bridge_backlog_oldest_seconds", Help: "How long the first one has waited.", Labels: label}
 	forwarded := web.Family{Name: "headgate_bridge_forwarded_total", Help: "Messages that the upstream has acknowledged.", Counter: true, Labels: label}
+	batches := web.Family{Name: "headgate_bridge_batches_total", Help: "PUBLISHes that had several of them.", Counter: true, Labels: label}
 	received := web.Family{Name: "headgate_bridge_received_total", Help: "Messages that came down.", Counter: true, Labels: label}
 	reconnects := web.Family{Name: "headgate_bridge_reconnects_total", Help: "Connections after the first.", Counter: true, Labels: label}
 	state := web.Family{Name: "headgate_bridge_state_seconds", Help: "For how long the bridge has been connected, or not.", Labels: label}
@@ -168,13 +169,14 @@ func bridgeMetrics(bridges []bridge.Stats, now time.Time) []web.Family {
 		bytes.Series = append(bytes.Series, web.Series{Value: float64(b.Backlog.Bytes), Labels: name})
 		oldest.Series = append(oldest.Series, web.Series{Value: b.Backlog.Oldest.Seconds(), Labels: name})
 		forwarded.Series = append(forwarded.Series, web.Series{Value: float64(b.Forwarded), Labels: name})
+		batches.Series = append(batches.Series, web.Series{Value: float64(b.Batches), Labels: name})
 		received.Series = append(received.Series, web.Series{Value: float64(b.Received), Labels: name})
 		reconnects.Series = append(reconnects.Series, web.Series{Value: float64(b.Reconnects), Labels: name})
 		if !b.Since.IsZero() {
 			state.Series = append(state.Series, web.Series{Value: now.Sub(b.Since).Seconds(), Labels: name})
 		}
 	}
-	return []web.Family{connected, backlog, bytes, oldest, forwarded, received, reconnects, state}
+	return []web.Family{connected, backlog, bytes, oldest, forwarded, batches, received, reconnects, state}
 }
 
 func truth(is bool) float64 {

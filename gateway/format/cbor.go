@@ -115,10 +115,17 @@ func appendEpoch(dst []byte, t time.Time) []byte {
 // AppendCBORArray begins an array of n items.
 func AppendCBORArray(dst []byte, n int) []byte { return appendHead(dst, cborArray, uint64(n)) }
 
-// AppendCBORMessage appends a map of topic and payload. Payload is one item of CBOR
-// already, or any bytes, and then a byte string.
-func AppendCBORMessage(dst []byte, topic string, payload []byte, isCBOR bool) []byte {
-	dst = appendText(appendText(appendHead(dst, cborMap, 2), "topic"), topic)
+// AppendCBORMessage appends a map of topic, payload and, where that is so, retain. The
+// payload is one item of CBOR already, or any bytes, and then a byte string.
+func AppendCBORMessage(dst []byte, topic string, payload []byte, retain, isCBOR bool) []byte {
+	n := uint64(2)
+	if retain {
+		n++
+	}
+	dst = appendText(appendText(appendHead(dst, cborMap, n), "topic"), topic)
+	if retain {
+		dst = append(appendText(dst, "retain"), cborTrue)
+	}
 	dst = appendText(dst, "payload")
 	if !isCBOR {
 		dst = appendHead(dst, cborBytes, uint64(len(payload)))
