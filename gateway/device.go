@@ -43,6 +43,10 @@ type outlet struct {
 	topic string
 	last  point.Sample // under the device's mu; a zero Time: none yet
 	sent  point.Sample // the last one that was published, the same
+
+	// Of an alarm, under the device's mu.
+	state point.Value
+	since time.Time // of state
 }
 
 // target is where a command goes.
@@ -103,6 +107,7 @@ func (d *device) update(a *attempt, u point.Update) {
 		d.publishSample(u.Samples[i])
 	}
 	d.publishTogether()
+	d.show(u.Status, u.Samples)
 }
 
 // announce makes the device offline, by the pump's own knowledge.
@@ -110,6 +115,7 @@ func (d *device) announce(reason string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.setStatus(point.Status{Reason: reason}, true)
+	d.show(&d.status, nil)
 }
 
 // readBack publishes the value that a command has left behind.
@@ -117,8 +123,10 @@ func (d *device) readBack(o *outlet, v point.Value) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	o.sent = point.Sample{} // it is published whatever was before
-	d.publishSample(point.Sample{Point: o.info.Name, Unit: o.info.Unit, Value: v, Time: time.Now()})
+	s := point.Sample{Point: o.info.Name, Unit: o.info.Unit, Value: v, Time: time.Now()}
+	d.publishSample(s)
 	d.publishTogether()
+	d.show(nil, []point.Sample{s})
 }
 
 // setStatus publishes a status that differs from the one before; mu is held.
@@ -183,6 +191,10 @@ func (d *device) publishSample(s point.Sample) {
 		d.bad++
 	}
 	o.last = s
+	if o.info.Alarm {
+		d.publishAlarm(o)
+		return
+	}
 	if !o.info.Report.Due(&o.sent, &s) {
 		d.held++
 		return

@@ -55,8 +55,9 @@ type recorder struct {
 	messages []Message
 	filter   string
 	handle   func(Message)
-	fail     error // what Publish answers
-	refuse   error // what Subscribe answers
+	exact    map[string]func(Message) // by the filter
+	fail     error                    // what Publish answers
+	refuse   error                    // what Subscribe answers
 }
 
 func (p *recorder) Publish(m Message) error {
@@ -76,6 +77,10 @@ func (p *recorder) Subscribe(filter string, handle func(Message)) error {
 		p.filter = filter
 	}
 	p.handle = handle
+	if p.exact == nil {
+		p.exact = map[string]func(Message){}
+	}
+	p.exact[filter] = handle
 	return p.refuse
 }
 
@@ -109,6 +114,9 @@ func (p *recorder) whole() []Message {
 func (p *recorder) send(m Message) {
 	p.mu.Lock()
 	handle := p.handle
+	if exact, ok := p.exact[m.Topic]; ok {
+		handle = exact
+	}
 	p.mu.Unlock()
 	handle(m)
 }

@@ -84,10 +84,11 @@ type Gateway struct {
 	log    *slog.Logger
 
 	// Written by New alone.
-	runners []*runner
-	devices map[string]*device // by name
-	targets map[string]*target // by set topic
-	intake  *queue             // commands as they came
+	runners   []*runner
+	observers []Observer
+	devices   map[string]*device // by name
+	targets   map[string]*target // by set topic
+	intake    *queue             // commands as they came
 
 	outcomes [len(outcomeNames)]atomic.Uint64 // commands, by how they ended
 	ignored  atomic.Uint64                    // retained commands
@@ -131,6 +132,9 @@ func New(cfg Config, adapters []Adapter, pub Publisher, clock Clock, log *slog.L
 			}
 		}
 		g.runners = append(g.runners, r)
+		if o, ok := a.(Observer); ok {
+			g.observers = append(g.observers, o)
+		}
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
@@ -185,8 +189,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 		running.Go(func() { r.run(ctx) })
 		running.Go(func() { r.commands.run(ctx) })
 	}
-	var err error
+	err := g.hear()
+	if err != nil {
+		cancel()
+	}
 	for _, filter := range g.SetFilters() {
+		if err != nil {
+			break
+		}
 		if err = g.pub.Subscribe(filter, g.handle); err != nil {
 			err = fmt.Errorf("subscribe to commands at %s: %w", filter, err)
 			cancel()

@@ -53,6 +53,7 @@ type PointStats struct {
 	point.Info
 	Topic string
 	Last  point.Sample // of zero Time while there was none
+	Since time.Time    // of an alarm: since when its state is so
 }
 
 // Stats gives the pump as it stands now. It may be called at any time.
@@ -102,7 +103,7 @@ func (d *device) stats() (s DeviceStats, strays uint64) {
 		Points: make([]PointStats, 0, len(d.points)),
 	}
 	for _, o := range d.points {
-		s.Points = append(s.Points, PointStats{Info: o.info, Topic: o.topic, Last: o.last})
+		s.Points = append(s.Points, PointStats{Info: o.info, Topic: o.topic, Last: o.last, Since: o.since})
 	}
 	return s, d.strays
 }

@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"sync"
 
+	"headgate/adapters/derived"
 	"headgate/adapters/modbus"
 	"headgate/adapters/serial"
 	"headgate/broker"
 	"headgate/cmd/headgate/config"
 	"headgate/gateway"
 	"headgate/gateway/homeassistant"
+	"headgate/gateway/point"
 )
 
 // fieldPump is the pump with its adapters: all that a change of [gateway],
-// [homeassistant], [[modbus]] and [[serial]] makes anew, while the broker, its clients and the bridges go on.
+// [homeassistant], [[modbus]], [[serial]] and [[derived]] makes anew, while the broker,
+// its clients and the bridges go on.
 type fieldPump struct {
 	gateway *gateway.Gateway
 	home    *homeassistant.Announcer
@@ -50,6 +54,17 @@ func newFieldPump(file *config.File, b *broker.Broker, log *slog.Logger) (*field
 		}
 		adapters = append(adapters, a)
 		f.serial = append(f.serial, serialPart{c, a})
+	}
+	if len(file.Derived) > 0 {
+		var devices []point.Device
+		for _, a := range adapters {
+			devices = append(devices, a.Devices()...)
+		}
+		a, err := derived.New(file.Derived, devices, filepath.Join(file.Gateway.DataDir, "derived.totals"), log)
+		if err != nil {
+			return nil, err
+		}
+		adapters = append(adapters, a)
 	}
 	f.client = b.NewClient("gateway")
 	var err error

@@ -158,7 +158,7 @@ func (r *reloader) nowInForce(file *config.File) {
 func (r *reloader) reloadPump(file *config.File) (done bool, err error) {
 	was, g := r.started.Gateway, file.Gateway
 	g.ID, g.DataDir, g.Topic = was.ID, was.DataDir, was.Topic
-	if reflect.DeepEqual(g, was) && reflect.DeepEqual(file.HomeAssistant, r.started.HomeAssistant) && reflect.DeepEqual(file.Modbus, r.started.Modbus) && reflect.DeepEqual(file.Serial, r.started.Serial) {
+	if reflect.DeepEqual(g, was) && reflect.DeepEqual(file.HomeAssistant, r.started.HomeAssistant) && reflect.DeepEqual(file.Modbus, r.started.Modbus) && reflect.DeepEqual(file.Serial, r.started.Serial) && reflect.DeepEqual(file.Derived, r.started.Derived) {
 		return false, nil
 	}
 	next := *file
@@ -170,7 +170,7 @@ func (r *reloader) reloadPump(file *config.File) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	r.started.Gateway, r.started.HomeAssistant, r.started.Modbus, r.started.Serial = g, file.HomeAssistant, file.Modbus, file.Serial
+	r.started.Gateway, r.started.HomeAssistant, r.started.Modbus, r.started.Serial, r.started.Derived = g, file.HomeAssistant, file.Modbus, file.Serial, file.Derived
 	return true, nil
 }
 

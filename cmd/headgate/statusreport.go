@@ -117,6 +117,11 @@ func (h *house) status() statusReport {
 		r.Alarms = append(r.Alarms, alarmReport{a.Name, a.Text, timeOrNull(a.Since)})
 	}
 	for _, d := range h.pump.Load().gateway.Stats().Devices {
+		for _, p := range d.Points {
+			if on, known := p.Last.Value.Bool(); p.Alarm && known && on {
+				r.Alarms = append(r.Alarms, alarmReport{d.Name + "/" + p.Name, p.Message, timeOrNull(p.Since)})
+			}
+		}
 		r.Devices = append(r.Devices, deviceReport{Name: d.Name, Adapter: d.Adapter, Online: d.Online, Reason: d.Reason,
 			Since: timeOrNull(d.Since), Updated: timeOrNull(d.Updated), Points: len(d.Points), Samples: d.Samples, Bad: d.Bad})
 	}

@@ -119,6 +119,7 @@ func gatewayMetrics(g *gateway.Stats, now time.Time) []web.Family {
 	heard := web.Family{Name: "headgate_device_heard_seconds", Help: "How long ago the device was last heard of.", Labels: []string{"device"}}
 	value := web.Family{Name: "headgate_point_value", Help: "The last value of a point, while it is a good number.", Labels: []string{"device", "point", "unit"}}
 	good := web.Family{Name: "headgate_point_good", Help: "1 while the point's quality is good.", Labels: []string{"device", "point"}}
+	alarms := web.Family{Name: "headgate_alarm", Help: "1 while a [[derived.alarm]] is on; not there while that cannot be told.", Labels: []string{"device", "point"}}
 	for _, d := range g.Devices {
 		online.Series = append(online.Series, web.Series{Value: truth(d.Online), Labels: []string{d.Name, d.Adapter}})
 		samples.Series = append(samples.Series, web.Series{Value: float64(d.Samples), Labels: []string{d.Name}})
@@ -129,6 +130,9 @@ func gatewayMetrics(g *gateway.Stats, now time.Time) []web.Family {
 		for _, p := range d.Points {
 			isGood := !p.Last.Time.IsZero() && p.Last.Quality == point.Good
 			good.Series = append(good.Series, web.Series{Value: truth(isGood), Labels: []string{d.Name, p.Name}})
+			if on, known := p.Last.Value.Bool(); p.Alarm && known {
+				alarms.Series = append(alarms.Series, web.Series{Value: truth(on), Labels: []string{d.Name, p.Name}})
+			}
 			if v, isNumber := p.Last.Value.Float(); isGood && isNumber {
 				value.Series = append(value.Series, web.Series{Value: v, Labels: []string{d.Name, p.Name, p.Unit}})
 			}
@@ -144,7 +148,7 @@ func gatewayMetrics(g *gateway.Stats, now time.Time) []web.Family {
 	for _, outcome := range slices.Sorted(maps.Keys(g.Commands)) {
 		commands.Series = append(commands.Series, web.Series{Value: float64(g.Commands[outcome]), Labels: []string{outcome}})
 	}
-	return []web.Family{online, samples, bad, heard, value, good, running, restarts, commands,
+	return []web.Family{online, samples, bad, heard, value, good, alarms, running, restarts, commands,
 		counter("headgate_samples_total", "Values of all devices.", g.Samples),
 		counter("headgate_samples_held_total", "Of those, not published: within their deadband, or too soon.", g.Held),
 		counter("headgate_samples_dropped_total", "Messages of the gateway's own that the broker did not take.", g.Dropped),

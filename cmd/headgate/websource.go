@@ -35,7 +35,7 @@ func (h *house) Devices() []web.Device {
 		w := web.Device{Name: d.Name, Adapter: d.Adapter, Online: d.Online, Reason: d.Reason, Since: timeOrNull(d.Since), Updated: timeOrNull(d.Updated),
 			Samples: d.Samples, Bad: d.Bad, Polls: polls[pollKey{d.Adapter, d.Name}], Points: make([]web.Point, 0, len(d.Points))}
 		for _, p := range d.Points {
-			w.Points = append(w.Points, web.Point{Name: p.Name, Unit: p.Unit, Topic: p.Topic, Writable: p.Writable, Last: p.Last})
+			w.Points = append(w.Points, web.Point{Name: p.Name, Unit: p.Unit, Topic: p.Topic, Writable: p.Writable, Source: p.Source, Message: p.Message, Last: p.Last})
 		}
 		list = append(list, w)
 	}

@@ -57,6 +57,14 @@ type Info struct {
 	// Raw: a value is a String of any bytes, and is published as these bytes, not
 	// as JSON, and never retained. What is not good is not published.
 	Raw bool
+
+	// Source is how the value is computed from others; "" when it is measured.
+	Source string
+
+	// Alarm: the value is a Bool, true while something is wrong, of which Message
+	// says what. It is published when it changes, retained.
+	Alarm   bool
+	Message string
 }
 
 // Quality says how far a sample's value may be trusted.

@@ -51,6 +51,8 @@ type Point struct {
 	Unit     string
 	Topic    string
 	Writable bool
+	Source   string       // how it is computed; "" when it is measured
+	Message  string       // of an alarm: what is wrong while it is true
 	Last     point.Sample // of zero Time while there was none
 }
 
@@ -62,11 +64,13 @@ func (p Point) MarshalJSON() ([]byte, error) {
 		Unit     string          `json:"unit"`
 		Topic    string          `json:"topic"`
 		Writable bool            `json:"writable"`
+		Source   string          `json:"source,omitempty"`
+		Message  string          `json:"message,omitempty"`
 		Value    json.RawMessage `json:"value"`
 		Quality  *string         `json:"quality"`
 		Reason   string          `json:"reason"`
 		Time     *time.Time      `json:"time"`
-	}{Name: p.Name, Unit: p.Unit, Topic: p.Topic, Writable: p.Writable, Value: p.Last.Value.AppendJSON(nil), Reason: p.Last.Reason}
+	}{Name: p.Name, Unit: p.Unit, Topic: p.Topic, Writable: p.Writable, Source: p.Source, Message: p.Message, Value: p.Last.Value.AppendJSON(nil), Reason: p.Last.Reason}
 	if !p.Last.Time.IsZero() {
 		v.Quality, v.Time = new(p.Last.Quality.String()), &p.Last.Time
 	}

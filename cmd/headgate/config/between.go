@@ -50,6 +50,10 @@ func (l *loader) checkBetween() {
 			}
 		}
 	}
+	for i := range l.file.Derived {
+		devices(l.file.Derived[i].Name, joinIndex("derived", i)+".name", "%[1]q is the name of another device, at %[2]s: its topics would mix with these")
+	}
+	l.checkDerived()
 	bridges, clients := l.unique(), l.unique()
 	for i := range l.file.Bridge {
 		b := &l.file.Bridge[i]

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 
+	"headgate/adapters/derived"
 	"headgate/adapters/modbus"
 	"headgate/adapters/serial"
 	"headgate/broker"
@@ -24,13 +25,14 @@ import (
 // File is the whole configuration, as the files give it or, where they say
 // nothing, by the parts' defaults.
 type File struct {
-	Gateway gateway.Config  `toml:"gateway"`
-	Broker  broker.Config   `toml:"broker"`
-	Store   Store           `toml:"store"`
-	Web     web.Config      `toml:"web"`
-	Modbus  []modbus.Config `toml:"modbus"`
-	Serial  []serial.Config `toml:"serial"`
-	Bridge  []Bridge        `toml:"bridge"`
+	Gateway gateway.Config   `toml:"gateway"`
+	Broker  broker.Config    `toml:"broker"`
+	Store   Store            `toml:"store"`
+	Web     web.Config       `toml:"web"`
+	Modbus  []modbus.Config  `toml:"modbus"`
+	Serial  []serial.Config  `toml:"serial"`
+	Derived []derived.Config `toml:"derived"`
+	Bridge  []Bridge         `toml:"bridge"`
 
 	HomeAssistant homeassistant.Config `toml:"homeassistant"`
 
@@ -198,6 +200,9 @@ func (l *loader) check() {
 	for i := range f.Serial {
 		l.checkPart(&f.Serial[i], joinIndex("serial", i))
 	}
+	for i := range f.Derived {
+		l.checkPart(&f.Derived[i], joinIndex("derived", i))
+	}
 	for i := range f.Bridge {
 		f.Bridge[i].GatewayID = f.Gateway.ID
 		l.checkPart(&f.Bridge[i], joinIndex("bridge", i))
@@ -229,6 +234,7 @@ func (l *loader) add(path, format string, args ...any) {
 	}
 	if n := l.places[path]; n != nil {
 		l.report(n, path, format, args...)
+		l.faults[len(l.faults)-1].pointAt(n, args)
 		return
 	}
 	l.faulty[path] = true
@@ -261,6 +267,7 @@ func (f *File) Summary() string {
 		said = append(said, count(n, "modbus link")+" with "+count(devices, "device")+" and "+count(points, "point"))
 	}
 	say(len(f.Serial), "serial line")
+	say(len(f.Derived), "derived device")
 	say(len(f.Bridge), "bridge")
 	say(len(f.Web.User), "page user")
 	if len(said) == 0 {

@@ -115,7 +115,8 @@ export function open(box, app) {
   async function show(d, p) {
     const now = h('div', {class: 'big'}), reason = h('p', {class: 'badtext'}), picture = h('div', {class: 'plot'});
     const dialog = h('dialog', {'aria-label': `${d.is.name} ${p.is.name}`, onclose: () => { shown?.end(); shown = null; dialog.remove(); }},
-      h('div', {class: 'head'}, h('div', {}, h('h2', {}, `${d.is.name} / ${p.is.name}`), h('span', {class: 'soft mono'}, p.is.topic)),
+      h('div', {class: 'head'}, h('div', {}, h('h2', {}, `${d.is.name} / ${p.is.name}`), h('span', {class: 'soft mono'}, p.is.topic),
+        p.is.source ? h('p', {class: 'soft mono'}, '= ' + p.is.source) : null),
         h('button', {onclick: () => dialog.close()}, 'Close')),
       now, reason, picture, p.is.writable ? writer(d, p, app.operator) : null);
     document.body.append(dialog);
