@@ -47,7 +47,8 @@ func (d *device) publishAlarm(o *outlet) {
 			d.gateway.log.Info("alarm is over, or cannot be told", "device", d.name, "point", o.info.Name, "reason", brief(s.Reason))
 		}
 	}
-	if d.gateway.publish(Message{Topic: o.topic, Payload: appendAlarm(nil, o, d.gateway.synced()), QoS: 1, Retain: true}) {
+	_, _, synced := d.gateway.clock(s.Time)
+	if d.gateway.publish(Message{Topic: o.topic, Payload: appendAlarm(nil, o, synced), QoS: 1, Retain: true}) {
 		o.sent = *s
 	}
 }
