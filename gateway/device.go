@@ -202,12 +202,13 @@ func (d *device) publishSample(s point.Sample) {
 	d.send(o, s)
 }
 
-// sayAgain publishes the last word of each point once more, as it was.
+// sayAgain publishes the last word of each point once more, as it was; that of an
+// alarm is retained.
 func (d *device) sayAgain() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, o := range d.points {
-		if !o.last.Time.IsZero() && !o.info.Raw {
+		if !o.last.Time.IsZero() && !o.info.Raw && !o.info.Alarm {
 			d.send(o, o.last)
 		}
 	}

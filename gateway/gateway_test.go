@@ -435,9 +435,12 @@ func TestNamesThatCannotBeTopicsAreSaidAllAtOnce(t *testing.T) {
 
 func TestTheLastValuesAreSaidOnceMoreAsTheyWere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, updates := talker(meter()...)
+		devices := meter()
+		devices[0].Points = append(devices[0].Points, point.Info{Name: "high", Alarm: true}) // is retained
+		a, updates := talker(devices...)
 		b := start(t, Config{}, a)
 		updates <- point.Update{Device: "meter1", Status: &point.Status{Online: true, Time: time.Now()}, Samples: []point.Sample{
+			{Point: "high", Value: point.OfBool(true), Time: time.Now()},
 			{Point: "voltage", Unit: "V", Value: point.OfFloat(231.4), Time: time.Now()},
 			{Point: "relay", Quality: point.Bad, Reason: "exception 2", Time: time.Now()},
 		}}
@@ -449,8 +452,8 @@ func TestTheLastValuesAreSaidOnceMoreAsTheyWere(t *testing.T) {
 			`gw/meter1/voltage {"value":231.4,"unit":"V","time":"2000-01-01T00:00:00.000Z","quality":"good"}`,
 			`gw/meter1/relay {"value":null,"time":"2000-01-01T00:00:00.000Z","quality":"bad","reason":"exception 2"}`,
 		)
-		if s := b.Stats(); s.Samples != 2 {
-			t.Errorf("they are counted as %d samples, want 2", s.Samples)
+		if s := b.Stats(); s.Samples != 3 {
+			t.Errorf("they are counted as %d samples, want 3", s.Samples)
 		}
 	})
 }

@@ -155,7 +155,7 @@ func TestAnEntityThatIsGoneIsTakenAwayFromItsDevice(t *testing.T) {
 			runWhile(a, func() {})
 		}
 		hear(Config{Enabled: true})
-		if len(said) != 1 || len(said[0]) != 7 {
+		if len(said) != 1 || len(said[0]) != 8 {
 			t.Fatalf("got %v", said)
 		}
 		hear(Config{Enabled: true, Point: []Point{{Point: "boiler/mode", Hide: true}, {Point: "boiler/pump", Component: "sensor"}}})
@@ -165,7 +165,7 @@ func TestAnEntityThatIsGoneIsTakenAwayFromItsDevice(t *testing.T) {
 		if string(said[0]["select_mode"]) != `{"platform":"select"}` || string(said[0]["switch_pump"]) != `{"platform":"switch"}` || len(said[0]["sensor_pump"]) < 100 {
 			t.Errorf("got %s", said[0])
 		}
-		if len(said[1]) != 6 || said[1]["select_mode"] != nil {
+		if len(said[1]) != 7 || said[1]["select_mode"] != nil {
 			t.Errorf("got %s", said[1])
 		}
 		hear(Config{Enabled: true, Point: []Point{{Point: "boiler/mode", Hide: true}}})

@@ -172,6 +172,9 @@ func (a *Announcer) fill(e *entity, device string, info *point.Info) {
 	case "binary_sensor":
 		e.fillBool()
 		e.ExpireAfter = expiry(info)
+		if info.Alarm {
+			e.DeviceClass = "problem"
+		}
 	case "switch":
 		e.fillBool()
 	case "select":

@@ -77,6 +77,7 @@ func field() []point.Device {
 			{Name: "mode", Kind: point.String, Texts: []string{"eco", "comfort"}, Writable: true},
 			{Name: "label", Kind: point.String, Length: 16, Writable: true},
 			{Name: "reset", Kind: point.Bool, Writable: true, WriteOnly: true},
+			{Name: "too_hot", Kind: point.Bool, Alarm: true},
 			{Name: "key", Kind: point.Uint, Writable: true, WriteOnly: true},
 		}},
 		{Name: "scale", Points: []point.Info{{Name: "raw", Raw: true}}},
@@ -229,6 +230,7 @@ func TestAPointBecomesWhatItsTypeAsksFor(t *testing.T) {
 		{meter, "binary_sensor_door", map[string]any{"payload_on": "true", "command_topic": nil}},
 		{meter, "sensor_state", map[string]any{"device_class": "enum"}},
 		{meter, "sensor_built", map[string]any{"device_class": "timestamp"}},
+		{boiler, "binary_sensor_too_hot", map[string]any{"device_class": "problem"}},
 		{boiler, "switch_pump", map[string]any{"command_topic": "plant/boiler/pump/set", "state_topic": "plant/boiler/pump"}},
 		{boiler, "number_set_point", map[string]any{"min": 5.0, "max": 30.0, "step": 0.5, "mode": nil, "unit_of_measurement": "°C"}},
 		{boiler, "number_any", map[string]any{"min": -1e9, "max": 1e9, "mode": "box"}},
@@ -247,8 +249,8 @@ func TestAPointBecomesWhatItsTypeAsksFor(t *testing.T) {
 			}
 		}
 	}
-	if n := len(boiler["components"].(map[string]any)); n != 7 {
-		t.Errorf("the boiler has %d entities, want 7: a number that cannot be read is none", n)
+	if n := len(boiler["components"].(map[string]any)); n != 8 {
+		t.Errorf("the boiler has %d entities, want 8: a number that cannot be read is none", n)
 	}
 	if d := meter["device"].(map[string]any); d["manufacturer"] != "Eastron" || d["model"] != "SDM120" || d["via_device"] != "headgate/plant" {
 		t.Errorf("got %v", d)

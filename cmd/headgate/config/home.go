@@ -12,7 +12,7 @@ import (
 // said of them comes to nothing. What a pattern is about shows only when it runs.
 func (l *loader) checkHome() {
 	h := &l.file.HomeAssistant
-	points := l.modbusPoints()
+	points := l.homePoints()
 	known := slices.Sorted(maps.Keys(points))
 	isPattern := func(s string) bool { return strings.ContainsAny(s, `*?[\`) }
 	meant := func(name string, known []string) string {
@@ -44,9 +44,9 @@ func (l *loader) checkHome() {
 	}
 }
 
-// modbusPoints gives the points of each device; of one whose points are found only
+// homePoints gives the points of each device; of one whose points are found only
 // when it is heard, nil.
-func (l *loader) modbusPoints() map[string][]string {
+func (l *loader) homePoints() map[string][]string {
 	points := map[string][]string{}
 	for i := range l.file.Modbus {
 		for _, d := range l.file.Modbus[i].Device {
@@ -55,6 +55,17 @@ func (l *loader) modbusPoints() map[string][]string {
 	}
 	for i := range l.file.Serial {
 		points[l.file.Serial[i].Name] = nil
+	}
+	for i := range l.file.Derived {
+		d := &l.file.Derived[i]
+		names := []string{}
+		for j := range d.Points {
+			names = append(names, d.Points[j].Name)
+		}
+		for j := range d.Alarms {
+			names = append(names, d.Alarms[j].Name)
+		}
+		points[d.Name] = names
 	}
 	return points
 }

@@ -21,12 +21,20 @@ exclude = ["scale"]
   point = "scale/whatever"
   [[homeassistant.point]]
   point = "meter1/voltage"
+  [[homeassistant.point]]
+  point = "house/high"
+  [[homeassistant.point]]
+  point = "house/powr"
 [[modbus]]
 name = "l"
 url = "tcp://127.0.0.1:1"
   [[modbus.device]]
   name = "meter1"
   point = [ { name = "voltage", register = "input:0" } ]
+[[derived]]
+name = "house"
+point = [ { name = "power", expr = "meter1.voltage * 2" } ]
+alarm = [ { name = "high", when = "meter1.voltage > 250" } ]
 [[serial]]
 name = "scale"
 url = "serial:///dev/null?baud=9600"
@@ -42,7 +50,7 @@ parse = { regexp = '(?P<weight>.*)' }
 			said = append(said, n.Text)
 		}
 	}
-	want := []string{`there is no device "metre1"; did you mean meter1?`, `device "meter1" has no point "voltag"; did you mean voltage?`}
+	want := []string{`there is no device "metre1"; did you mean meter1?`, `device "meter1" has no point "voltag"; did you mean voltage?`, `device "house" has no point "powr"; did you mean power?`}
 	if strings.Join(said, "|") != strings.Join(want, "|") {
 		t.Errorf("got %q, want %q", said, want)
 	}
