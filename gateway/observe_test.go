@@ -69,6 +69,7 @@ func TestAnObserverSeesEachSampleAndHearsItsTopics(t *testing.T) {
 		for _, v := range []float64{230, 231} { // the second is within the deadband
 			say <- point.Update{Device: "meter1", Samples: []point.Sample{{Point: "voltage", Value: point.OfFloat(v), Time: time.Now()}}}
 		}
+		synctest.Wait()
 		b.pub.send(Message{Topic: "zigbee/plug", Payload: []byte("12")})
 		if got, want := w.take(), "meter1.voltage 230\nmeter1.voltage 231\nzigbee/plug 12"; got != want {
 			t.Errorf("got %q, want %q", got, want)

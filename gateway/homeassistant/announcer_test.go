@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,9 +80,9 @@ const (
 func TestHomeAssistantIsToldAgainWhenItStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &board{retained: map[string]string{}}
-		refreshed := 0
+		var refreshed atomic.Int64
 		cfg := Config{Enabled: true, Prefix: "ha", Include: []string{"boiler"}}
-		a := New(cfg, "plant", "1.0", field(), topics{}, func() { refreshed++ }, b, slog.New(slog.DiscardHandler))
+		a := New(cfg, "plant", "1.0", field(), topics{}, func() { refreshed.Add(1) }, b, slog.New(slog.DiscardHandler))
 		runWhile(a, func() {
 			want := []string{"ha/device/plant/_gateway/config", "ha/device/plant/boiler/config"}
 			if got := b.take(); !slices.Equal(got, want) {
@@ -92,15 +93,15 @@ func TestHomeAssistantIsToldAgainWhenItStarts(t *testing.T) {
 			}
 			b.handle([]byte("offline"))
 			<-time.After(2 * maxJitter)
-			if got := b.take(); len(got) > 0 || refreshed > 0 {
-				t.Errorf("after its end: got %v, %d refreshed", got, refreshed)
+			if got := b.take(); len(got) > 0 || refreshed.Load() > 0 {
+				t.Errorf("after its end: got %v, %d refreshed", got, refreshed.Load())
 			}
 			for range 100 { // many at once are one
 				b.handle([]byte("online"))
 			}
 			<-time.After(2 * maxJitter)
-			if got := b.take(); len(got) < 2 || len(got) > 4 || !slices.Equal(got[:2], want) || refreshed != len(got)/2 {
-				t.Errorf("after its start: got %v, %d refreshed", got, refreshed)
+			if got := b.take(); len(got) < 2 || len(got) > 4 || !slices.Equal(got[:2], want) || int(refreshed.Load()) != len(got)/2 {
+				t.Errorf("after its start: got %v, %d refreshed", got, refreshed.Load())
 			}
 		})
 	})
