@@ -209,3 +209,56 @@ func TestThePageSaysWhyAValueIsBadAndHowALinkIs(t *testing.T) {
 	b.do(chromedp.Evaluate(point+".focus()", nil), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("dialog", chromedp.ByQuery), chromedp.KeyEvent(kb.Escape))
 	b.wait("the focus is where it was", "!document.querySelector('dialog') && document.activeElement === "+point)
 }
+
+// A page that is open while devices change shows each value under its own name.
+func TestAReloadMakesThePagesDevicesNew(t *testing.T) {
+	t.Parallel()
+	needChromium(t)
+	p := newPlant(t)
+	h := runPage(t, p)
+	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: new(*h.config), broker: h.broker, replace: h.replacePump}
+	b := openBrowser(t)
+	b.login(h, "anna")
+	b.view("Devices")
+	b.says("section[aria-label=inverter] td.value", "-1000 W")
+	text, err := os.ReadFile(h.reloader.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range [][2]string{{`name = "inverter"`, `name = "roof7"`}, {`name = "door"`, `name = "gate"`}} {
+		if !strings.Contains(string(text), change[0]) {
+			t.Fatalf("the configuration has no %s", change[0])
+		}
+		text = []byte(strings.Replace(string(text), change[0], change[1], 1))
+	}
+	if err := os.WriteFile(h.reloader.path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.reloader.reload(); err != nil {
+		t.Fatal(err)
+	}
+	b.says("section[aria-label=roof7] td.value", "-1000 W")
+	b.says("section[aria-label=roof7] .name", "gate")
+	b.wait("the old device is gone", "document.querySelector('section[aria-label=inverter]') === null")
+
+	b.view("Config")
+	b.says("pre", `name = "roof7"`)
+	b.says(".said", "The file on disk is good")
+	if err := os.WriteFile(h.reloader.path, append(text, "\n[[bridg]]\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.press("Check the file")
+	b.says(".said", "a reload would not take it")
+	b.says(".troubles .bad, .troubles li", "did you mean bridge?")
+	b.press("Reload")
+	b.says(".said", "Not reloaded, what runs goes on")
+	b.picture("config-faulty")
+	if err := os.WriteFile(h.reloader.path, []byte(strings.Replace(string(text), `name = "gate"`, `name = "door"`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.press("Check the file")
+	b.says(".said", "but it is not what runs: reload it.")
+	b.press("Reload")
+	b.says(".said", "links and devices have started again")
+	b.says("pre", `name = "door"`)
+}

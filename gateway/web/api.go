@@ -24,12 +24,14 @@ func (s *Server) ownRoutes() []Route {
 // deviceList is the devices at a time.
 type deviceList struct {
 	Time    time.Time `json:"time"`
+	Layout  uint32    `json:"layout"` // another number: other devices or points, or another order
 	Links   []Link    `json:"links"`
 	Devices []Device  `json:"devices"`
 }
 
 func (s *Server) serveDevices(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, deviceList{time.Now().UTC(), s.src.Links(), s.src.Devices()})
+	devices := s.src.Devices()
+	answer(w, http.StatusOK, deviceList{time.Now().UTC(), layoutOf(devices), s.src.Links(), devices})
 }
 
 // serveSparklines gives a short line for each point, in the order of the devices.

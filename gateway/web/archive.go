@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -24,14 +25,17 @@ import (
 //	row    minutes since 1970, least and greatest value of each point, CRC-32C
 //
 // A block is of one list of points; a changed configuration begins another one. The
-// names are in a file beside it, once a list. One goroutine uses it.
+// names are in a file beside it, once a list. One goroutine adds.
 type archive struct {
 	dir   string
 	limit int64 // bytes of all blocks
-	names string
-	hash  uint32
-	count int // points
 
+	mu    sync.Mutex // guards what follows, for plot
+	names string     // of the points: see pointNames
+	hash  uint32
+	count int
+
+	// add's own.
 	file   *os.File // the newest block; nil: the next row begins one
 	number int      // of it
 	size   int64    // of it
@@ -55,15 +59,6 @@ func openArchive(dir string, limit int64, devices []Device) (*archive, error) {
 		return nil, fmt.Errorf("history: %w", err)
 	}
 	a := &archive{dir: dir, limit: limit}
-	var names strings.Builder
-	for _, d := range devices {
-		for _, p := range d.Points {
-			names.WriteString(d.Name + "/" + p.Name + "\n")
-			a.count++
-		}
-	}
-	a.names = names.String()
-	a.hash = crc32.Checksum([]byte(a.names), castagnoli())
 	blocks, err := a.blocks()
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
@@ -71,13 +66,30 @@ func openArchive(dir string, limit int64, devices []Device) (*archive, error) {
 	if len(blocks) > 0 {
 		a.number = blocks[len(blocks)-1]
 	}
-	if err := a.forgetNames(blocks); err != nil {
-		return nil, fmt.Errorf("history: %w", err)
-	}
-	if err := os.WriteFile(a.namesFile(a.hash), []byte(a.names), 0o640); err != nil {
+	if err := a.list(pointNames(devices)); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
 	return a, nil
+}
+
+// list has the rows from now on be of the points of that list.
+func (a *archive) list(names string) error {
+	a.close()
+	blocks, err := a.blocks()
+	if err != nil {
+		return err
+	}
+	if err := a.forgetNames(blocks); err != nil {
+		return err
+	}
+	hash := crc32.Checksum([]byte(names), castagnoli())
+	if err := os.WriteFile(a.namesFile(hash), []byte(names), 0o640); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.names, a.hash, a.count = names, hash, strings.Count(names, "\n")
+	return nil
 }
 
 // forgetNames removes the lists that no block needs any more.
@@ -140,8 +152,14 @@ func (a *archive) rowBytes() int { return rowBytes(a.count) }
 
 func rowBytes(count int) int { return 4 + count*spanBytes + 4 }
 
-// add writes the row of a minute. After an error the next one begins a new block.
-func (a *archive) add(minute int64, row []span) (err error) {
+// add writes the row of a minute, of the points of that list. After an error the next
+// one begins a new block.
+func (a *archive) add(minute int64, names string, row []span) (err error) {
+	if names != a.names {
+		if err := a.list(names); err != nil {
+			return fmt.Errorf("history: %w", err)
+		}
+	}
 	if a.file != nil && a.size+int64(a.rowBytes()) > blockBytes {
 		a.close()
 	}
@@ -277,8 +295,10 @@ func (a *archive) read(text []byte, places map[uint32]int, point string, minutes
 
 // place is where a point stands in the list of that hash; -1: nowhere.
 func (a *archive) place(hash uint32, count int, point string) int {
-	names := a.names
-	if hash != a.hash {
+	a.mu.Lock()
+	names, current := a.names, a.hash
+	a.mu.Unlock()
+	if hash != current {
 		text, err := os.ReadFile(a.namesFile(hash))
 		if err != nil {
 			return -1

@@ -28,7 +28,7 @@ func rows(t *testing.T, a *archive, minute, n int64) {
 		for i := range row {
 			row[i] = span{float32(m % 1000), float32(m%1000) + float32(i)}
 		}
-		if err := a.add(m, row); err != nil {
+		if err := a.add(m, a.names, row); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -126,13 +126,13 @@ func TestADiskThatIsFullLosesRowsAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := []span{{1, 2}, nothing()}
-	if err := a.add(1, row); err == nil {
+	if err := a.add(1, a.names, row); err == nil {
 		t.Fatal("written to nowhere")
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.add(1_000_000, row); err != nil {
+	if err := a.add(1_000_000, a.names, row); err != nil {
 		t.Fatal(err)
 	}
 	if p := plotOf(t, a, "voltage", 1_000_000); len(p.Times) != 1 {
@@ -169,5 +169,28 @@ func TestTheLimitOfTheHistoryIsReadAsItIsWritten(t *testing.T) {
 		if err := l.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is taken as %d", text, l)
 		}
+	}
+}
+
+func TestPointsThatAReloadBringsHaveADayAndOthersKeepTheirs(t *testing.T) {
+	a := openTestArchive(t, t.TempDir(), 1e6, archiveDevices)
+	rows(t, a, 1_000_000, 5)
+	names := "meter/power\nmeter/current\nmeter/voltage\n"
+	for m := range int64(5) {
+		if err := a.add(1_000_005+m, names, []span{{1, 1}, {2, 2}, {3, 3}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]float64{"power": 1, "current": 2, "voltage": 3} {
+		p := plotOf(t, a, name, 1_000_009)
+		if n := len(p.Times); n == 0 || *p.Low[n-1] != want || *p.High[n-1] != want {
+			t.Errorf("%s: got %d minutes, %v", name, n, p.Low)
+		}
+	}
+	if p := plotOf(t, a, "voltage", 1_000_009); len(p.Times) != 10 || *p.Low[0] != 0 || *p.Low[4] != 4 {
+		t.Errorf("voltage before: got %d minutes", len(p.Times))
+	}
+	if p := plotOf(t, a, "current", 1_000_009); len(p.Times) != 5 {
+		t.Errorf("current: got %d minutes", len(p.Times))
 	}
 }

@@ -7,7 +7,8 @@ import (
 
 // minute is a row for the archive.
 type minute struct {
-	number int64 // since 1970
+	number int64  // since 1970
+	names  string // of the points, a line each: see pointNames
 	row    []span
 }
 
@@ -24,7 +25,7 @@ func (h *hub) keepMinute(now time.Time) {
 		return
 	}
 	select {
-	case h.s.rows <- minute{before, row}:
+	case h.s.rows <- minute{before, pointNames(h.devices), row}:
 	default:
 	}
 }
@@ -42,7 +43,7 @@ func (s *Server) keepRows(ctx context.Context) (wait func()) {
 			case <-ctx.Done():
 				return
 			case m := <-s.rows:
-				err := s.archive.add(m.number, m.row)
+				err := s.archive.add(m.number, m.names, m.row)
 				if err != nil && !failing {
 					s.log.Warn("the day of the points is not kept", "err", err)
 				}

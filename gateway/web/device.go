@@ -88,6 +88,7 @@ func (p *Polls) equal(other *Polls) bool {
 // it to what it has.
 type changes struct {
 	Time    time.Time       `json:"time"`
+	Layout  uint32          `json:"layout"` // that of the list which the places are in
 	Links   []Link          `json:"links"`
 	Devices []changedDevice `json:"devices"`
 	Points  []changedPoint  `json:"points"`
@@ -126,7 +127,7 @@ func (c changedPoint) MarshalJSON() ([]byte, error) {
 
 // since gives what has changed from before to now; of other devices, all.
 func since(before, now []Device, links []Link, at time.Time) changes {
-	c := changes{Time: at, Links: links, Devices: []changedDevice{}, Points: []changedPoint{}}
+	c := changes{Time: at, Layout: layoutOf(now), Links: links, Devices: []changedDevice{}, Points: []changedPoint{}}
 	for i := range now {
 		d := &now[i]
 		same := len(before) == len(now) && len(before[i].Points) == len(d.Points)

@@ -22,6 +22,7 @@ type hub struct {
 
 	// run's own.
 	devices []Device
+	layout  uint32 // of devices
 	logged  uint64 // number of the last line that was sent
 	minute  int64  // since 1970, of the last tick
 }
@@ -68,6 +69,10 @@ func (h *hub) run(ctx context.Context) {
 func (h *hub) tick(now time.Time) {
 	before := h.devices
 	h.devices = h.s.src.Devices()
+	if layout := layoutOf(h.devices); layout != h.layout {
+		before, h.layout = nil, layout
+		h.s.history.fit(h.devices)
+	}
 	h.s.history.add(h.devices)
 	h.keepMinute(now)
 	topics := h.s.topics.tick(now)

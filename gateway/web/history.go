@@ -13,10 +13,9 @@ import (
 // long that is follows from the number of points, so that all of it fits into
 // maxHistory bytes; a point takes its room with its first number.
 type history struct {
-	slot  time.Duration
-	slots int
-
 	mu     sync.Mutex // guards what follows
+	slot   time.Duration
+	slots  int
 	points map[pointKey]*track
 }
 
@@ -45,17 +44,60 @@ const (
 var slotTimes = [...]time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute}
 
 func newHistory(devices []Device) *history {
+	h := &history{points: make(map[pointKey]*track)}
+	h.fit(devices)
+	return h
+}
+
+// fit has the history be of these devices: points that have gone are forgotten, and
+// where the slots have to be longer or may be shorter, what there is goes into those.
+func (h *history) fit(devices []Device) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	there := map[pointKey]*track{}
 	n := 0
 	for _, d := range devices {
 		n += len(d.Points)
+		for _, p := range d.Points {
+			if t := h.points[pointKey{d.Name, p.Name}]; t != nil {
+				there[pointKey{d.Name, p.Name}] = t
+			}
+		}
 	}
-	h := &history{points: make(map[pointKey]*track)}
+	h.points = there
+	before := h.slot
 	for _, h.slot = range slotTimes {
 		if h.slots = int(historyTime / h.slot); n*h.slots*spanBytes <= maxHistory {
 			break
 		}
 	}
-	return h
+	if h.slot == before {
+		return
+	}
+	for key, t := range there {
+		there[key] = h.slotted(t, before)
+	}
+}
+
+// slotted gives a track whose slots were so long with slots as they are now.
+func (h *history) slotted(t *track, before time.Duration) *track {
+	size := int64(len(t.ranges))
+	into := func(n int64) int64 { return n * int64(before) / int64(h.slot) }
+	as := h.newTrack(h.number(t.seen))
+	as.seen, as.value, as.whole, as.minute = t.seen, t.value, t.whole, t.minute
+	for n := t.last - size + 1; n <= t.last; n++ {
+		s := t.ranges[(n%size+size)%size]
+		if s.empty() {
+			continue
+		}
+		// Of a longer one, one slot; of shorter ones, all that lie in it.
+		for to := max(into(n), as.last-int64(h.slots)+1); to == into(n) || to < into(n+1) && to <= as.last; to++ {
+			at := &as.ranges[(to%int64(h.slots)+int64(h.slots))%int64(h.slots)]
+			at.widen(s.low)
+			at.widen(s.high)
+		}
+	}
+	return as
 }
 
 func (h *history) number(t time.Time) int64 { return t.UnixNano() / int64(h.slot) }
@@ -165,9 +207,9 @@ type Plot struct {
 
 // plot gives the last hour of a point, from its first value on.
 func (h *history) plot(device, name string, now time.Time) Plot {
-	p := Plot{Slot: h.slot.Seconds(), Times: []int64{}, Low: []*float64{}, High: []*float64{}}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	p := Plot{Slot: h.slot.Seconds(), Times: []int64{}, Low: []*float64{}, High: []*float64{}}
 	t := h.points[pointKey{device, name}]
 	if t == nil {
 		return p

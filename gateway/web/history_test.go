@@ -134,3 +134,67 @@ func BenchmarkMetricsOf5000Series(b *testing.B) {
 	}
 	scrape(b, f)
 }
+
+// plant gives devices of so many points, after a meter with two.
+func plant(points int) []Device {
+	list := append([]Device{}, oneDevice().devices...)
+	for len(list)*100 < points {
+		d := Device{Name: fmt.Sprint("d", len(list))}
+		for i := range 100 {
+			d.Points = append(d.Points, Point{Name: fmt.Sprint("p", i)})
+		}
+		list = append(list, d)
+	}
+	return list
+}
+
+func TestTheHistoryFitsWhatAReloadMakesOfThePoints(t *testing.T) {
+	f := oneDevice()
+	h := newHistory(f.devices)
+	start := time.Unix(1_000_000, 0)
+	for i := range 3600 {
+		f.set(0, float64(i), start.Add(time.Duration(i)*time.Second))
+		f.set(1, 1, start.Add(time.Duration(i)*time.Second))
+		h.add(f.devices)
+	}
+	end := start.Add(3599 * time.Second)
+	many := plant(5000)
+	h.fit(many)
+	if n := 5000 * h.slots * spanBytes; n > maxHistory || h.slot == time.Second {
+		t.Fatalf("5000 points may take %d bytes", n)
+	}
+	p := h.plot("meter", "voltage", end)
+	if n := len(p.Times); n < h.slots-1 || *p.High[n-1] != 3599 || *p.Low[1] > 3600*1.1*h.slot.Seconds()/3600*2 {
+		t.Errorf("got %d slots of %v up to %v", len(p.Times), h.slot, *p.High[len(p.Times)-1])
+	}
+	for i := range p.Times {
+		if p.Low[i] == nil {
+			t.Fatalf("slot %d is a gap", i)
+		}
+	}
+	h.fit(f.devices) // and back: each value stands in all that its slot was
+	p = h.plot("meter", "voltage", end)
+	if h.slot != time.Second || len(p.Times) < 3500 || *p.High[len(p.Times)-1] != 3599 {
+		t.Errorf("got %d slots of %v", len(p.Times), h.slot)
+	}
+	f.devices[0].Points = f.devices[0].Points[:1]
+	h.fit(f.devices)
+	if len(h.points) != 1 {
+		t.Errorf("of a point that has gone, something is kept: %d", len(h.points))
+	}
+}
+
+func TestALayoutIsOfTheNamesAndTheirOrder(t *testing.T) {
+	a, b := oneDevice().devices, oneDevice().devices
+	b[0].Samples, b[0].Points[0].Unit = 7, "mV"
+	if layoutOf(a) != layoutOf(b) {
+		t.Error("a value changes the layout")
+	}
+	b[0].Points[0], b[0].Points[1] = b[0].Points[1], b[0].Points[0]
+	if layoutOf(a) == layoutOf(b) {
+		t.Error("another order does not change the layout")
+	}
+	if layoutOf(a) == layoutOf(append(a, Device{Name: "more"})) {
+		t.Error("another device does not change the layout")
+	}
+}

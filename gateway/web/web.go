@@ -31,7 +31,7 @@ type Source interface {
 	// Clients are who is connected, as JSON has it.
 	Clients() any
 
-	// Devices are all devices with their points; their order does not change.
+	// Devices are all devices with their points; their order changes with the configuration alone.
 	Devices() []Device
 
 	// Links are those on which devices are asked by Modbus.

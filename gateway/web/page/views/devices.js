@@ -11,12 +11,16 @@ export function open(box, app) {
   const bad = h('input', {type: 'checkbox', onchange: () => filter()});
   const all = h('div'), links = h('div', {class: 'grid four'});
   box.append(h('div', {class: 'top'}, h('div', {}, h('h1', {}, 'Devices'), about), h('div', {class: 'tools'}, search, h('label', {}, bad, 'only what is not good'))), links, all);
-  let devices = [], skew = 0, shown = null, timer = 0;
+  let devices = [], skew = 0, shown = null, timer = 0, layout = null;
 
   async function opened() {
     const list = await get('devices');
     skew = Date.parse(list.time) - Date.now();
     keyed(links, list.links, l => l.name, makeLink);
+    if (list.layout === layout) { renew(list.devices); return; }
+    // Others than before, after a reload: what was shown of the old ones ends.
+    if (layout !== null) document.querySelector('dialog')?.close();
+    layout = list.layout;
     devices = list.devices.map(makeDevice);
     all.replaceChildren(...devices.map(d => d.element));
     if (devices.length === 0) all.replaceChildren(h('p', {class: 'soft'}, 'There is no device: add a [[modbus]] or [[serial]] table to the configuration.'));
@@ -27,6 +31,25 @@ export function open(box, app) {
     timer = setInterval(sparks, 60000);
     const wanted = decodeURIComponent(location.hash).split('/').slice(2).join('/');
     if (wanted && !shown) for (const d of devices) for (const p of d.points) if (`${d.is.name}/${p.is.name}` === wanted) show(d, p);
+  }
+
+  // renew brings all up to date after a loss of the connection.
+  function renew(list) {
+    devices.forEach((d, i) => {
+      const {points, ...is} = list[i];
+      Object.assign(d.is, is);
+      d.say();
+      d.points.forEach((p, j) => {
+        Object.assign(p.is, points[j]);
+        p.time = p.is.time ? Date.parse(p.is.time) : 0;
+        p.say();
+        p.old();
+      });
+    });
+    shown?.say();
+    sum();
+    filter();
+    sparks();
   }
 
   async function sparks() {
@@ -157,8 +180,17 @@ export function open(box, app) {
     await draw('hour');
   }
 
+  let asking = false;
+  async function again() {
+    if (asking) return;
+    asking = true;
+    await opened().catch(() => {});
+    asking = false;
+  }
+
   function hear(name, c) {
-    if (name !== 'devices') return;
+    if (name !== 'devices' || layout === null) return;
+    if (c.layout !== layout) { again(); return; }
     skew = Date.parse(c.time) - Date.now();
     keyed(links, c.links, l => l.name, makeLink);
     for (const n of c.devices) {
