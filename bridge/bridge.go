@@ -49,6 +49,7 @@ type Bridge struct {
 	echoes    bool          // what goes up may come down again
 	settle    time.Duration // for what is on its way, when Run is to end
 	pace      *pace
+	edge      *edgeNode     // nil: a bridge of topics
 	probe     time.Duration // for an answer after Retry
 	retry     chan struct{} // of Retry: taken by whoever waits for the upstream
 
@@ -75,7 +76,8 @@ func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 	if cfg.ClientID == "" {
 		faults = append(faults, errors.New("client_id: neither a client identifier nor a gateway id is given"))
 	}
-	if err := errors.Join(faults...); err != nil {
+	err := errors.Join(faults...)
+	if err != nil {
 		return nil, fmt.Errorf("bridge %q: %w", cfg.Name, err)
 	}
 	if err := cfg.setEncoders(); err != nil {
@@ -95,6 +97,12 @@ func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 		retry:    make(chan struct{}, 1),
 		dialect:  newDialect(cfg.Version),
 		backoff:  backoff{max: cfg.MaxBackoff},
+	}
+	if b.edge, err = newEdgeNode(&b.cfg); err != nil {
+		return nil, fmt.Errorf("bridge %q: %w", cfg.Name, err)
+	}
+	if b.edge != nil {
+		b.cfg.Down, b.cfg.SessionExpiry = b.edge.subscriptions(), 0
 	}
 	b.endpoints = cfg.checkAddresses(fault)
 	b.troubles = make([]trouble, len(b.endpoints))
@@ -182,6 +190,9 @@ func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 	default:
 	}
 	b.counters.connected(version)
+	if b.edge != nil {
+		l.peer = "" // to Sparkplug it is a broker like any other
+	}
 	b.tell(true, l.peer)
 	err = s.run(ctx)
 	b.tell(false, "")
@@ -192,6 +203,15 @@ func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 	if errors.Is(err, errRenew) {
 		b.counters.disconnected()
 		return 0, nil
+	}
+	if errors.Is(err, errHostOffline) && len(b.endpoints) == 1 {
+		// [tck-id-operational-behavior-edge-node-termination-host-offline-reconnect]
+		b.counters.disconnected()
+		return 0, nil
+	}
+	if errors.Is(err, errHostOffline) || errors.Is(err, errHostElsewhere) {
+		b.counters.disconnected()
+		return b.later(err), err
 	}
 	return b.ended(err, time.Since(s.began))
 }

@@ -111,6 +111,9 @@ type Config struct {
 	// Down lists what comes down.
 	Down []Down `toml:"down"`
 
+	// Sparkplug makes the bridge an edge node of Sparkplug B.
+	Sparkplug Sparkplug `toml:"sparkplug"`
+
 	// GatewayID is the id of the gateway, for the default client identifier. Set by the wiring.
 	GatewayID string `toml:"-"`
 
@@ -225,6 +228,9 @@ func (c *Config) SetDefaults() {
 	if c.ClientID == "" && c.GatewayID != "" && c.Name != "" {
 		c.ClientID = "headgate-" + c.GatewayID + "-" + c.Name
 	}
+	if c.Sparkplug.On() {
+		fill(&c.Sparkplug.EdgeNodeID, c.GatewayID)
+	}
 	c.setReplayDefaults()
 	for i := range c.Up {
 		c.Up[i].setDefaults(c)
@@ -285,7 +291,8 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	}
 	c.checkLimits(fault)
 	c.checkReplay(fault)
-	if len(c.Up) == 0 && len(c.Down) == 0 {
+	c.checkSparkplug(fault)
+	if len(c.Up) == 0 && len(c.Down) == 0 && !c.Sparkplug.On() {
 		fault("up", "a bridge without [[bridge.up]] and [[bridge.down]] carries nothing: give it at least one of them")
 	}
 	for i := range c.Up {

@@ -199,6 +199,9 @@ func (b *Bridge) connectPacket(v packet.Version, password []byte) []byte {
 			p.Properties.User = []packet.UserProperty{{Key: []byte(peerProperty), Value: []byte(b.cfg.GatewayID)}}
 		}
 	}
+	if b.edge != nil {
+		b.edge.connect(&p)
+	}
 	return p.Append(nil)
 }
 

@@ -66,6 +66,10 @@ func (r *reader) incoming(ctx context.Context, in incomingPacket) error {
 		// We allow none. [MQTT-3.3.2-9]
 		return &packet.Error{Reason: packet.TopicAliasInvalid, Clause: "MQTT-3.3.2-9", Text: "PUBLISH with a topic alias"}
 	}
+	if r.b.edge != nil {
+		r.nodeMessage(ctx, &p)
+		return nil
+	}
 	a := &arrival{answer: answerTo(p.QoS), packetID: p.PacketID, size: len(in.body)}
 	topic := string(p.Topic)
 	local, down, ok := r.b.cfg.localTopic(topic)

@@ -13,6 +13,9 @@ import (
 // drain sends what the Source gives, in its order, as far as the window and the
 // buffer have room.
 func (s *session) drain(ctx context.Context) error {
+	if s.b.edge != nil {
+		return s.drainNode(ctx)
+	}
 	d := &drainer{session: s, pace: s.b.pace, aliases: aliases{max: s.link.limits.aliases}}
 	s.src.Rewind()
 	defer s.src.Live(false)
@@ -109,7 +112,7 @@ func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
 	d.mu.Lock()
 	d.stopGet = stop
 	d.awaitsRoom = may && !backlog
-	again := d.flight.refused > 0 || d.awaitsRoom && d.replayRoom()
+	again := d.flight.refused > 0 || d.rebirthDue() || d.awaitsRoom && d.replayRoom()
 	d.mu.Unlock()
 	if now, _ := d.pace.look(); again || now != may || d.pace.paused.Load() {
 		return o, false, nil

@@ -12,6 +12,7 @@ const (
 	released           // QoS 2: PUBREL sent, waits for PUBCOMP
 	gathered           // in a batch that is not sent yet
 	carried            // in a batch that is: the PUBACK of its first message counts
+	fenced             // of an edge node: waits for the PINGRESP of its fence
 	refused            // the upstream was full: to be sent again
 	done
 )

@@ -71,6 +71,7 @@ func (r *reader) handle(ctx context.Context, in incomingPacket) error {
 		}
 		return r.subscribed(&ack)
 	case packet.PINGRESP:
+		r.pong()
 		return packet.DecodeEmpty(in.Type, in.body)
 	case packet.DISCONNECT:
 		if v != packet.V5 {

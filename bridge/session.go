@@ -57,6 +57,7 @@ type session struct {
 	wakeRead  chan struct{}
 	flushed   chan struct{} // closed when everything is written after closing was set
 	readEnded chan struct{}
+	leave     chan error  // of part
 	stalled   atomic.Bool // reading waits for the local broker
 
 	mu         sync.Mutex // guards what follows; never held while the Source or the socket is called
@@ -72,6 +73,10 @@ type session struct {
 	pauses     backoff            // of those waits
 	stopGet    context.CancelFunc // ends the Next that runs
 	awaitsRoom bool               // that one gives nothing of the backlog for want of replayRoom
+	fences     fences             // of an edge node, as all down to bornAt
+	hostOnline bool               // the primary host
+	rebirth    bool               // a host wants the births again
+	bornAt     time.Time          // the last NBIRTH
 	subs       map[uint16]int     // SUBSCRIBE without answer -> index in Config.Down
 	down       downlink
 }
@@ -86,9 +91,13 @@ func newSession(b *Bridge, l *link) *session {
 		wakeRead:  make(chan struct{}, 1),
 		flushed:   make(chan struct{}),
 		readEnded: make(chan struct{}),
+		leave:     make(chan error, 1),
 		flight:    newFlight(b.cfg.span(l.limits.receiveMaximum), min(b.cfg.MaxInFlight, l.limits.receiveMaximum)),
 		pauses:    backoff{max: b.cfg.MaxBackoff},
 		subs:      make(map[uint16]int),
+	}
+	if b.edge != nil { // at QoS 0 the upstream's Receive Maximum does not count
+		s.fences.on, s.flight.limit, s.flight.window = true, b.cfg.MaxInFlight, b.cfg.MaxInFlight
 	}
 	l.packets.onRead = func() { s.lastRead.Store(int64(s.age())) }
 	return s
@@ -146,6 +155,7 @@ func (s *session) run(outer context.Context) error {
 	finish := func(why error) {
 		stopDraining()
 		drained.Wait()
+		s.fence()
 		wake(s.wakeWrite) // what the drain had no time to say is there
 		s.settle(ctx)
 		s.goodbye(ctx)
@@ -157,6 +167,8 @@ func (s *session) run(outer context.Context) error {
 		finish(outer.Err())
 	case <-renew:
 		finish(errRenew)
+	case why := <-s.leave:
+		finish(why)
 	}
 	s.link.raw.Close()
 	wg.Wait()
@@ -211,6 +223,7 @@ func (s *session) disconnect(ctx context.Context, reason packet.ReasonCode) {
 	d := packet.Disconnect{Reason: reason}
 	s.mu.Lock()
 	if !s.closing {
+		s.sayDeath(reason)
 		s.out = d.Append(s.out, s.link.version)
 		s.closing = true
 	}

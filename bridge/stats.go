@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -55,7 +56,7 @@ func (b *Bridge) Stats() Stats {
 	st := b.counters.snapshot()
 	st.Name = b.cfg.Name
 	st.Backlog = b.src.Backlog()
-	st.Held = b.pace.held()
+	st.Held = cmp.Or(b.pace.held(), b.edge.held())
 	b.counters.mu.Lock()
 	defer b.counters.mu.Unlock()
 	st.Rate, st.Left = b.counters.meter.rate(), b.counters.meter.left(st.Backlog.Messages)

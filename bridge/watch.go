@@ -41,6 +41,7 @@ func (s *session) watch(ctx context.Context) error {
 		}
 		now := s.age()
 		s.b.counters.measure(s.src)
+		s.watchNode()
 		if err := s.stuck(now); err != nil {
 			return err
 		}
@@ -81,6 +82,7 @@ func (s *session) lookAgain() {
 func (s *session) ping() {
 	s.mu.Lock()
 	s.out = packet.AppendPingreq(s.out)
+	s.fences.pinged()
 	s.mu.Unlock()
 	wake(s.wakeWrite)
 }
@@ -100,7 +102,7 @@ func (s *session) stuck(now time.Duration) error {
 			break
 		}
 		fallthrough
-	case sent1, sent2, released:
+	case sent1, sent2, released, fenced:
 		if now-time.Duration(s.lastProgress.Load()) > patience {
 			return fmt.Errorf("the upstream acknowledged nothing for %v", patience)
 		}

@@ -1,0 +1,169 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"headgate/bridge/sparkplug"
+	"headgate/broker/packet"
+)
+
+// rebirthMetric is by which a host asks for the births.
+// [tck-id-operational-behavior-data-commands-rebirth-name]
+const rebirthMetric = "Node Control/Rebirth"
+
+var (
+	errHostOffline   = errors.New("the primary host went offline")
+	errHostElsewhere = errors.New("the primary host is not online at this address")
+)
+
+// part ends the connection in order, for a reason. It does not wait.
+func (s *session) part(why error) {
+	select {
+	case s.leave <- why:
+	default:
+	}
+}
+
+// nodeMessage takes what the upstream sends to an edge node.
+func (r *reader) nodeMessage(ctx context.Context, p *packet.Publish) {
+	e := r.b.edge
+	last := &arrival{answer: answerTo(p.QoS), packetID: p.PacketID, size: len(p.Payload), standing: answered}
+	name := string(p.Topic)
+	device, isDevice := strings.CutPrefix(name, e.topic("DCMD", "")+"/")
+	switch {
+	case e.cfg.PrimaryHostID != "" && name == e.stateTopic():
+		r.hostState(p.Payload)
+	case p.Retain: // nobody knows how old it is [tck-id-topics-dcmd-mqtt]
+		r.refuse(name, "it is retained")
+	case name == e.topic("NCMD", ""):
+		r.nodeCommand(name, p.Payload)
+	case isDevice:
+		for _, m := range r.deviceCommand(name, device, p.Payload) {
+			r.accept(ctx, &arrival{message: m, size: len(m.Payload)})
+		}
+	default:
+		r.b.counters.unmapped.Add(1)
+	}
+	r.accept(ctx, last)
+}
+
+// refuse says why a command is not carried out.
+func (r *reader) refuse(name, why string) {
+	r.b.counters.unmapped.Add(1)
+	if times, ok := r.b.repeats.note("command " + why); ok {
+		r.b.log.Warn("Sparkplug command refused", "topic", name, "reason", why, "count", times)
+	}
+}
+
+// hostState takes STATE of the primary host. One that is older than the last does
+// not count. [tck-id-message-flow-edge-node-birth-publish-phid-wait-timestamp]
+// [tck-id-operational-behavior-edge-node-termination-host-offline-timestamp]
+func (r *reader) hostState(payload []byte) {
+	var state struct {
+		Online    *bool  `json:"online"`
+		Timestamp *int64 `json:"timestamp"`
+	}
+	e := r.b.edge
+	if json.Unmarshal(payload, &state) != nil || state.Online == nil || state.Timestamp == nil {
+		r.refuse(e.stateTopic(), "it is no STATE of Sparkplug 3.0")
+		return
+	}
+	address := r.b.remote()
+	if *state.Timestamp < e.states[address] {
+		return
+	}
+	e.states[address] = *state.Timestamp
+	r.mu.Lock()
+	was := r.hostOnline
+	if *state.Online {
+		r.hostOnline = true
+	}
+	r.mu.Unlock()
+	switch {
+	case *state.Online && !was:
+		r.b.log.Info("primary host is online", "remote", address)
+		wake(r.wakeDrain)
+	case !*state.Online && was:
+		r.part(errHostOffline)
+	case !*state.Online && len(r.b.endpoints) > 1:
+		r.part(errHostElsewhere)
+	}
+}
+
+// nodeCommand takes NCMD: the births again are all that the node can be asked for.
+func (r *reader) nodeCommand(name string, payload []byte) {
+	p, err := sparkplug.Decode(payload)
+	if err != nil {
+		r.refuse(name, err.Error())
+		return
+	}
+	for i := range p.Metrics {
+		m := &p.Metrics[i]
+		on, err := m.Value.As(sparkplug.Boolean)
+		switch {
+		case m.Name != rebirthMetric:
+			r.refuse(name, "the node has no such metric to write")
+		case err != nil || on != true:
+			r.refuse(name, rebirthMetric+" is not true")
+		default:
+			r.mu.Lock()
+			r.rebirth = true
+			r.mu.Unlock()
+			r.lookAgain()
+		}
+	}
+}
+
+// deviceCommand gives the local commands that DCMD asks for: those of metrics that
+// can be written, with values of their types.
+func (r *reader) deviceCommand(name, device string, payload []byte) (commands []Message) {
+	p, err := sparkplug.Decode(payload)
+	if err != nil {
+		r.refuse(name, err.Error())
+		return nil
+	}
+	f, ok := r.b.edge.cfg.Field.Device(device)
+	if !ok {
+		r.refuse(name, "there is no such device")
+		return nil
+	}
+	for i := range p.Metrics {
+		m := &p.Metrics[i]
+		point := r.commanded(f, m)
+		switch {
+		case point == nil:
+			r.refuse(name, "the device has no such metric")
+			continue
+		case point.Set == "":
+			r.refuse(name, "the metric cannot be written")
+			continue
+		}
+		t := point.Type
+		if t == sparkplug.Unknown {
+			if t = m.DataType; t == sparkplug.Unknown {
+				t = typeOf(point.Last.Value)
+			}
+		}
+		v, err := m.Value.As(t)
+		if err != nil || m.Null {
+			r.refuse(name, "the value is none of the metric's type")
+			continue
+		}
+		commands = append(commands, Message{Topic: point.Set, Payload: appendCommand(nil, v), QoS: 1})
+	}
+	return commands
+}
+
+// commanded finds the point that a metric of a command names, by its name or alias.
+func (r *reader) commanded(f FieldDevice, m *sparkplug.Metric) *FieldPoint {
+	for i := range f.Points {
+		p := &f.Points[i]
+		if m.Name == p.Name || m.Name == "" && m.HasAlias && r.b.edge.aliasOf(f.Name, p.Name) == m.Alias {
+			return p
+		}
+	}
+	return nil
+}
