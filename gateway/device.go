@@ -18,6 +18,7 @@ type device struct {
 	gateway     *Gateway
 	runner      *runner
 	name        string
+	made        [2]string // manufacturer and model
 	statusTopic string
 	origin      format.Origin      // of its samples, without a topic
 	points      []*outlet          // in the order of the config
@@ -59,7 +60,7 @@ type target struct {
 // newDevice makes the device and enters its points as targets of commands.
 func newDevice(g *Gateway, r *runner, d point.Device) (*device, error) {
 	dev := &device{
-		gateway: g, runner: r, name: d.Name,
+		gateway: g, runner: r, name: d.Name, made: [2]string{d.Manufacturer, d.Model},
 		statusTopic: g.topics.status(d.Name),
 		origin:      format.Origin{Gateway: g.cfg.ID, Device: d.Name, DeviceTopic: g.topics.ofDevice(d.Name)},
 		byName:      make(map[string]*outlet, len(d.Points)),

@@ -38,14 +38,17 @@ type DeviceStats struct {
 	Name        string
 	Adapter     string
 	StatusTopic string
-	Online      bool
-	Reason      string    // why it is offline
-	Since       time.Time // of the status
-	Updated     time.Time // when the adapter last spoke of it; zero: never
-	Samples     uint64
-	Bad         uint64
-	Held        uint64
-	Points      []PointStats
+
+	Manufacturer, Model string // "" where that is not said
+
+	Online  bool
+	Reason  string    // why it is offline
+	Since   time.Time // of the status
+	Updated time.Time // when the adapter last spoke of it; zero: never
+	Samples uint64
+	Bad     uint64
+	Held    uint64
+	Points  []PointStats
 }
 
 // PointStats is one point, with its last value.
@@ -98,6 +101,7 @@ func (d *device) stats() (s DeviceStats, strays uint64) {
 	defer d.mu.Unlock()
 	s = DeviceStats{
 		Name: d.name, Adapter: d.runner.adapter.Name(), StatusTopic: d.statusTopic,
+		Manufacturer: d.made[0], Model: d.made[1],
 		Online: d.status.Online, Reason: d.status.Reason, Since: d.since, Updated: d.updated,
 		Samples: d.samples, Bad: d.bad, Held: d.held,
 		Points: make([]PointStats, 0, len(d.points)),
@@ -106,4 +110,15 @@ func (d *device) stats() (s DeviceStats, strays uint64) {
 		s.Points = append(s.Points, PointStats{Info: o.info, Topic: o.topic, Last: o.last, Since: o.since})
 	}
 	return s, d.strays
+}
+
+// Device gives one device as it stands now; ok is false when there is none of that
+// name.
+func (g *Gateway) Device(name string) (s DeviceStats, ok bool) {
+	d := g.devices[name]
+	if d == nil {
+		return s, false
+	}
+	s, _ = d.stats()
+	return s, true
 }

@@ -152,3 +152,7 @@ func (t template) own(name string) bool {
 	}
 	return slices.ContainsFunc(filters, func(filter string) bool { return topic.Match(filter, name) })
 }
+
+// StatusPoint says that a name that Origin gives is no point: the topic is that of a
+// device's status.
+func StatusPoint(pointName string) bool { return pointName == statusPoint }

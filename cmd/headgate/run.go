@@ -117,9 +117,15 @@ func (h *house) buildOn(file *config.File) (err error) {
 }
 
 func (h *house) addBridge(c bridge.Config) error {
+	if c.Sparkplug.On() {
+		h.makeEdgeNode(&c)
+	}
 	filters := make([]broker.UplinkFilter, len(c.Up))
 	for i, up := range c.Up {
 		filters[i] = broker.UplinkFilter{Filter: up.Filter, QoS: up.Highest(), QueueQoS0: *c.QueueQoS0, High: up.Priority == bridge.PriorityHigh}
+	}
+	if c.Sparkplug.On() {
+		filters = append(filters, broker.UplinkFilter{Filter: c.Sparkplug.Field.Filter(), QoS: 1, QueueQoS0: *c.QueueQoS0})
 	}
 	u, err := h.broker.NewUplink(c.Name, filters, c.Replay == bridge.ReplayLiveFirst)
 	if err != nil {

@@ -74,6 +74,11 @@ func (l *loader) checkBetween() {
 // checkFormats finds who has to read the gateway's JSON where there is none.
 func (l *loader) checkFormats() {
 	here := l.file.Gateway.Format
+	for i := range l.file.Bridge {
+		if l.file.Bridge[i].Sparkplug.On() && here != format.JSON {
+			l.add(joinIndex("bridge", i)+".sparkplug", "it is made of the gateway's JSON, and gateway.format is %q: want %q there", here, format.JSON)
+		}
+	}
 	if here == format.JSON {
 		return
 	}
