@@ -328,9 +328,7 @@ func TestAMessageIsLetGoOnlyWhenThePingBehindItIsAnswered(t *testing.T) {
 	src.put("field/meter/power", reading(1, 1), reading(2, 2))
 	var got []string
 	for len(got) < 2 {
-		for _, part := range strings.Fields(list(c.expectNode("DDATA/N/meter").Payload)) {
-			got = append(got, part)
-		}
+		got = append(got, strings.Fields(list(c.expectNode("DDATA/N/meter").Payload))...)
 	}
 	c.expect(packet.PINGREQ)
 	if src.left() != 2 || b.Stats().InFlight != 2 {

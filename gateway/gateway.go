@@ -170,7 +170,9 @@ func (g *Gateway) SetFilters() []string { return g.topics.setFilters() }
 func (g *Gateway) ValueFilter() string { return g.topics.value("+", "+") }
 
 // CommandTopic is where commands to a point come.
-func (g *Gateway) CommandTopic(device, pointName string) string { return g.topics.set(device, pointName) }
+func (g *Gateway) CommandTopic(device, pointName string) string {
+	return g.topics.set(device, pointName)
+}
 
 // Origin reads the name of a value's topic: where the value is from, and its point. It
 // is false for any other topic.
