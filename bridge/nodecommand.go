@@ -35,7 +35,9 @@ func (r *reader) nodeMessage(ctx context.Context, p *packet.Publish) {
 	device, isDevice := strings.CutPrefix(name, e.topic("DCMD", "")+"/")
 	switch {
 	case e.cfg.PrimaryHostID != "" && name == e.stateTopic():
+		r.accept(ctx, last) // before the births that may follow
 		r.hostState(p.Payload)
+		return
 	case p.Retain: // nobody knows how old it is [tck-id-topics-dcmd-mqtt]
 		r.refuse(name, "it is retained")
 	case name == e.topic("NCMD", ""):

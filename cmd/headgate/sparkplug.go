@@ -86,7 +86,8 @@ func (f edgeField) Filter() string { return f.gateway().ValueFilter() }
 
 func (f edgeField) Locate(topic string) (device, pointName string, status, ok bool) {
 	from, pointName, ok := f.gateway().Origin(topic)
-	return from.Device, pointName, gateway.StatusPoint(pointName), ok
+	status = gateway.StatusPoint(pointName) // of which Origin says that it is no value
+	return from.Device, pointName, status, ok || status
 }
 
 func (f edgeField) Devices() []bridge.FieldDevice {
