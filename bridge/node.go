@@ -127,7 +127,7 @@ func (n *node) roomNow() bool {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return !n.flight.full() && len(n.out) < highWater && len(n.fences.behind) < max(1, n.flight.limit/4)
+	return !n.flight.full() && !n.flight.spanned() && len(n.out) < highWater && len(n.fences.behind) < max(1, n.flight.limit/4)
 }
 
 // next gives the next message, and sends what has been gathered before it waits.

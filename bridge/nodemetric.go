@@ -12,7 +12,7 @@ const (
 
 	// maxNodeMetrics bounds the names that are kept, for whoever may publish to the
 	// topics of values can invent them.
-	maxNodeMetrics = 200_000
+	maxNodeMetrics = 50_000
 )
 
 // nodeDevice is a device in one connection.

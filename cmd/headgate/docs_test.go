@@ -60,7 +60,7 @@ func TestTheConfigurationsOnThePagesOfTheServicesAreGood(t *testing.T) {
 
 // The pages about programs beside the gateway have whole configurations.
 func TestTheConfigurationsOnThePagesOfConsumersAreGood(t *testing.T) {
-	for name, want := range map[string]int{"homeassistant.md": 4} {
+	for name, want := range map[string]int{"sparkplug.md": 1, "homeassistant.md": 4} {
 		b, err := os.ReadFile(filepath.Join(moduleRoot(t), "packaging", "docs", name))
 		if err != nil {
 			t.Fatal(err)
