@@ -27,7 +27,7 @@ var topLevel = []string{
 var imports = map[string][]string{
 	"cmd/headgate":               {"..."},
 	"cmd/headgate/control":       {},
-	"cmd/headgate/config":        {"gateway", "gateway/point", "gateway/format", "gateway/homeassistant", "gateway/web", "broker", "broker/store", "bridge", "adapters/modbus", "adapters/serial", "adapters/port", "adapters/derived", "packaging/profiles"},
+	"cmd/headgate/config":        {"gateway", "gateway/point", "gateway/format", "gateway/homeassistant", "gateway/web", "broker", "broker/store", "bridge", "adapters/modbus", "adapters/serial", "adapters/port", "adapters/derived", "gateway/rule", "packaging/profiles"},
 	"cmd/headgate/config/gendoc": {},
 	"cmd/headgate/mqttc":         {"broker/packet"},
 	"gateway":                    {"gateway/point", "gateway/format", "broker/topic"},
@@ -35,6 +35,7 @@ var imports = map[string][]string{
 	"gateway/point":              {},
 	"gateway/homeassistant":      {"gateway/point"},
 	"gateway/expression":         {"gateway/point"},
+	"gateway/rule":               {"gateway/expression", "broker/topic"},
 	"gateway/web":                {"gateway/point", "broker/auth"},
 	"adapters/datatype":          {"gateway/point"},
 	"adapters/derived":           {"gateway/point", "gateway/expression", "adapters/datatype"},

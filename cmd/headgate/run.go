@@ -15,6 +15,7 @@ import (
 	"headgate/broker/store"
 	"headgate/broker/topic"
 	"headgate/cmd/headgate/config"
+	"headgate/gateway/rule"
 	"headgate/gateway/web"
 )
 
@@ -63,6 +64,8 @@ type house struct {
 	pump    atomic.Pointer[fieldPump]
 	pumps   fieldPumps
 
+	rules *rule.Rules
+
 	lines    *web.Log
 	web      *web.Server
 	operator *broker.Client // publishes what the page asks for
@@ -100,6 +103,9 @@ func (h *house) buildOn(file *config.File) (err error) {
 	}
 	h.pumps = newFieldPumps()
 	h.pump.Store(f)
+	if h.rules, err = rule.New(file.Rule, ruleClient{h.broker.NewClient("rules")}, h.log); err != nil {
+		return err
+	}
 	h.operator = h.broker.NewClient("operator")
 	commands := f.gateway.SetFilters()
 	for _, c := range file.Bridge {
@@ -164,6 +170,7 @@ func (h *house) run(ctx context.Context) error {
 	if len(h.bridges) > 0 {
 		stages = append(stages, stage{"network", h.watchNetwork})
 	}
+	stages = append(stages, stage{"rules", h.rules.Run})
 	stages = append(stages, stage{"gateway", h.runPump})
 	stages = append(stages, stage{"web", h.web.Run})
 	if h.reloader != nil {

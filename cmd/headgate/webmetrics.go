@@ -10,6 +10,7 @@ import (
 	"headgate/broker/store"
 	"headgate/gateway"
 	"headgate/gateway/point"
+	"headgate/gateway/rule"
 	"headgate/gateway/web"
 )
 
@@ -25,6 +26,7 @@ func (h *house) Metrics() []web.Family {
 	list = append(list, brokerMetrics(&b)...)
 	list = append(list, storeMetrics(&s)...)
 	list = append(list, gatewayMetrics(&g, now)...)
+	list = append(list, ruleMetrics(h.rules.Stats())...)
 	list = append(list, modbusMetrics(h.pump.Load())...)
 	var bridges []bridge.Stats
 	for _, b := range h.bridges {
@@ -153,6 +155,22 @@ func gatewayMetrics(g *gateway.Stats, now time.Time) []web.Family {
 		counter("headgate_samples_held_total", "Of those, not published: within their deadband, or too soon.", g.Held),
 		counter("headgate_samples_dropped_total", "Messages of the gateway's own that the broker did not take.", g.Dropped),
 	}
+}
+
+func ruleMetrics(rules []rule.Stats, dropped uint64) []web.Family {
+	if len(rules) == 0 {
+		return nil
+	}
+	messages := web.Family{Name: "headgate_rule_messages_total", Help: "Messages that a [[rule]] took, by what came of them.", Counter: true, Labels: []string{"rule", "outcome"}}
+	for _, r := range rules {
+		for _, o := range []struct {
+			name string
+			n    uint64
+		}{{"published", r.Published}, {"filtered", r.Filtered}, {"throttled", r.Throttled}, {"failed", r.Failed}} {
+			messages.Series = append(messages.Series, web.Series{Value: float64(o.n), Labels: []string{r.Name, o.name}})
+		}
+	}
+	return []web.Family{messages, counter("headgate_rule_dropped_total", "Messages that came faster than the rules took them.", dropped)}
 }
 
 func bridgeMetrics(bridges []bridge.Stats, now time.Time) []web.Family {

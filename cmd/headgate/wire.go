@@ -9,6 +9,7 @@ import (
 	"headgate/broker/packet"
 	"headgate/gateway"
 	payload "headgate/gateway/format"
+	"headgate/gateway/rule"
 )
 
 // localPublisher gives the pump the broker's own client.
@@ -56,6 +57,19 @@ func (b homeBroker) Subscribe(topic string, handle func([]byte)) error {
 
 func (b homeBroker) Retained(filter string, fn func(string, []byte)) {
 	b.broker.Retained(filter, func(m broker.Message) { fn(m.Topic, m.Payload) })
+}
+
+// ruleClient gives the rules a client of the broker.
+type ruleClient struct{ client *broker.Client }
+
+func (c ruleClient) Publish(m rule.Message) error {
+	return c.client.Publish(broker.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain})
+}
+
+func (c ruleClient) Subscribe(filter string, handle func(rule.Message)) error {
+	return c.client.Subscribe(filter, func(m broker.Message) {
+		handle(rule.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain})
+	})
 }
 
 // sayConnected keeps the state of a bridge where mosquitto has it: "1" or "0",

@@ -54,6 +54,10 @@ func (l *loader) checkBetween() {
 		devices(l.file.Derived[i].Name, joinIndex("derived", i)+".name", "%[1]q is the name of another device, at %[2]s: its topics would mix with these")
 	}
 	l.checkDerived()
+	rules := l.unique()
+	for i := range l.file.Rule {
+		rules(l.file.Rule[i].Name, joinIndex("rule", i)+".name", "%[1]q is the name of another rule, at %[2]s")
+	}
 	bridges, clients := l.unique(), l.unique()
 	for i := range l.file.Bridge {
 		b := &l.file.Bridge[i]

@@ -19,6 +19,7 @@ import (
 	"headgate/broker/store"
 	"headgate/gateway"
 	"headgate/gateway/homeassistant"
+	"headgate/gateway/rule"
 	"headgate/gateway/web"
 )
 
@@ -32,6 +33,7 @@ type File struct {
 	Modbus  []modbus.Config  `toml:"modbus"`
 	Serial  []serial.Config  `toml:"serial"`
 	Derived []derived.Config `toml:"derived"`
+	Rule    []rule.Config    `toml:"rule"`
 	Bridge  []Bridge         `toml:"bridge"`
 
 	HomeAssistant homeassistant.Config `toml:"homeassistant"`
@@ -203,6 +205,9 @@ func (l *loader) check() {
 	for i := range f.Derived {
 		l.checkPart(&f.Derived[i], joinIndex("derived", i))
 	}
+	for i := range f.Rule {
+		l.checkPart(&f.Rule[i], joinIndex("rule", i))
+	}
 	for i := range f.Bridge {
 		f.Bridge[i].GatewayID = f.Gateway.ID
 		l.checkPart(&f.Bridge[i], joinIndex("bridge", i))
@@ -268,6 +273,7 @@ func (f *File) Summary() string {
 	}
 	say(len(f.Serial), "serial line")
 	say(len(f.Derived), "derived device")
+	say(len(f.Rule), "rule")
 	say(len(f.Bridge), "bridge")
 	say(len(f.Web.User), "page user")
 	if len(said) == 0 {

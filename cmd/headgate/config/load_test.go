@@ -185,7 +185,7 @@ func TestAnUnknownKeyIsSaidWithTheKeyThatWasMeant(t *testing.T) {
 		"[[listener]]\nurl = \"mqtt://\"":                       "main.toml:1: listener: unknown key here; it belongs in [broker]",
 		"[gateway]\nregexp = \"x\"":                             "main.toml:2: gateway.regexp: unknown key here; it belongs in [serial.parse] or [serial.request.parse]",
 		"[[serial]]\nframe.zzz = 1":                             "main.toml:2: serial.frame.zzz: unknown key; known here are kind, max, start, end, trailer, length, length_at, length_bytes, length_order, length_add, gap, checksum",
-		"\"strange key\".x = 1":                                 `main.toml:1: "strange key": unknown key; known here are gateway, broker, store, web, modbus, serial, derived, bridge, homeassistant`,
+		"\"strange key\".x = 1":                                 `main.toml:1: "strange key": unknown key; known here are gateway, broker, store, web, modbus, serial, derived, rule, bridge, homeassistant`,
 	} {
 		_, faults := loadText(t, text)
 		if !strings.Contains("\n"+strings.Join(faults, "\n")+"\n", "\n"+want+"\n") {

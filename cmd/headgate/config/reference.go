@@ -15,7 +15,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-//go:generate go run ./gendoc docs.txt ../../.. gateway gateway/format gateway/homeassistant gateway/web broker broker/auth broker/listen broker/store bridge adapters/datatype adapters/modbus adapters/serial adapters/derived gateway/point cmd/headgate/config
+//go:generate go run ./gendoc docs.txt ../../.. gateway gateway/format gateway/homeassistant gateway/web broker broker/auth broker/listen broker/store bridge adapters/datatype adapters/modbus adapters/serial adapters/derived gateway/rule gateway/point cmd/headgate/config
 
 // docs has the comments of the parts' Config structs.
 //
@@ -56,7 +56,7 @@ func Reference() []Key {
 	file := reflect.New(reflect.TypeFor[File]()).Elem()
 	withOneOfEach(file)
 	f := file.Addr().Interface().(*File)
-	for _, p := range []part{&f.Gateway, &f.Broker, &f.Store, &f.Web, &f.Modbus[0], &f.Serial[0], &f.Derived[0], &f.Bridge[0]} {
+	for _, p := range []part{&f.Gateway, &f.Broker, &f.Store, &f.Web, &f.Modbus[0], &f.Serial[0], &f.Derived[0], &f.Rule[0], &f.Bridge[0]} {
 		p.SetDefaults()
 	}
 	r := reference{docs: parseDocs(docs)}

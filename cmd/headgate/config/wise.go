@@ -39,6 +39,11 @@ func (l *loader) checkWise() {
 		}
 	}
 	l.checkHome()
+	for i := range f.Rule {
+		if r := &f.Rule[i]; r.TakesItsOwn() {
+			l.warn(Warning, joinIndex("rule", i)+".to", "%q is among what %q takes: what it publishes is not taken by a rule again, but another program that copies it back makes a loop", r.To, r.From)
+		}
+	}
 	if len(f.Modbus)+len(f.Serial)+len(f.Broker.Listener) == 0 {
 		l.notes = append(l.notes, Fault{Severity: Note, File: f.Paths[0],
 			Text: "there is nothing to do: add a [[modbus]] or [[serial]] table for a device; headgate demo --dir DIR leaves an example in DIR"})

@@ -1,0 +1,231 @@
+package rule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"headgate/broker/topic"
+)
+
+// fakeBroker is a Client that keeps what is published.
+type fakeBroker struct {
+	mu       sync.Mutex
+	out      []string
+	handlers map[string]func(Message)
+	refuse   error
+}
+
+func (b *fakeBroker) Publish(m Message) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refuse != nil {
+		return b.refuse
+	}
+	line := fmt.Sprintf("%s %s q%d", m.Topic, m.Payload, m.QoS)
+	if m.Retain {
+		line += " retained"
+	}
+	b.out = append(b.out, line)
+	return nil
+}
+
+func (b *fakeBroker) Subscribe(filter string, handle func(Message)) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.handlers[filter] = handle
+	return nil
+}
+
+// say is what a client does: every handler whose filter matches is called.
+func (b *fakeBroker) say(name, payload string) {
+	for filter, handle := range b.handlers {
+		if topic.Match(filter, name) {
+			handle(Message{Topic: name, Payload: []byte(payload), QoS: 1})
+		}
+	}
+}
+
+type bench struct {
+	t *testing.T
+	*fakeBroker
+	*Rules
+}
+
+// start runs rules in a synctest bubble.
+func start(t *testing.T, tables ...Config) *bench {
+	t.Helper()
+	for i := range tables {
+		tables[i].SetDefaults()
+		tables[i].Check(func(key, format string, args ...any) { t.Errorf("%s: %s", key, fmt.Sprintf(format, args...)) })
+	}
+	b := &bench{t: t, fakeBroker: &fakeBroker{handlers: map[string]func(Message){}}}
+	var err error
+	if b.Rules, err = New(tables, b.fakeBroker, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	synctest.Wait()
+	return b
+}
+
+func (b *bench) want(lines ...string) {
+	b.t.Helper()
+	synctest.Wait()
+	b.fakeBroker.mu.Lock()
+	defer b.fakeBroker.mu.Unlock()
+	if got, want := strings.Join(b.out, "\n"), strings.Join(lines, "\n"); got != want {
+		b.t.Errorf("published:\n%s\nwant:\n%s", got, want)
+	}
+	b.out = nil
+}
+
+func TestARuleRewritesFiltersAndExtracts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t,
+			Config{Name: "power", From: "zigbee2mqtt/+", To: "plant/{1}/power", When: "payload.power > 10", Payload: "{value: payload.power, unit: 'W'}"},
+			Config{Name: "copy", From: "zigbee2mqtt/#", To: "copy/{1}", QoS: new(int), Retain: new(true)},
+			Config{Name: "state", From: "zigbee2mqtt/+", To: "state", Payload: "levels[1] + '=' + payload.state"},
+		)
+		b.say("zigbee2mqtt/plug1", `{"power":12.5,"state":"ON"}`)
+		b.want(`plant/plug1/power {"unit":"W","value":12.5} q1`, `copy/plug1 {"power":12.5,"state":"ON"} q0 retained`, `state plug1=ON q1`)
+		b.say("zigbee2mqtt/plug1", `{"power":5}`)
+		b.want(`copy/plug1 {"power":5} q0 retained`)
+		b.say("zigbee2mqtt/a/b", "not JSON")
+		b.want(`copy/a/b not JSON q0 retained`)
+		rules, _ := b.Stats()
+		if p := rules[0]; p.Taken != 2 || p.Published != 1 || p.Filtered != 1 || p.Failed != 0 {
+			t.Errorf("got %+v", p)
+		}
+		if s := rules[2]; s.Failed != 1 || s.Error != `payload: payload has no "state"` {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+func TestAThrottleKeepsTheFirstOrTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t,
+			Config{Name: "last", From: "in/+", To: "last/{1}", Throttle: 10 * time.Second},
+			Config{Name: "first", From: "in/+", To: "first/{1}", Throttle: 10 * time.Second, Keep: "first"},
+		)
+		for i := range 3 {
+			b.say("in/a", fmt.Sprint(i))
+		}
+		b.say("in/b", "x")
+		b.want("last/a 0 q1", "first/a 0 q1", "last/b x q1", "first/b x q1")
+		time.Sleep(10 * time.Second)
+		b.want("last/a 2 q1")
+		b.say("in/a", "3")
+		b.want("first/a 3 q1")
+		time.Sleep(10 * time.Second)
+		b.want("last/a 3 q1")
+		time.Sleep(time.Minute)
+		for _, r := range b.rules {
+			if len(r.resting) != 0 || r.bytes != 0 {
+				t.Errorf("%s remembers %d topics, %d bytes", r.Name, len(r.resting), r.bytes)
+			}
+		}
+	})
+}
+
+func TestWhatAThrottleRemembersIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, Config{Name: "many", From: "in/+", To: "out/{1}", Throttle: time.Hour})
+		for i := range 10000 {
+			b.say(fmt.Sprintf("in/%d", i), "x")
+			if i%1000 == 0 {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		rules, _ := b.Stats()
+		if b.rules[0].bytes > maxResting || rules[0].Failed == 0 || rules[0].Failed+rules[0].Published != 10000 {
+			t.Errorf("got %d bytes, %+v", b.rules[0].bytes, rules[0])
+		}
+	})
+}
+
+func TestMessagesThatComeTooFastAreLeftOutAndCounted(t *testing.T) {
+	b := &fakeBroker{handlers: map[string]func(Message){}}
+	r, err := New([]Config{{Name: "a", From: "#", To: "b"}}, b, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 { // it does not run
+		r.hear("#", Message{Topic: "in", Payload: make([]byte, 100<<10)})
+	}
+	if _, dropped := r.Stats(); dropped == 0 || r.bytes > maxWaiting || int(dropped)+len(r.waiting) != 100 {
+		t.Errorf("got %d dropped, %d waiting, %d bytes", dropped, len(r.waiting), r.bytes)
+	}
+}
+
+func TestARuleSaysWhyItFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, Config{Name: "a", From: "in/#", To: "{1}"})
+		b.say("in", "1") // nothing stands for the #
+		synctest.Wait()
+		if rules, _ := b.Stats(); !strings.Contains(rules[0].Error, "the topic \"\"") {
+			t.Errorf("got %+v", rules[0])
+		}
+		b.say("in/$SYS/x", "1")
+		synctest.Wait()
+		if rules, _ := b.Stats(); !strings.Contains(rules[0].Error, "begins with $") {
+			t.Errorf("got %+v", rules[0])
+		}
+		b.fakeBroker.mu.Lock()
+		b.refuse = errors.New("the store is full")
+		b.fakeBroker.mu.Unlock()
+		b.say("in/x", "1")
+		synctest.Wait()
+		if rules, _ := b.Stats(); rules[0].Error != "the store is full" || rules[0].Failed != 3 {
+			t.Errorf("got %+v", rules[0])
+		}
+	})
+}
+
+func TestFaultsOfARule(t *testing.T) {
+	for want, c := range map[string]Config{
+		"name: is missing":                    {From: "a", To: "b"},
+		"from: is missing":                    {Name: "r", To: "b"},
+		"to: is missing":                      {Name: "r", From: "a"},
+		`from: "a/#/b": `:                     {Name: "r", From: "a/#/b", To: "b"},
+		`from: "$share/g/a": `:                {Name: "r", From: "$share/g/a", To: "b"},
+		`to: "b/{1}": {1}: from has 0`:        {Name: "r", From: "a", To: "b/{1}"},
+		`to: "b/{x}": {x}: want`:              {Name: "r", From: "a", To: "b/{x}"},
+		`to: "b/+": `:                         {Name: "r", From: "a", To: "b/+"},
+		`to: "$SYS/x": what begins`:           {Name: "r", From: "a", To: "$SYS/x"},
+		`when: there is no "value" here`:      {Name: "r", From: "a", To: "b", When: "value > 1"},
+		`when: is a number`:                   {Name: "r", From: "a", To: "b", When: "payload.x + 1"},
+		`when: topic is a text`:               {Name: "r", From: "a", To: "b", When: "topic * 2"},
+		`payload: integrate() remembers`:      {Name: "r", From: "a", To: "b", Payload: "integrate(payload, '1h')"},
+		"throttle: -1s: want":                 {Name: "r", From: "a", To: "b", Throttle: -time.Second},
+		`keep: "all": want "first" or "last"`: {Name: "r", From: "a", To: "b", Keep: "all"},
+		"qos: 3: want":                        {Name: "r", From: "a", To: "b", QoS: new(3)},
+	} {
+		c.SetDefaults()
+		var got []string
+		c.Check(func(key, format string, args ...any) { got = append(got, key+": "+fmt.Sprintf(format, args...)) })
+		if len(got) != 1 || !strings.HasPrefix(got[0], want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestARuleThatWouldTakeItsOwnIsKnown(t *testing.T) {
+	for to, want := range map[string]bool{"a/{1}": true, "b/{1}": false, "{topic}": true, "a/b/c": false} {
+		c := Config{From: "a/+", To: to}
+		if got := c.TakesItsOwn(); got != want {
+			t.Errorf("%s: got %v", to, got)
+		}
+	}
+}
