@@ -5,7 +5,7 @@
 
 # Debian's packages of the programs that tests talk to.
 peer_packages=(mosquitto mosquitto-clients python3-paho-mqtt python3-jinja2 python3-pymodbus python3-serial-asyncio
-	libmodbus-dev mbpoll socat ser2net python3-serial strace prometheus chromium)
+	libmodbus-dev mbpoll socat ser2net python3-serial strace prometheus prometheus-mqtt-exporter chromium)
 
 # What an emulated test program cannot do: start itself, under strace or not.
 emulated_skip='^(TestWhateverFileIsDamaged|TestSyncsThatEnd|TestOnASlowDisk|TestWhatAFailedSync)'
