@@ -25,6 +25,9 @@ func newPace(c *Config) *pace {
 // be called at any time, as the next ones.
 func (b *Bridge) Pause() { b.pace.turn(&b.pace.paused, true) }
 
+// Paused says that Pause was called, and no Resume after it.
+func (b *Bridge) Paused() bool { return b.pace.paused.Load() }
+
 // Resume is the end of Pause.
 func (b *Bridge) Resume() { b.pace.turn(&b.pace.paused, false) }
 

@@ -127,6 +127,13 @@ func (b *Broker) limitQueues() {
 	}
 }
 
+// forgetBridge has the queue of a bridge be one of a bridge that is not configured.
+func (b *Broker) forgetBridge(name string) {
+	b.bridgesMu.Lock()
+	defer b.bridgesMu.Unlock()
+	delete(b.bridges, name)
+}
+
 // LimitBridge limits the queue of the bridge called name from now on, its lanes
 // together; until then it has no limit.
 func (b *Broker) LimitBridge(name string, l QueueLimits) {

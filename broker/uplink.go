@@ -19,12 +19,14 @@ import (
 // has it.
 type Uplink struct {
 	b         *Broker
-	liveFirst bool
-	resending bool       // since Rewind: see again. Of whoever calls Next
-	s         *session   // of the normal lane, and of what comes down
-	high      *session   // of the high one; nil: there is none
-	live      *session   // of the live one; nil: there is none
-	lanes     []*session // all, by what goes first
+	name      string
+	liveFirst bool           // of whoever calls Next and Live
+	filters   []UplinkFilter // of whoever calls NewUplink, Reconfigure and Close
+	resending bool           // since Rewind: see again. Of whoever calls Next
+	s         *session       // of the normal lane, and of what comes down
+	high      *session       // of the high one; nil: there is none
+	live      *session       // of the live one; nil: there is none
+	lanes     []*session     // all, by what goes first
 	wakeup    chan struct{}
 
 	now     atomic.Pointer[session] // takes what is published for the normal lane; nil: that itself
@@ -71,12 +73,12 @@ const maxDirect = 256 << 10
 
 // NewUplink gives the session of the bridge called name, with its backlog from
 // before. The filters replace those that it had. liveFirst: what comes while
-// there is a connection overtakes the backlog. To be called before Run, once a name.
+// there is a connection overtakes the backlog. To be called once a name.
 func (b *Broker) NewUplink(name string, filters []UplinkFilter, liveFirst bool) (*Uplink, error) {
 	id := bridgePrefix + name
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	u := &Uplink{b: b, liveFirst: liveFirst, wakeup: make(chan struct{}, 1)}
+	u := &Uplink{b: b, name: name, liveFirst: liveFirst, wakeup: make(chan struct{}, 1)}
 	u.router.b = b
 	if err := u.open(id, slices.ContainsFunc(filters, func(f UplinkFilter) bool { return f.High })); err != nil {
 		return nil, err
@@ -85,13 +87,10 @@ func (b *Broker) NewUplink(name string, filters []UplinkFilter, liveFirst bool) 
 		if err := topic.CheckFilter(f.Filter); err != nil {
 			return nil, fmt.Errorf("bridge %s: filter %q: %w", name, f.Filter, err)
 		}
-		// In the index only: the config says them again at each start, and the
-		// queue of a bridge that it names no more does not grow.
-		s := u.s
-		if f.High {
-			s = u.high
-		}
-		b.index.Set(f.Filter, s, subscription{qos: f.QoS, noLocal: true, retainAsPublished: true, raise: f.QueueQoS0})
+	}
+	u.filters = slices.Clone(filters)
+	for _, f := range filters {
+		u.listen(f)
 	}
 	u.Rewind()
 	return u, nil

@@ -48,7 +48,7 @@ func newBridgeReport(b *bridge.Bridge) bridgeReport {
 
 func (h *house) bridgeReports() []bridgeReport {
 	list := []bridgeReport{}
-	for _, b := range h.bridges {
+	for _, b := range h.bridges() {
 		list = append(list, newBridgeReport(b))
 	}
 	return list
@@ -104,9 +104,9 @@ func (h *house) bridgeRoutes() []web.Route {
 
 func (h *house) findBridge(name string) (*bridge.Bridge, error) {
 	var names []string
-	for _, b := range h.bridges {
+	for _, b := range h.bridges() {
 		n := b.Stats().Name
-		if n == name || name == "" && len(h.bridges) == 1 {
+		if n == name || name == "" && len(h.bridges()) == 1 {
 			return b, nil
 		}
 		names = append(names, n)

@@ -318,7 +318,7 @@ func (d *demo) toggle(s screen) {
 		return
 	}
 	d.cut = false
-	for _, b := range d.gateway.bridges {
+	for _, b := range d.gateway.bridges() {
 		b.Retry()
 	}
 	s.say("The uplink is mended: the backlog drains.")

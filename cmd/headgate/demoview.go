@@ -36,7 +36,7 @@ type pointView struct {
 
 func (d *demo) view() demoView {
 	t := d.ledger.tally()
-	up := d.gateway.bridges[0].Stats()
+	up := d.gateway.bridges()[0].Stats()
 	v := demoView{
 		elapsed: time.Since(d.started), sent: t.sent, arrived: t.arrived, lost: t.lost,
 		uplink: string(up.State), backlog: up.Backlog.Messages,

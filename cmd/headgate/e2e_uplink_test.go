@@ -47,7 +47,7 @@ func TestABacklogGrowsWhileTheUplinkIsCutAndDrainsInOrder(t *testing.T) {
 	t.Cleanup(func() { link.Close() })
 	h := runInside(t, p.config(link.Addr()))
 	backlog := func() int64 {
-		return h.uplinks[0].Backlog().Messages
+		return h.bridges()[0].Stats().Backlog.Messages
 	}
 	var local inbox // what a subscriber at the gateway gets
 	if err := h.broker.NewClient("local").Subscribe("plant/#", func(m broker.Message) {

@@ -75,7 +75,7 @@ func TestTwoGatewaysThatBridgeEverythingToEachOtherStayQuiet(t *testing.T) {
 			b := newLoopGateway(t, "b", portB, portA, test.b)
 			gateways := []*loopGateway{a, b}
 			for _, g := range gateways {
-				eventually(t, "connected", func() bool { return g.bridges[0].Stats().State == "connected" })
+				eventually(t, "connected", func() bool { return g.bridges()[0].Stats().State == "connected" })
 			}
 			// Each way is open when something has gone through it.
 			for i, g := range gateways {

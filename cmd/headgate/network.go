@@ -111,7 +111,7 @@ func (h *house) watchNetwork(ctx context.Context) error {
 	if err == nil {
 		err = w.run(ctx, func() {
 			h.log.Debug("network changed")
-			for _, b := range h.bridges {
+			for _, b := range h.bridges() {
 				b.Retry()
 			}
 		})

@@ -79,12 +79,12 @@ up = [ { filter = "#" } ]
 		attempts = 8 // the next wait is up to 38 s then
 	}
 	for range attempts {
-		last := h.bridges[0].Stats().LastErrorAt
-		eventually(t, "another attempt", func() bool { return h.bridges[0].Stats().LastErrorAt.After(last) })
+		last := h.bridges()[0].Stats().LastErrorAt
+		eventually(t, "another attempt", func() bool { return h.bridges()[0].Stats().LastErrorAt.After(last) })
 	}
 	began := time.Now()
 	ip(t, "addr add 192.0.2.1/32 dev lo")
-	eventually(t, "connected", func() bool { return h.bridges[0].Stats().State == bridge.Connected })
+	eventually(t, "connected", func() bool { return h.bridges()[0].Stats().State == bridge.Connected })
 	took := time.Since(began)
 	t.Logf("connected %v after the network was back", took.Round(time.Millisecond))
 	if attempts > 3 && took > time.Second {

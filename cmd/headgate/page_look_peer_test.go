@@ -71,7 +71,7 @@ func TestNobodyIsKeptFromUsingThePage(t *testing.T) {
 	}
 	t.Cleanup(func() { link.Close() })
 	h := runInside(t, p.config(link.Addr())+webTable())
-	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: new(*h.config), broker: h.broker, replace: h.replacePump}
+	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: new(*h.config), broker: h.broker, replace: h.replacePump, bridges: h.reloadBridges}
 	eventually(t, "the page is there", func() bool { return h.web.Address() != "" })
 	c := dial(t, h.broker.Addresses()[0], "panel")
 	c.subscribe("hello/#", 1)
@@ -216,7 +216,7 @@ func TestAReloadMakesThePagesDevicesNew(t *testing.T) {
 	needChromium(t)
 	p := newPlant(t)
 	h := runPage(t, p)
-	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: new(*h.config), broker: h.broker, replace: h.replacePump}
+	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: new(*h.config), broker: h.broker, replace: h.replacePump, bridges: h.reloadBridges}
 	b := openBrowser(t)
 	b.login(h, "anna")
 	b.view("Devices")

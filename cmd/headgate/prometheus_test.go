@@ -38,7 +38,7 @@ func TestPromtoolFindsNoFaultInTheMetrics(t *testing.T) {
 	t.Parallel()
 	needPromtool(t)
 	h := runPage(t, newPlant(t))
-	eventually(t, "the bridge is connected", func() bool { return h.bridges[0].Stats().State == "connected" })
+	eventually(t, "the bridge is connected", func() bool { return h.bridges()[0].Stats().State == "connected" })
 	_, text := askPage(t, h, "otto", "GET", "/metrics", "", nil)
 	for _, want := range []string{`headgate_point_value{device="meter",point="voltage",unit="V"} 231.5`, `headgate_bridge_connected{bridge="cloud"} 1`,
 		`headgate_device_online{adapter="rs485",device="meter"} 1`, "go_goroutines ", "process_resident_memory_bytes "} {

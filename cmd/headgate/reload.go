@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,16 +47,23 @@ type reloadResult struct {
 	// Links says that links and devices have started again.
 	Links bool `json:"links"`
 
+	// Bridges says that some have begun, ended or begun again.
+	Bridges bool `json:"bridges"`
+
 	// Restart names the tables whose change needs a restart.
 	Restart []string `json:"restart"`
 }
 
 // String says it.
 func (r reloadResult) String() string {
-	said := "Reloaded: users, rights, limits, classes and certificates are in force."
+	said := "Reloaded: users, rights, limits, classes and certificates are in force"
 	if r.Links {
-		said = "Reloaded: users, rights, limits, classes and certificates are in force; links and devices have started again."
+		said += "; links and devices have started again"
 	}
+	if r.Bridges {
+		said += "; bridges that were changed have started again"
+	}
+	said += "."
 	if len(r.Restart) == 0 {
 		return said
 	}
@@ -72,6 +78,7 @@ type reloader struct {
 	broker  *broker.Broker
 	control http.Handler // what the control socket serves
 	replace func(*fieldPump) error
+	bridges func([]config.Bridge) (bridgesReloaded, error)
 	service *service
 
 	hup      chan os.Signal // by listen
@@ -119,10 +126,13 @@ func (r *reloader) reload() (res reloadResult, err error) {
 	if res.Links, err = r.reloadPump(file); err != nil {
 		return res, err
 	}
+	if err = r.reloadBridges(file, &res); err != nil {
+		return res, err
+	}
 	old := reflect.ValueOf(r.started).Elem()
 	for i := range old.NumField() {
 		name := old.Type().Field(i).Tag.Get("toml")
-		if name == "broker" || name == "-" {
+		if name == "broker" || name == "bridge" || name == "-" {
 			continue
 		}
 		before, after := old.Field(i).Interface(), reflect.ValueOf(file).Elem().Field(i).Interface()
@@ -136,20 +146,19 @@ func (r *reloader) reload() (res reloadResult, err error) {
 	return res, nil
 }
 
-// nowInForce notes what the broker has taken of a configuration, and has the limits
-// of the bridges' queues taken.
+// nowInForce notes what the broker has taken of a configuration.
 func (r *reloader) nowInForce(file *config.File) {
 	listeners := r.started.Broker.Listener // of them, the certificates' files alone
 	r.started.Broker, r.started.Store.Class, r.started.Paths = file.Broker, file.Store.Class, file.Paths
 	r.started.Broker.Listener = listeners
-	r.started.Bridge = slices.Clone(r.started.Bridge)
-	for i := range r.started.Bridge {
-		is := &r.started.Bridge[i]
-		if j := slices.IndexFunc(file.Bridge, func(b config.Bridge) bool { return b.Name == is.Name }); j >= 0 {
-			r.broker.LimitBridge(is.Name, file.Bridge[j].Queue)
-			is.Queue = file.Bridge[j].Queue
-		}
-	}
+}
+
+// reloadBridges has the bridges of a configuration run.
+func (r *reloader) reloadBridges(file *config.File, res *reloadResult) error {
+	b, err := r.bridges(file.Bridge)
+	r.started.Bridge, res.Bridges = b.inForce, b.changed
+	res.Restart = append(res.Restart, b.restart...)
+	return err
 }
 
 // reloadPump starts links and devices again, if their tables have changed, or

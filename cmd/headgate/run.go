@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 
-	"headgate/bridge"
 	"headgate/broker"
 	"headgate/broker/store"
-	"headgate/broker/topic"
 	"headgate/cmd/headgate/config"
 	"headgate/gateway/rule"
 	"headgate/gateway/web"
@@ -46,7 +43,7 @@ func (c *runCmd) Run() error {
 	}
 	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", absolute(file.Gateway.DataDir))
 	h.service = newService(os.Getenv)
-	h.reloader = &reloader{path: c.path(), log: h.log, started: new(*file), broker: h.broker, control: h.controlHandler(), replace: h.replacePump, service: h.service}
+	h.reloader = &reloader{path: c.path(), log: h.log, started: new(*file), broker: h.broker, control: h.controlHandler(), replace: h.replacePump, bridges: h.reloadBridges, service: h.service}
 	return h.run(ctx)
 }
 
@@ -59,12 +56,11 @@ type house struct {
 	started time.Time // by run
 	store   *store.Store
 	broker  *broker.Broker
-	uplinks []*broker.Uplink
-	bridges []*bridge.Bridge
 	pump    atomic.Pointer[fieldPump]
 	pumps   fieldPumps
 
-	rules *rule.Rules
+	rules    *rule.Rules
+	bridging bridgeSet
 
 	lines    *web.Log
 	web      *web.Server
@@ -107,49 +103,11 @@ func (h *house) buildOn(file *config.File) (err error) {
 		return err
 	}
 	h.operator = h.broker.NewClient("operator")
-	commands := f.gateway.SetFilters()
-	for _, c := range file.Bridge {
-		h.broker.LimitBridge(c.Name, c.Queue)
-		c.Skip = func(name string) bool {
-			return slices.ContainsFunc(commands, func(filter string) bool { return topic.Match(filter, name) })
-		}
-		c.Origin = f.gateway.Origin
-		if err := h.addBridge(c.Config); err != nil {
-			return err
-		}
+	if err := h.buildBridges(file.Bridge); err != nil {
+		return err
 	}
 	h.web, err = web.New(file.Web, h, h.lines, h.log)
 	return err
-}
-
-func (h *house) addBridge(c bridge.Config) error {
-	if c.Sparkplug.On() {
-		h.makeEdgeNode(&c)
-	}
-	filters := make([]broker.UplinkFilter, len(c.Up))
-	for i, up := range c.Up {
-		filters[i] = broker.UplinkFilter{Filter: up.Filter, QoS: up.Highest(), QueueQoS0: *c.QueueQoS0, High: up.Priority == bridge.PriorityHigh}
-	}
-	if c.Sparkplug.On() {
-		filters = append(filters, broker.UplinkFilter{Filter: c.Sparkplug.Field.Filter(), QoS: 1, QueueQoS0: *c.QueueQoS0})
-	}
-	u, err := h.broker.NewUplink(c.Name, filters, c.Replay == bridge.ReplayLiveFirst)
-	if err != nil {
-		return err
-	}
-	say := h.sayConnected(c.Name)
-	c.Connected = func(connected bool, peer string) {
-		if connected {
-			u.SetPeer(peer)
-		}
-		say(connected)
-	}
-	b, err := bridge.New(c, uplinkSource{u, h.broker.WallTime}, h.log)
-	if err != nil {
-		return err
-	}
-	h.uplinks, h.bridges = append(h.uplinks, u), append(h.bridges, b)
-	return nil
 }
 
 // stage is a part that runs.
@@ -164,12 +122,7 @@ type stage struct {
 func (h *house) run(ctx context.Context) error {
 	h.started = time.Now()
 	stages := []stage{{"broker", h.broker.Run}}
-	for _, b := range h.bridges {
-		stages = append(stages, stage{"bridge", b.Run})
-	}
-	if len(h.bridges) > 0 {
-		stages = append(stages, stage{"network", h.watchNetwork})
-	}
+	stages = append(stages, stage{"bridges", h.runBridges}, stage{"network", h.watchNetwork})
 	stages = append(stages, stage{"rules", h.rules.Run})
 	stages = append(stages, stage{"gateway", h.runPump})
 	stages = append(stages, stage{"web", h.web.Run})

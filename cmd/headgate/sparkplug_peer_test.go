@@ -278,8 +278,8 @@ func TestASparkplugHostGetsWhatWasMeasuredDuringAnOutageAsHistory(t *testing.T) 
 		}
 		return true
 	})
-	eventually(t, "nothing waits", func() bool { return h.uplinks[1].Backlog().Messages < 200 })
-	if given := h.bridges[1].Stats().GivenUp; len(given) > 0 {
+	eventually(t, "nothing waits", func() bool { return h.bridges()[1].Stats().Backlog.Messages < 200 })
+	if given := h.bridges()[1].Stats().GivenUp; len(given) > 0 {
 		t.Errorf("given up: %v", given)
 	}
 }
@@ -291,7 +291,7 @@ func TestAnEdgeNodeAtTheLocalBrokerServesAHostThere(t *testing.T) {
 	text := strings.Replace(p.config(p.cloud.Addr), "mqtt://127.0.0.1:0", "mqtt://"+address, 1)
 	h := runInside(t, text+edgeNode(address, `  primary_host_id = "scada"`))
 	host := startHost(t, "mqtt://"+address)
-	eventually(t, "it waits for its host", func() bool { return strings.Contains(h.bridges[1].Stats().Held, "scada") })
+	eventually(t, "it waits for its host", func() bool { return strings.Contains(h.bridges()[1].Stats().Held, "scada") })
 	host.state(true, 5)
 	host.wait("NBIRTH", "", nil)
 	host.wait("DBIRTH", "inverter", nil)
@@ -308,7 +308,7 @@ func TestAnEdgeNodeAtTheLocalBrokerServesAHostThere(t *testing.T) {
 		t.Errorf("NDEATH: %+v", d)
 	}
 	p.inverter.SetHolding(200, 78)
-	eventually(t, "it waits again", func() bool { return h.bridges[1].Stats().Held != "" })
+	eventually(t, "it waits again", func() bool { return h.bridges()[1].Stats().Held != "" })
 	host.state(true, 7)
 	if b := host.wait("NBIRTH", "", nil); b.BdSeq != 1 {
 		t.Errorf("bdSeq %d", b.BdSeq)

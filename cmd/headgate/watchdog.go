@@ -70,7 +70,7 @@ func (h *house) movements() []movement {
 	}}
 	h.broker.Stats()
 	h.pump.Load().gateway.Stats()
-	for _, b := range h.bridges {
+	for _, b := range h.bridges() {
 		b.Stats()
 	}
 	for _, m := range h.pump.Load().modbus {

@@ -196,7 +196,7 @@ func TestTheConfigOnThePageHasNoSecrets(t *testing.T) {
 func TestThePageShowsWhatRunsAfterAReload(t *testing.T) {
 	t.Parallel()
 	h := runPage(t, newPlant(t))
-	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: new(*h.config), broker: h.broker, replace: h.replacePump}
+	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: new(*h.config), broker: h.broker, replace: h.replacePump, bridges: h.reloadBridges}
 	text, err := os.ReadFile(h.reloader.path)
 	if err != nil {
 		t.Fatal(err)
@@ -254,13 +254,13 @@ func TestThePageShowsWhatRunsAfterAReload(t *testing.T) {
 		t.Error("after the reload the file differs from what runs")
 	}
 	// What needs a restart is not shown as if it ran.
-	check(more + "[[bridge]]\nname = \"second\"\nurl = \"mqtt://127.0.0.1:1\"\n[[bridge.up]]\nfilter = \"x\"\n")
+	check(more + "[[bridge]]\nname = \"second\"\nurl = \"mqtt://127.0.0.1:1\"\n[[bridge.up]]\nfilter = \"x\"\n[store]\nmax_bytes = \"777MB\"\n")
 	var res reloadResult
-	if askPage(t, h, "anna", "POST", "/api/v1/reload", "", &res); !slices.Contains(res.Restart, "bridge") {
+	if askPage(t, h, "anna", "POST", "/api/v1/reload", "", &res); !slices.Equal(res.Restart, []string{"store"}) || !res.Bridges {
 		t.Errorf("got %+v", res)
 	}
-	if strings.Contains(runs(), `"second"`) {
-		t.Error("a bridge that needs a restart is shown as if it ran")
+	if got := runs(); strings.Contains(got, "777") || !strings.Contains(got, `"second"`) {
+		t.Errorf("a limit that needs a restart is shown as if it was in force, or a bridge that runs is not shown:\n%s", got)
 	}
 }
 

@@ -29,7 +29,7 @@ func (h *house) Metrics() []web.Family {
 	list = append(list, ruleMetrics(h.rules.Stats())...)
 	list = append(list, modbusMetrics(h.pump.Load())...)
 	var bridges []bridge.Stats
-	for _, b := range h.bridges {
+	for _, b := range h.bridges() {
 		bridges = append(bridges, b.Stats())
 	}
 	return append(list, bridgeMetrics(bridges, now)...)
