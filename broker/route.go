@@ -162,6 +162,12 @@ func (r *router) route(m *message, now time.Time) (matched int, dest *destinatio
 	if dest.denied {
 		return 0, dest
 	}
+	if m.retain {
+		// Before it is told who gets it: whoever subscribes from here on finds it
+		// retained, and whoever did before is found.
+		r.retain(m, dest.window)
+		dest = r.lookup(m.topic)
+	}
 	r.stage.number++
 	spare := true // QoS 2 is exactly once by what is on disk
 	for i := range dest.targets {
@@ -178,9 +184,6 @@ func (r *router) route(m *message, now time.Time) (matched int, dest *destinatio
 			r.batch.refs = append(r.batch.refs, ref)
 			spare = spare && d.qos == 1
 		}
-	}
-	if m.retain {
-		r.retain(m, dest.window)
 	}
 	if refs := r.batch.refs[first:]; len(refs) > 0 {
 		r.keep(store.Record{Kind: store.Message, Refs: refs[:len(refs):len(refs)], Data: r.batch.stored(m), Window: dest.window, Spare: spare})
