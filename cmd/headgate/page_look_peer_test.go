@@ -262,3 +262,33 @@ func TestAReloadMakesThePagesDevicesNew(t *testing.T) {
 	b.says(".said", "links and devices have started again")
 	b.says("pre", `name = "door"`)
 }
+
+func TestDerivedPointsAndAlarmsAreOnThePage(t *testing.T) {
+	t.Parallel()
+	needChromium(t)
+	p := newPlant(t)
+	text := p.config(p.cloud.Addr) + webTable() + "[[derived]]\nname = \"house\"\n" +
+		"[[derived.point]]\nname = \"double\"\nexpr = \"meter.voltage * 2\"\nunit = \"V\"\n" +
+		"[[derived.alarm]]\nname = \"too_high\"\nwhen = \"meter.voltage > 240\"\nmessage = \"the voltage is too high\"\n"
+	h := runInside(t, text)
+	eventually(t, "the page is there", func() bool { return h.web.Address() != "" })
+	b := openBrowser(t)
+	b.login(h, "otto")
+	b.says(".allwell", "Everything flows.")
+	b.view("Devices")
+	b.says("section[aria-label=house] td.value", "463 V")
+	b.press("double")
+	b.says("dialog", "= meter.voltage * 2")
+	b.picture("derived")
+	b.press("Close")
+	b.view("Flow")
+	p.meter.SetInput(0, float32Words(250)...)
+	b.says(".troubles", "The voltage is too high")
+	b.picture("alarm")
+	p.meter.SetInput(0, float32Words(231.5)...)
+	b.says(".allwell", "Everything flows.")
+	b.view("Devices")
+	p.meter.Inject(modbussim.Fault{Silent: true})
+	b.says("section[aria-label=house] .why", "meter")
+	b.picture("derived-stale")
+}
