@@ -121,16 +121,23 @@ func TestWhatThePageCosts(t *testing.T) {
 	}
 }
 
-// viewers has so many look at the devices until leave is called, which gives how many
-// bytes they got.
+// viewers has so many look at the devices, from when it returns until leave is called,
+// which gives how many bytes they got.
 func (p *process) viewers(n int) (leave func() int64) {
+	if n == 0 { // of a gateway that has no page, perhaps
+		return func() int64 { return 0 }
+	}
 	ctx, stop := context.WithCancel(p.t.Context())
-	var looking sync.WaitGroup
+	var looking, connecting sync.WaitGroup
 	var came atomic.Int64
+	page := p.page()
 	client := &http.Client{Transport: &http.Transport{}}
 	for range n {
+		connecting.Add(1)
+		connected := sync.OnceFunc(connecting.Done)
 		looking.Go(func() {
-			r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.page()+"/api/v1/events?of=status,devices", nil)
+			defer connected()
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"/api/v1/events?of=status,devices", nil)
 			if err != nil {
 				p.t.Error(err)
 				return
@@ -141,10 +148,12 @@ func (p *process) viewers(n int) (leave func() int64) {
 				return
 			}
 			defer resp.Body.Close()
+			connected()
 			n, _ := io.Copy(io.Discard, resp.Body)
 			came.Add(n)
 		})
 	}
+	connecting.Wait()
 	return sync.OnceValue(func() int64 {
 		stop()
 		looking.Wait()
