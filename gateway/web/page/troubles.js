@@ -12,7 +12,12 @@ export function troubles(s) {
     list.push({key: a.name, kind: a.name === 'card' || a.name === 'write_budget' ? 'warn' : 'bad', text: `${title(a.text)}${a.since ? `, for ${lasting(since(s, a.since))}` : ''}.`, todo: todoOf[a.name]});
   }
   // Devices of one line that are silent for one reason are one trouble.
-  const silent = Map.groupBy(s.devices.filter(d => !d.online), d => d.adapter + ': ' + d.reason);
+  const silent = new Map();
+  for (const d of s.devices.filter(d => !d.online)) {
+    const key = d.adapter + ': ' + d.reason, all = silent.get(key);
+    if (all) all.push(d);
+    else silent.set(key, [d]);
+  }
   for (const [key, all] of [...silent].slice(0, most)) {
     const d = all[0], names = all.slice(0, 3).map(d => short(d.name)).join(', ') + (all.length > 3 ? ` and ${count(all.length - 3)} more` : '');
     list.push({key, kind: 'bad', text: `${names} on ${short(d.adapter)} ${all.length > 1 ? 'have' : 'has'} been silent${d.since ? ` for ${lasting(since(s, d.since))}` : ''}${d.reason ? ': ' + d.reason : ''}.`, todo: todoOfDevice(d)});
