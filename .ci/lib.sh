@@ -4,7 +4,7 @@
 # shellcheck shell=bash disable=SC2034
 
 # Debian's packages of the programs that tests talk to.
-peer_packages=(mosquitto mosquitto-clients python3-paho-mqtt python3-jinja2 python3-pymodbus python3-serial-asyncio
+peer_packages=(mosquitto mosquitto-clients influxdb python3-cbor2 zstd python3-paho-mqtt python3-jinja2 python3-pymodbus python3-serial-asyncio
 	libmodbus-dev mbpoll socat ser2net python3-serial strace prometheus prometheus-mqtt-exporter chromium)
 
 # What an emulated test program cannot do: start itself, under strace or not.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -472,5 +473,24 @@ func TestAFaultyBatchIsNamedWithItsKey(t *testing.T) {
 	batch := parse(t, "[[bridge]]\nname = \"a\"\n[[bridge.up]]\nfilter = \"a/#\"\nbatch = { messages = 50, interval = \"1m\", bytes = \"16KiB\" }").Up[0].Batch
 	if batch.Messages != 50 || batch.Interval != time.Minute || batch.Bytes != 16384 {
 		t.Errorf("got %+v", batch)
+	}
+}
+
+// What the page says of a batch is what goes up.
+func TestThePageShowsABatch(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../packaging/docs/payloads.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, src := listenUpstream(t), newMemory(t)
+	cfg := inBatches(config(u.addr), Batch{Messages: 3})
+	cfg.Up[0].RemotePrefix = "plant/"
+	start(t, cfg, src)
+	src.put("field/meter1/voltage", `{"value":231.4,"unit":"V","time":"2026-11-23T18:04:05.123Z","quality":"good"}`)
+	src.add(Message{Topic: "field/meter1/status", Payload: []byte(`{"status":"online"}`), QoS: 1, Retain: true}, true)
+	src.put("field/printer", "out of paper")
+	if p := u.welcome(nil).expectPublish(); !strings.Contains(string(page), "\n    "+string(p.Payload)+"\n") {
+		t.Errorf("the page does not show\n    %s", p.Payload)
 	}
 }

@@ -19,7 +19,7 @@ func tomlBlocks(text string) (blocks []string) {
 		case strings.TrimSpace(line) == "":
 			block.WriteString(line)
 		default:
-			if b := strings.TrimSpace(block.String()); strings.HasPrefix(b, "[") {
+			if b := strings.TrimSpace(block.String()); strings.HasPrefix(b, "[") && !strings.HasPrefix(b, "[{") {
 				blocks = append(blocks, b)
 			}
 			block.Reset()
@@ -60,7 +60,7 @@ func TestTheConfigurationsOnThePagesOfTheServicesAreGood(t *testing.T) {
 
 // The pages about programs beside the gateway have whole configurations.
 func TestTheConfigurationsOnThePagesOfConsumersAreGood(t *testing.T) {
-	for name, want := range map[string]int{"sparkplug.md": 1, "homeassistant.md": 4} {
+	for name, want := range map[string]int{"sparkplug.md": 1, "homeassistant.md": 4, "payloads.md": 2} {
 		b, err := os.ReadFile(filepath.Join(moduleRoot(t), "packaging", "docs", name))
 		if err != nil {
 			t.Fatal(err)
