@@ -41,7 +41,7 @@ func TestTheFieldsValuesReachTheCloudInBatchesOfAnotherFormat(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			h := runInside(t, strings.Replace(text, up, up+"  format = \""+format+"\"\n  batch = { messages = 20, interval = \"2s\", topic = \"in/"+format+"\" }\n", 1))
 			cloud.wait(t, "in/"+format, func(m received) bool { return arrived(m.payload) })
-			if st := h.bridges[0].Stats(); st.Batches == 0 || len(st.GivenUp) > 0 {
+			if st := h.bridges()[0].Stats(); st.Batches == 0 || len(st.GivenUp) > 0 {
 				t.Errorf("stats: %+v", st)
 			}
 		})
