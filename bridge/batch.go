@@ -24,10 +24,9 @@ type batch struct {
 	ids    []uint16 // of the messages
 	bytes  int      // of the payload, at most
 
-	due     time.Time     // when it goes though it is not full
-	expires time.Time     // when the first of them does; zero: none does
-	age     time.Duration // of the oldest one of the backlog
-	dup     bool          // the first one was sent before
+	due time.Time     // when it goes though it is not full
+	age time.Duration // of the oldest one of the backlog
+	dup bool          // the first one was sent before
 }
 
 // item is what stands in a batch: a message, or all samples of a read.
@@ -38,10 +37,12 @@ type item struct {
 	retain  bool
 }
 
-// alone says that what comes with a message has no place in a batch.
+// alone says that what comes with a message has no place in a batch. One that expires
+// would take the others with it.
 func alone(o *Outgoing) bool {
 	p := &o.Properties
-	return o.PacketID == 0 || len(p.User) > 0 || p.Has(packet.PropResponseTopic) || p.Has(packet.PropCorrelationData) || p.Has(packet.PropContentType)
+	return o.PacketID == 0 || len(p.User) > 0 || p.Has(packet.PropResponseTopic) || p.Has(packet.PropCorrelationData) ||
+		p.Has(packet.PropContentType) || p.Has(packet.PropMessageExpiry)
 }
 
 // makeItem makes an item of a message that has been translated into d.publish; ok is false
@@ -57,7 +58,26 @@ func (d *drainer) makeItem(up *Up, o *Outgoing, s *format.Sample) (it item, ok b
 	} else {
 		it.entry = up.envelope().appendEntry(nil, it.topic, p.Payload, it.retain, s != nil)
 	}
-	return it, true
+	// What a batch would make too large for the upstream goes without one.
+	return it, d.size(&it) <= d.largest(up) || up.envelope() == lineEnvelope
+}
+
+// largest is how large a batch of an entry may be to the upstream, in bytes.
+func (d *drainer) largest(up *Up) int {
+	most := d.link.limits.maxPacket - len(up.batchTopic) - 256
+	if s := d.b.service; s != nil && s.payload > 0 {
+		most = min(most, s.payload-64)
+	}
+	return most
+}
+
+// before gives a batch of an entry that goes before a message which goes alone, nil
+// for none: of the same lane, and in order what is of the backlog.
+func (d *drainer) before(up *Up, replay bool) *batch {
+	if b := d.openFor(up, true, nil); b != nil && (replay || d.b.cfg.Replay == replayInOrder) {
+		return b
+	}
+	return d.openFor(up, replay, nil)
 }
 
 // size is what an item adds to a batch, at most.
@@ -72,10 +92,7 @@ func (d *drainer) size(it *item) int {
 // room in that one, the batch goes and d.again is set. False when ctx ended.
 func (d *drainer) gather(ctx context.Context, up *Up, o *Outgoing, it item) bool {
 	messages, interval, most := up.limits()
-	most = min(most, d.link.limits.maxPacket-len(up.batchTopic)-256)
-	if s := d.b.service; s != nil && s.payload > 0 {
-		most = min(most, s.payload-64)
-	}
+	most = min(most, d.largest(up))
 	size := d.size(&it)
 	b := d.openFor(up, o.Replay, &it)
 	older := d.openFor(up, true, nil)
@@ -126,15 +143,6 @@ func (it *item) joins(other *item) bool {
 func (b *batch) add(it item, o *Outgoing) {
 	b.ids = append(b.ids, o.PacketID)
 	b.age = max(b.age, o.Age)
-	if p := &o.Properties; p.Has(packet.PropMessageExpiry) {
-		left := time.Duration(p.MessageExpiry) * time.Second
-		if at := time.Now().Add(left); b.expires.IsZero() || at.Before(b.expires) {
-			b.expires = at
-		}
-		if at := time.Now().Add(left / 2); at.Before(b.due) {
-			b.due = at
-		}
-	}
 	for i := len(b.items) - 1; i >= 0 && i >= len(b.items)-maxOpen; i-- {
 		if b.items[i].joins(&it) {
 			b.items[i].samples = append(b.items[i].samples, it.samples...)
@@ -237,10 +245,6 @@ func (d *drainer) fill(b *batch) {
 		setContentType(&p.Properties, up.contentType)
 	}
 	d.topic = p.Topic
-	if !b.expires.IsZero() {
-		p.Properties.MessageExpiry = uint32(max(1, (time.Until(b.expires)+time.Second-1)/time.Second))
-		p.Properties.Set(packet.PropMessageExpiry)
-	}
 	if b.replay {
 		d.tell(AgeProperty, strconv.FormatInt(b.age.Milliseconds(), 10))
 	}

@@ -234,7 +234,7 @@ func (d *drainer) send(ctx context.Context, o *Outgoing) bool {
 		if it, ok := d.makeItem(up, o, sample); ok {
 			return d.gather(ctx, up, o, it)
 		}
-		if b := d.openFor(up, o.Replay, nil); b != nil { // what is gathered goes first
+		if b := d.before(up, o.Replay); b != nil { // what is gathered goes first
 			d.again = true
 			return d.ship(ctx, b)
 		}

@@ -15,6 +15,7 @@ import (
 // called later, in order, by a goroutine of its own.
 type memory struct {
 	liveFirst bool
+	onLive    func() // called once, when Live says yes
 
 	more    chan struct{} // buffered; woken when Next may give more
 	commits chan func()
@@ -160,6 +161,10 @@ func (m *memory) Rewind() {
 
 func (m *memory) Live(on bool) {
 	m.mu.Lock()
+	if hook := m.onLive; on && hook != nil {
+		m.onLive = nil
+		defer hook()
+	}
 	defer m.mu.Unlock()
 	m.live = on
 	if on {

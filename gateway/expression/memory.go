@@ -1,6 +1,9 @@
 package expression
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // longestGap is how far apart two values may be at most that integrate makes an
 // area of, when nothing else is said: what lies between is not known.
@@ -30,10 +33,19 @@ func (m *integral) step(v any, at, _ time.Time) any {
 		return m.sum
 	}
 	if d := at.Sub(m.at); !m.at.IsZero() && d > 0 && d <= m.gap {
-		m.sum += (m.last + x) / 2 * (float64(d) / float64(m.unit))
+		m.sum = added(m.sum, (m.last/2+x/2)*(float64(d)/float64(m.unit)))
 	}
 	m.last, m.at = x, at
 	return m.sum
+}
+
+// added is a sum that stays finite: what would make it anything else is no measurement,
+// and must not spoil what was added up before.
+func added(sum, by float64) float64 {
+	if s := sum + by; !math.IsInf(s, 0) && !math.IsNaN(s) {
+		return s
+	}
+	return sum
 }
 
 func (m *integral) keep() []float64 { return []float64{m.sum} }
@@ -85,7 +97,7 @@ func newTotal(args []node) (memory, error) {
 func (m *total) step(v any, _, _ time.Time) any {
 	if x, ok := v.(float64); ok {
 		by, _ := m.advance(x)
-		m.sum += by
+		m.sum = added(m.sum, by)
 	}
 	return m.sum
 }

@@ -84,12 +84,18 @@ func (r *run) remembered(x node, typ Type, m memory) any {
 	default:
 		v = inner.fail("%s is %s, want %v", x.what, typeOf(v), typ)
 	}
+	if f, ok := v.(float64); ok {
+		v = inner.finite(f, x.what)
+	}
 	if inner.quality != point.Good {
 		v = nil
 	}
 	out := m.step(v, inner.time, r.now)
 	if inner.time.After(r.time) {
 		r.time = inner.time
+	}
+	if f, ok := out.(float64); ok && r.finite(f, "what is remembered of "+x.what) == nil {
+		return nil
 	}
 	switch {
 	case out == nil && inner.quality == point.Good:
