@@ -266,7 +266,7 @@ func (a *archive) each(fn func(h *tar.Header, r io.Reader) error) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errDamaged, err)
 		}
-		if !filepath.IsLocal(h.Name) || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir {
+		if name := strings.TrimSuffix(h.Name, "/"); !filepath.IsLocal(name) || path.Clean(name) != name || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir {
 			return fmt.Errorf("%w: an entry %q of type %q", errDamaged, h.Name, h.Typeflag)
 		}
 		if err := fn(h, in); err != nil {

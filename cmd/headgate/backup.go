@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path"
@@ -42,7 +43,11 @@ func (c *backupCmd) Run(k *kong.Kong) error {
 		_, _, err = c.write(file, k.Stdout)
 		return err
 	}
-	out, err := os.OpenFile(c.To+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	// One that was broken off may be a link, or have another mode.
+	if err := os.Remove(c.To + ".part"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("backup: %w", err)
+	}
+	out, err := os.OpenFile(c.To+".part", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
@@ -94,7 +99,11 @@ func (c *backupCmd) write(file *config.File, out io.Writer) (bytes int64, left i
 			return 0, 0, err
 		}
 	}
-	if err := addData(a, file); err != nil {
+	var without []string // of the data directory
+	if !c.Secrets {
+		without = secrets
+	}
+	if err := addData(a, file, without); err != nil {
 		return 0, 0, err
 	}
 	return a.size, left, errors.Join(a.close(), to.Flush())
@@ -152,8 +161,8 @@ func secretFiles(file *config.File) (list []string) {
 }
 
 // addData appends the data directory: as the gateway that runs gives it, or from the
-// directory of one that does not.
-func addData(a *archiveWriter, file *config.File) error {
+// directory of one that does not; without the files of some paths.
+func addData(a *archiveWriter, file *config.File, without []string) error {
 	from, to := io.Pipe()
 	defer from.Close()
 	ended := make(chan error, 1)
@@ -174,6 +183,10 @@ func addData(a *archiveWriter, file *config.File) error {
 			return errors.Join(err, <-ended)
 		}
 		if err == nil {
+			at := filepath.Join(absolute(file.Gateway.DataDir), filepath.FromSlash(strings.TrimPrefix(h.Name, dataPrefix)))
+			if slices.Contains(without, at) {
+				continue
+			}
 			err = a.add(h, in)
 		}
 		if err != nil {
