@@ -37,7 +37,7 @@ type Broker struct {
 	index     *subscriptionIndex
 	groups    groups
 	retained  *retained
-	listeners []*listener
+	listening listening
 	stats     stats
 	queued    atomic.Int64 // bytes charged for slow clients
 
@@ -112,7 +112,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.listeners = append(b.listeners, ln)
+		b.listening.list = append(b.listening.list, ln)
 	}
 	return b, nil
 }
@@ -121,7 +121,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Broker, error) {
 // address; Run goes on trying those.
 func (b *Broker) Listen() error {
 	var errs []error
-	for _, l := range b.listeners {
+	for _, l := range b.listening.all() {
 		errs = append(errs, l.Listen())
 	}
 	return errors.Join(errs...)
@@ -130,8 +130,9 @@ func (b *Broker) Listen() error {
 // Addresses gives where the bound listeners listen, in the config's order; ""
 // for one that is not bound.
 func (b *Broker) Addresses() []string {
-	as := make([]string, len(b.listeners))
-	for i, l := range b.listeners {
+	all := b.listening.all()
+	as := make([]string, len(all))
+	for i, l := range all {
 		as[i] = l.boundAddress()
 	}
 	return as
@@ -142,9 +143,7 @@ func (b *Broker) Addresses() []string {
 // open then: it is the caller's.
 func (b *Broker) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	for _, l := range b.listeners {
-		wg.Go(func() { l.run(ctx) })
-	}
+	wg.Go(func() { b.listening.run(ctx) })
 	wg.Go(func() { every(ctx, time.Second, b.sweep) })
 	wg.Go(func() { every(ctx, retainedInterval, b.keepRetained) })
 	wg.Go(func() { every(ctx, clock.Interval, b.writeClock) })

@@ -14,6 +14,7 @@ type listener struct {
 	*listen.Listener
 	b   *Broker
 	cfg listen.Config
+	end func() // ends its run and waits for that, for a while; nil: it does not run. Guarded by listening.mu
 }
 
 func newListener(b *Broker, cfg listen.Config) (*listener, error) {

@@ -10,6 +10,7 @@ import (
 
 	"headgate/broker"
 	"headgate/broker/brokertest"
+	"headgate/broker/listen"
 	"headgate/broker/packet"
 	"headgate/broker/store"
 )
@@ -141,10 +142,10 @@ func TestAReloadPutsNewQuotasIntoForce(t *testing.T) {
 	pub, _ := brokertest.Connect(t, s.Addr, packet.V5, "pub")
 	publishNumbers(pub, 0, 5)
 	wantQueued(t, s.Broker, "away", "0", "1", "2", "3", "4")
-	var cfg broker.Config
+	cfg := broker.Config{Listener: []listen.Config{{URL: "mqtt://127.0.0.1:0"}}}
 	limitSessions(2, store.DropOldest)(&cfg)
 	cfg.SetDefaults()
-	if _, err := s.Broker.Reload(cfg); err != nil {
+	if err := s.Broker.Reload(cfg); err != nil {
 		t.Fatal(err)
 	}
 	wantQueued(t, s.Broker, "away", "3", "4")

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"errors"
-	"reflect"
 
 	"headgate/broker/auth"
 	"headgate/broker/packet"
@@ -15,28 +14,21 @@ var errUserGone = errors.New("the user is not configured any more")
 // for all that follows, connections that are there included: what a session may
 // not do any more it does not get any more, and a client whose user is gone is
 // disconnected. What a connection was promised in its CONNACK stays as it is.
-// restart names the keys whose change only a restart brings into force. With an
-// error about users or rights, everything is as before; one about a certificate
-// is for its listener alone.
-func (b *Broker) Reload(cfg Config) (restart []string, err error) {
+// Listeners begin and end; a changed one does both. With an error about users or
+// rights, everything is as before; one about a certificate is for its listener alone.
+func (b *Broker) Reload(cfg Config) error {
 	policy, err := auth.New(cfg.Config, b.live.Load().policy)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.live.Store(&settings{Limits: cfg.Limits, policy: policy, classes: cfg.Classes})
-	var errs []error
-	for _, l := range b.listeners {
-		errs = append(errs, l.Reload())
-	}
-	if !reflect.DeepEqual(cfg.Listener, b.cfg.Listener) {
-		restart = append(restart, "broker.listener")
-	}
+	err = b.reloadListeners(cfg.Listener)
 	for _, s := range b.allSessions() {
 		b.judge(s, policy)
 	}
 	b.limitQueues()
 	b.index.Changed()
-	return restart, errors.Join(errs...)
+	return err
 }
 
 func (b *Broker) allSessions() []*session {

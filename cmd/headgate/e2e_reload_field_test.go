@@ -46,7 +46,7 @@ func TestAReloadBringsDevicesAndKeepsConnections(t *testing.T) {
 	reload(text+link("meter2"), "links and devices have started again")
 	for topicOf() != "plant/meter2/status" {
 	}
-	reload(text+link("meter2")+"\n# a comment\n", "Reloaded: users, rights, limits, classes and certificates are in force.")
+	reload(text+link("meter2")+"\n# a comment\n", "Reloaded: users, rights, limits, classes, listeners and certificates are in force.")
 	var out bytes.Buffer
 	if status := dispatch([]string{"status", headgate.config}, &out, &out); status == exitFailed || !strings.Contains(out.String(), "meter2 on meter2-link") || strings.Contains(out.String(), "meter1") {
 		t.Errorf("status ends with %d: %s", status, out.String())

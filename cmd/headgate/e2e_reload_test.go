@@ -76,11 +76,13 @@ func TestARunningGatewayReloadsItsConfiguration(t *testing.T) {
 		t.Errorf("after a faulty reload: %v", r)
 	}
 	// What needs a restart is named.
-	write(strings.ReplaceAll(text, "{USER}", "bob") + "[[broker.listener]]\nurl = \"mqtt://127.0.0.1:0\"\n[[serial]]\nname = \"s\"\nurl = \"serial:///dev/none?baud=9600\"\nparse = { regexp = '(?P<v>.*)' }\nframe = { kind = \"line\" }\n")
+	old := headgate.addr()
+	write(strings.ReplaceAll(text, "{USER}", "bob") + "[[broker.listener]]\nurl = \"mqtt://127.0.0.1:0\"\n[store]\nmax_bytes = \"900MB\"\n[[serial]]\nname = \"s\"\nurl = \"serial:///dev/none?baud=9600\"\nparse = { regexp = '(?P<v>.*)' }\nframe = { kind = \"line\" }\n")
 	status, said := reload()
-	if status != 0 || !strings.Contains(said, "links and devices have started again") || !strings.Contains(said, "only after a restart: broker.listener.") {
+	if status != 0 || !strings.Contains(said, "links and devices have started again") || !strings.Contains(said, "only after a restart: store.") {
 		t.Errorf("reload of other tables ends with %d: %s", status, said)
 	}
+	headgate.waitFor("it listens where it did not before", func() bool { return headgate.addr() != old })
 	write(strings.ReplaceAll(text, "{USER}", "ann"))
 	headgate.cmd.Process.Signal(syscall.SIGHUP)
 	headgate.says("level=INFO", "configuration reloaded")

@@ -27,7 +27,7 @@ const (
 // commandLine is what headgate understands. Each command's Run method does it.
 type commandLine struct {
 	Run     runCmd     `cmd:"" help:"Run the gateway until SIGTERM or SIGINT."`
-	Reload  reloadCmd  `cmd:"" help:"Have the running gateway read its configuration again: users, rights, limits, classes, certificates, links and devices, bridges."`
+	Reload  reloadCmd  `cmd:"" help:"Have the running gateway read its configuration again: users, rights, limits, classes, certificates, links and devices, bridges, listeners."`
 	Status  statusCmd  `cmd:"" help:"Say how the gateway that runs here is: clients, store, writes to the disk, bridges, devices, alarms. Exit status 3 if something stands still."`
 	Top     topCmd     `cmd:"" help:"Show how the gateway is, again and again, with rates."`
 	Log     logCmd     `cmd:"" help:"Print the newest lines of the log of the gateway that runs here."`

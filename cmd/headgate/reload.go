@@ -56,7 +56,7 @@ type reloadResult struct {
 
 // String says it.
 func (r reloadResult) String() string {
-	said := "Reloaded: users, rights, limits, classes and certificates are in force"
+	said := "Reloaded: users, rights, limits, classes, listeners and certificates are in force"
 	if r.Links {
 		said += "; links and devices have started again"
 	}
@@ -119,7 +119,7 @@ func (r *reloader) reload() (res reloadResult, err error) {
 		return res, err
 	}
 	file.Broker.Version = r.started.Broker.Version
-	if res.Restart, err = r.broker.Reload(file.Broker); err != nil {
+	if err = r.broker.Reload(file.Broker); err != nil {
 		return res, err
 	}
 	r.nowInForce(file)
@@ -148,9 +148,7 @@ func (r *reloader) reload() (res reloadResult, err error) {
 
 // nowInForce notes what the broker has taken of a configuration.
 func (r *reloader) nowInForce(file *config.File) {
-	listeners := r.started.Broker.Listener // of them, the certificates' files alone
 	r.started.Broker, r.started.Store.Class, r.started.Paths = file.Broker, file.Store.Class, file.Paths
-	r.started.Broker.Listener = listeners
 }
 
 // reloadBridges has the bridges of a configuration run.
