@@ -185,15 +185,8 @@ func placesOf(filter, name string) []string {
 	return places
 }
 
-// The inputs of a rule's expressions, by slot.
-const (
-	payloadSlot = iota
-	topicSlot
-	levelsSlot
-	retainSlot
-)
 
-// inputNames are their names; a table, by slot.
+// inputNames are those of the inputs of a rule's expressions, by slot.
 var inputNames = [...]string{"payload", "topic", "levels", "retain"}
 
 func compile(text string) (*expression.Program, error) {
