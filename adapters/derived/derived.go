@@ -62,21 +62,21 @@ func New(tables []Config, devices []point.Device, path string, log *slog.Logger)
 	a := &Adapter{model: m, inbox: newInbox(), file: keptFile{path: path}, log: log}
 	for _, t := range tables {
 		d := point.Device{Name: t.Name}
-		for _, f := range m.formulas {
-			if f.name.device == t.Name {
-				d.Points = append(d.Points, f.info)
-			}
+		for _, p := range t.Points {
+			d.Points = append(d.Points, m.infoOf(pointName{t.Name, p.Name}))
 		}
-		order := func(name string) int {
-			if i := slices.IndexFunc(t.Points, func(p Point) bool { return p.Name == name }); i >= 0 {
-				return i
-			}
-			return len(t.Points) + slices.IndexFunc(t.Alarms, func(a Alarm) bool { return a.Name == name })
+		for _, al := range t.Alarms {
+			d.Points = append(d.Points, m.infoOf(pointName{t.Name, al.Name}))
 		}
-		slices.SortFunc(d.Points, func(x, y point.Info) int { return order(x.Name) - order(y.Name) })
 		a.devices = append(a.devices, d)
 	}
 	return a, nil
+}
+
+// infoOf gives what is known of a point that is computed.
+func (m *model) infoOf(name pointName) point.Info {
+	i := slices.IndexFunc(m.formulas, func(f *formula) bool { return f.name == name })
+	return m.formulas[i].info
 }
 
 // Name names it in logs.

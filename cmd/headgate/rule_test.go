@@ -45,10 +45,26 @@ func TestTheConfigurationOnThePageOfRulesIsGoodAndRuns(t *testing.T) {
 	if got := c.on("boiler-house/plug1/power"); len(got) != 1 || got[0] != `{"quality":"good","unit":"W","value":12.5}` {
 		t.Errorf("got %q", got)
 	}
+	// A rule that can do nothing with what comes is an alarm.
+	publish("zigbee2mqtt/plug1", `{"power":"much"}`)
+	if out := commandOutput(t, "status", "--config", p.config); strings.Contains(out, "rule plug-power") {
+		t.Errorf("the rule has published: status says\n%s", out)
+	}
 	out, err := exec.Command("mosquitto_sub", "-p", port, "-t", "house/kitchen/switch/0", "-C", "1", "-W", "30").Output()
 	if err != nil || string(out) != "on\n" {
 		t.Errorf("what is retained: got %q, %v", out, err)
 	}
+}
+
+func TestARuleThatOnlyFailsIsAnAlarm(t *testing.T) {
+	t.Parallel()
+	p := runHeadgate(t, "[gateway]\nid = \"g\"\ndata_dir = \""+t.TempDir()+"\"\n[[broker.listener]]\nurl = \"mqtt://127.0.0.1:0\"\n"+
+		"[[rule]]\nname = \"typo\"\nfrom = \"plug\"\nto = \"out\"\npayload = \"payload.powr\"\n")
+	c := dial(t, p.addr(), "plug")
+	c.publish("plug", `{"power":5}`, 1)
+	eventually(t, "headgate status names the rule", func() bool {
+		return strings.Contains(commandOutput(t, "status", "--config", p.config), `payload has no "powr"`)
+	})
 }
 
 func TestARuleThatTakesItsOwnIsWarnedOf(t *testing.T) {

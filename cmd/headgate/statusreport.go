@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -115,6 +116,12 @@ func (h *house) status() statusReport {
 	}
 	for _, a := range s.Alarms() {
 		r.Alarms = append(r.Alarms, alarmReport{a.Name, a.Text, timeOrNull(a.Since)})
+	}
+	rules, _ := h.rules.Stats()
+	for i := range rules {
+		if s := &rules[i]; s.Useless() {
+			r.Alarms = append(r.Alarms, alarmReport{"rule " + s.Name, fmt.Sprintf("rule %s has failed at %d messages, and published none: %s", s.Name, s.Failed, s.Error), timeOrNull(s.Since)})
+		}
 	}
 	for _, d := range h.pump.Load().gateway.Stats().Devices {
 		for _, p := range d.Points {

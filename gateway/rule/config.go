@@ -185,7 +185,6 @@ func placesOf(filter, name string) []string {
 	return places
 }
 
-
 // inputNames are those of the inputs of a rule's expressions, by slot.
 var inputNames = [...]string{"payload", "topic", "levels", "retain"}
 

@@ -75,6 +75,7 @@ type rule struct {
 
 	mu   sync.Mutex // guards what follows
 	last string     // why it failed last
+	bad  time.Time  // when it failed first
 
 	// Of Run alone.
 	resting map[string]*rest // by topic
@@ -92,11 +93,16 @@ type Stats struct {
 	Name      string
 	Taken     uint64 // messages that matched from
 	Published uint64
-	Filtered  uint64 // when was not true
-	Throttled uint64 // left out by throttle
-	Failed    uint64 // of when, payload, to or the broker
-	Error     string // of the last one
+	Filtered  uint64    // when was not true
+	Throttled uint64    // left out by throttle
+	Failed    uint64    // of when, payload, to or the broker
+	Error     string    // of the last one
+	Since     time.Time // of the first one; zero: none
 }
+
+// Useless says that a rule has failed at messages and has never published one: it is
+// not as it was meant.
+func (s *Stats) Useless() bool { return s.Failed > 0 && s.Published == 0 }
 
 // New makes the rules of the tables, in which Check has found no fault.
 func New(tables []Config, client Client, log *slog.Logger) (*Rules, error) {
@@ -125,7 +131,7 @@ func (r *Rules) Stats() (rules []Stats, dropped uint64) {
 		s := Stats{Name: one.Name, Taken: one.taken.Load(), Published: one.published.Load(), Filtered: one.filtered.Load(),
 			Throttled: one.throttled.Load(), Failed: one.failed.Load()}
 		one.mu.Lock()
-		s.Error = one.last
+		s.Error, s.Since = one.last, one.bad
 		one.mu.Unlock()
 		rules = append(rules, s)
 	}
@@ -236,6 +242,9 @@ func (r *Rules) fail(one *rule, name string, err error) {
 	}
 	one.mu.Lock()
 	one.last = err.Error()
+	if one.bad.IsZero() {
+		one.bad = time.Now()
+	}
 	one.mu.Unlock()
 }
 

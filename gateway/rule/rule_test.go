@@ -174,7 +174,7 @@ func TestARuleSaysWhyItFails(t *testing.T) {
 		b := start(t, Config{Name: "a", From: "in/#", To: "{1}"})
 		b.say("in", "1") // nothing stands for the #
 		synctest.Wait()
-		if rules, _ := b.Stats(); !strings.Contains(rules[0].Error, "the topic \"\"") {
+		if rules, _ := b.Stats(); !strings.Contains(rules[0].Error, "the topic \"\"") || !rules[0].Useless() || rules[0].Since.IsZero() {
 			t.Errorf("got %+v", rules[0])
 		}
 		b.say("in/$SYS/x", "1")
