@@ -130,6 +130,7 @@ func TestAThrottleKeepsTheFirstOrTheLast(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		b.want("last/a 3 q1")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		for _, r := range b.rules {
 			if len(r.resting) != 0 || r.bytes != 0 {
 				t.Errorf("%s remembers %d topics, %d bytes", r.Name, len(r.resting), r.bytes)
