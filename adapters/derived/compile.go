@@ -18,6 +18,7 @@ type model struct {
 	slots    map[pointName]int
 	topics   []topicInput
 	formulas []*formula // each behind those that it needs
+	users    [][]int    // by slot: the places in formulas of those that need it
 }
 
 // pointName is a point of a device; of an input, the name of the [[derived]] table
@@ -36,7 +37,8 @@ type topicInput struct {
 type formula struct {
 	name   pointName
 	info   point.Info
-	slot   int // of what comes of it
+	slot   int   // of what comes of it
+	slots  []int // of what it needs, each once
 	expr   *expression.Program
 	alarm  *alarm // nil: it is none
 	key    string // of expr, for faults
@@ -45,19 +47,6 @@ type formula struct {
 	said   bool
 	last   point.Sample
 	missed bool // it has been said that an input says nothing
-}
-
-// slotsOf gives the inputs that it needs.
-func (f *formula) slotsOf() []int {
-	if f.alarm != nil && f.alarm.clear != nil {
-		return slices.Concat(f.expr.Slots(), f.alarm.clear.Slots())
-	}
-	return f.expr.Slots()
-}
-
-// needs says whether it needs one of the slots.
-func (f *formula) needs(changed map[int]bool) bool {
-	return slices.ContainsFunc(f.slotsOf(), func(slot int) bool { return changed[slot] })
 }
 
 // faults takes what is wrong with a key of the table of that index.
@@ -146,7 +135,17 @@ func (c *compiler) table(i int) {
 func (c *compiler) add(f *formula) {
 	f.slot = c.slot(f.name, f.name.device+"."+f.name.point)
 	f.ticks = f.expr.Waits() || f.alarm != nil && f.alarm.clear != nil && f.alarm.clear.Waits()
+	f.slots = f.expr.Slots()
+	if f.alarm != nil && f.alarm.clear != nil {
+		f.slots = union(f.slots, f.alarm.clear.Slots())
+	}
 	c.formulas = append(c.formulas, f)
+}
+
+func union(a, b []int) []int {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // slot gives the place of an input.
@@ -267,7 +266,7 @@ func (c *compiler) order() {
 			return false
 		}
 		state[f] = visiting
-		for _, slot := range f.slotsOf() {
+		for _, slot := range f.slots {
 			if other := bySlot[slot]; other != nil && !visit(other) {
 				state[f] = done
 				return false
@@ -281,4 +280,10 @@ func (c *compiler) order() {
 		visit(f)
 	}
 	c.formulas = sorted
+	c.users = make([][]int, len(c.inputs))
+	for i, f := range sorted {
+		for _, slot := range f.slots {
+			c.users[slot] = append(c.users[slot], i)
+		}
+	}
 }

@@ -85,9 +85,18 @@ func (a *Adapter) compute(changed map[int]bool, due map[*formula]bool, now time.
 	if len(changed)+len(due) == 0 {
 		return
 	}
+	needed := make([]bool, len(a.formulas))
+	mark := func(slot int) {
+		for _, i := range a.users[slot] {
+			needed[i] = true
+		}
+	}
+	for slot := range changed {
+		mark(slot)
+	}
 	samples := map[string][]point.Sample{}
-	for _, f := range a.formulas {
-		if needed := f.needs(changed); !needed && !due[f] || !f.said && !f.missed && a.waits(f) {
+	for i, f := range a.formulas {
+		if !needed[i] && (len(due) == 0 || !due[f]) || !f.said && !f.missed && a.waits(f) {
 			continue
 		}
 		s := f.sample(a.inputs, now)
@@ -97,7 +106,7 @@ func (a *Adapter) compute(changed map[int]bool, due map[*formula]bool, now time.
 		if same {
 			continue
 		}
-		changed[f.slot] = true
+		mark(f.slot)
 		samples[f.name.device] = append(samples[f.name.device], s)
 	}
 	for _, d := range a.devices {
@@ -109,7 +118,7 @@ func (a *Adapter) compute(changed map[int]bool, due map[*formula]bool, now time.
 
 // waits says whether an input of a formula may still come.
 func (a *Adapter) waits(f *formula) bool {
-	for _, slot := range f.slotsOf() {
+	for _, slot := range f.slots {
 		if a.inputs[slot].Time.IsZero() {
 			return true
 		}

@@ -316,3 +316,29 @@ func TestFaultsOfATable(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkAReading is what one reading costs of which two among a thousand derived
+// points are computed.
+func BenchmarkAReading(b *testing.B) {
+	table := Config{Name: "house"}
+	for i := range 1000 {
+		expr := "boiler.temp * 2"
+		if i < 2 {
+			expr = "meter1.voltage * meter1.current"
+		}
+		table.Points = append(table.Points, Point{Name: fmt.Sprintf("p%d", i), Expr: expr})
+	}
+	a, err := New([]Config{table}, field(), filepath.Join(b.TempDir(), "totals"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	a.emit = func(point.Update) {}
+	u := point.Update{Device: "meter1", Samples: []point.Sample{
+		{Point: "voltage", Value: point.OfFloat(230), Time: time.Now()}, {Point: "current", Value: point.OfFloat(2), Time: time.Now()}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		a.Observe(u)
+		list, _ := a.inbox.take()
+		a.take(&list[0])
+	}
+}
