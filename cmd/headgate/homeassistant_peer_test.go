@@ -13,9 +13,15 @@ import (
 	"headgate/adapters/modbus/modbussim"
 )
 
+// rendering is a template and a payload that it is for.
+type rendering struct {
+	Template string `json:"template"`
+	Payload  string `json:"payload"`
+}
+
 // render renders templates as Home Assistant does, by gateway/homeassistant's
 // testdata/render.py.
-func render(t *testing.T, template, payload string, value any) string {
+func render(t *testing.T, cases ...rendering) []string {
 	t.Helper()
 	const python = "/usr/bin/python3" // another one does not have Debian's packages
 	if out, err := exec.Command(python, "-c", "import jinja2").CombinedOutput(); err != nil {
@@ -24,11 +30,7 @@ func render(t *testing.T, template, payload string, value any) string {
 		}
 		t.Skip("needs Jinja2: apt-get install python3-jinja2")
 	}
-	c := map[string]any{"template": template, "payload": payload}
-	if value != nil {
-		c["value"] = value
-	}
-	in, err := json.Marshal([]any{c})
+	in, err := json.Marshal(cases)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,10 +41,10 @@ func render(t *testing.T, template, payload string, value any) string {
 	if err == nil {
 		err = json.Unmarshal(out, &texts)
 	}
-	if err != nil || len(texts) != 1 {
-		t.Fatalf("render %s: %v: %s", template, err, out)
+	if err != nil || len(texts) != len(cases) {
+		t.Fatalf("render %v: %v: %s", cases, err, out)
 	}
-	return texts[0]
+	return texts
 }
 
 // announcement is what Home Assistant reads of one device.
@@ -84,7 +86,7 @@ func TestHomeAssistantFindsReadsAndSwitchesEveryDevice(t *testing.T) {
 	home.subscribe("#", 1)
 	topic := func(device string) string { return "homeassistant/device/plant/" + device + "/config" }
 	gateway := announcementOf(t, home.wait(t, topic("_gateway"), nil))
-	if e := gateway.Components["sensor_version"]; render(t, e.ValueTemplate, home.wait(t, e.StateTopic, nil).payload, nil) != version() {
+	if e := gateway.Components["sensor_version"]; render(t, rendering{e.ValueTemplate, home.wait(t, e.StateTopic, nil).payload})[0] != version() {
 		t.Errorf("the gateway's version is not read from %s", e.StateTopic)
 	}
 	for device, wants := range map[string]map[string]string{
@@ -98,14 +100,15 @@ func TestHomeAssistantFindsReadsAndSwitchesEveryDevice(t *testing.T) {
 			t.Errorf("%s: got %+v", device, a)
 		}
 		status := home.wait(t, a.Availability[0].Topic, func(m received) bool { return m.fields(t)["status"] == "online" })
-		if got := render(t, a.Availability[0].ValueTemplate, status.payload, nil); got != "online" {
-			t.Errorf("%s: got %s out of %s", device, got, status.payload)
-		}
-		for key, want := range wants {
-			e := a.Components[key]
+		keys, cases := []string{device}, []rendering{{a.Availability[0].ValueTemplate, status.payload}}
+		wants[device] = "online"
+		for key, e := range a.Components {
 			good := home.wait(t, e.StateTopic, func(m received) bool { return m.fields(t)["quality"] == "good" })
-			if got := render(t, e.ValueTemplate, good.payload, nil); got != want {
-				t.Errorf("%s %s: got %s out of %s, want %s", device, key, got, good.payload, want)
+			keys, cases = append(keys, key), append(cases, rendering{e.ValueTemplate, good.payload})
+		}
+		for i, got := range render(t, cases...) {
+			if want := wants[keys[i]]; got != want {
+				t.Errorf("%s %s: got %s out of %s, want %s", device, keys[i], got, cases[i].Payload, want)
 			}
 		}
 	}

@@ -129,17 +129,20 @@ func (a *Announcer) takeBack(list []announced) {
 	if a.cfg.Prefix != DefaultPrefix {
 		prefixes = append(prefixes, DefaultPrefix)
 	}
-	var gone []string
+	var before []announced
 	for _, prefix := range prefixes {
 		a.broker.Retained(a.filter(prefix), func(topic string, payload []byte) {
-			if isOurs(payload) && !slices.ContainsFunc(list, func(m announced) bool { return m.topic == topic }) {
-				gone = append(gone, topic)
+			if !slices.ContainsFunc(list, func(m announced) bool { return m.topic == topic }) {
+				before = append(before, announced{topic, payload})
 			}
 		})
 	}
-	for _, topic := range gone {
-		a.publish(topic, nil)
-		a.log.Info("a device is not announced to Home Assistant any more", "topic", topic)
+	for _, m := range before {
+		if !isOurs(m.payload) {
+			continue
+		}
+		a.publish(m.topic, nil)
+		a.log.Info("a device is not announced to Home Assistant any more", "topic", m.topic)
 	}
 }
 
