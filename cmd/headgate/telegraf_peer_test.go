@@ -195,11 +195,36 @@ func TestTelegrafWritesWhatWasMeasuredAlsoWhileItWasAway(t *testing.T) {
 	})
 	t.Run("telegraf", func(t *testing.T) {
 		t.Parallel()
-		if _, err := exec.LookPath("telegraf"); err != nil {
-			t.Skip("needs telegraf: .ci/proof telegraf builds it, and fails without")
-		}
+		needTelegraf(t)
 		runTelegraf(t, startTelegraf)
 	})
+}
+
+func needTelegraf(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("telegraf"); err != nil {
+		t.Skip("needs telegraf: .ci/proof telegraf builds it, and fails without")
+	}
+}
+
+// What is published as InfluxDB's line protocol is read by who made it.
+func TestTelegrafReadsTheGatewaysOwnLines(t *testing.T) {
+	t.Parallel()
+	needTelegraf(t)
+	p := newPlant(t)
+	config := strings.Replace(p.config(p.cloud.Addr), `id = "plant"`, "id = \"plant\"\nformat = \"influx\"", 1)
+	headgate := runHeadgate(t, config)
+	tg := startTelegraf(t, "[[inputs.mqtt_consumer]]\nservers = [\"tcp://"+headgate.addr()+"\"]\ntopics = [\"plant/+/+\"]\ntopic_tag = \"\"\ndata_format = \"influx\"\n")
+	wants := func(lines ...string) {
+		t.Helper()
+		for _, want := range lines {
+			eventually(t, "Telegraf writes "+want, func() bool { return strings.Contains(tg.written(), want) })
+		}
+	}
+	wants("meter,device=meter,gateway=plant,unit=V voltage=231.5 ", "inverter,device=inverter,gateway=plant,unit=°C temperature=41.5 ",
+		"inverter,device=inverter,gateway=plant door=true ", `scale,device=scale,gateway=plant state="stable" `)
+	p.inverter.Inject(modbussim.Fault{Table: modbussim.InputRegisters, Exception: 4})
+	wants(`inverter,device=inverter,gateway=plant total_quality="bad",total_reason="`)
 }
 
 func runTelegraf(t *testing.T, start func(*testing.T, string) telegraf) {
