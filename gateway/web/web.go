@@ -112,8 +112,12 @@ func New(cfg Config, src Source, lines *Log, log *slog.Logger) (*Server, error) 
 	if err != nil {
 		return nil, err
 	}
+	// The program is built without HTTP/2, which net/http offers nevertheless unless it
+	// is told not to: a browser that takes it would get nothing.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	s.serve = &http.Server{
-		Handler: handler, TLSConfig: certificate, MaxHeaderBytes: 16 << 10,
+		Handler: handler, TLSConfig: certificate, MaxHeaderBytes: 16 << 10, Protocols: protocols,
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
