@@ -66,3 +66,34 @@ func BenchmarkForward(b *testing.B) {
 		}
 	}
 }
+
+// nodeSpring is a spring of values of one point, each other than the one before.
+type nodeSpring struct {
+	*spring
+	payloads [2][]byte
+}
+
+func (s *nodeSpring) TryNext(bool) (Outgoing, bool, error) {
+	o, ok, err := s.spring.TryNext(true)
+	o.Topic, o.Payload = "field/meter/power", s.payloads[s.sent&1]
+	return o, ok, err
+}
+
+func (s *nodeSpring) Next(ctx context.Context, _ bool) (Outgoing, error) {
+	<-ctx.Done()
+	return Outgoing{}, ctx.Err()
+}
+
+// BenchmarkEdgeNode is what an edge node makes of the gateway's values and sends to
+// a sink in the same process over loopback, each let go behind its fence.
+func BenchmarkEdgeNode(b *testing.B) {
+	k := newSink(b, false)
+	src := &nodeSpring{spring: &spring{memory: newMemory(b), limit: b.N, acked: make(chan int, 1)}}
+	src.payloads = [2][]byte{[]byte(reading(231.4, 1)), []byte(reading(231.5, 1))}
+	b.ReportAllocs()
+	b.ResetTimer()
+	began := time.Now()
+	start(b, nodeConfig(k.addr(), newPlant()), src)
+	<-src.acked
+	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "msg/s")
+}

@@ -112,7 +112,7 @@ func (d *drainer) next(ctx context.Context) (o Outgoing, ok bool, err error) {
 	d.mu.Lock()
 	d.stopGet = stop
 	d.awaitsRoom = may && !backlog
-	again := d.flight.refused > 0 || d.rebirthDue() || d.awaitsRoom && d.replayRoom()
+	again := d.flight.refused > 0 || d.nodeDue() || d.awaitsRoom && d.replayRoom()
 	d.mu.Unlock()
 	if now, _ := d.pace.look(); again || now != may || d.pace.paused.Load() {
 		return o, false, nil

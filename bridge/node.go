@@ -58,10 +58,13 @@ func (s *session) drainNode(ctx context.Context) error {
 	defer n.flush()
 	for ctx.Err() == nil {
 		n.mu.Lock()
-		again := n.rebirthDue()
+		again, news := n.rebirthDue(), n.news
 		n.mu.Unlock()
-		if again && !n.births(ctx) {
+		switch {
+		case again && !n.births(ctx):
 			return nil
+		case news:
+			n.tellNode()
 		}
 		if !n.roomNow() {
 			n.flush()
@@ -114,6 +117,9 @@ func (n *node) awaitHost(ctx context.Context) bool {
 	}
 }
 
+// nodeDue says that the node itself has something to say. The mutex is held.
+func (s *session) nodeDue() bool { return s.rebirthDue() || s.news }
+
 // rebirthDue says that a host wants the births again, and that it is time for them.
 // The mutex is held.
 func (s *session) rebirthDue() bool {
@@ -161,8 +167,10 @@ func (n *node) births(ctx context.Context) bool {
 	n.flush()
 	n.born = time.Now()
 	n.looked = n.born
+	waited := n.waited()
 	n.mu.Lock()
 	n.rebirth, n.bornAt = false, n.born
+	n.told, n.news = waited, false
 	n.mu.Unlock()
 	n.seq, n.devices = 0, make(map[string]*nodeDevice) // [tck-id-topics-nbirth-seq-num]
 	n.publish("NBIRTH", "", n.nodeMetrics(), nil, false)
@@ -189,11 +197,36 @@ func (n *node) nodeMetrics() []sparkplug.Metric {
 		{Name: rebirthMetric, DataType: sparkplug.Boolean, Value: off},
 		{Name: "Properties/Software", DataType: sparkplug.String, Value: software},
 	}
+	backlog := n.waitedMetric()
+	backlog.Name, backlog.DataType = backlogMetric, sparkplug.UInt64
+	list = append(list, backlog)
 	for i := range list {
 		list[i].Timestamp = millis(n.born)
 	}
 	return list
 }
+
+// waitedMetric is how old the backlog is, as the upstream is told it now.
+func (n *node) waitedMetric() sparkplug.Metric {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	v, _ := sparkplug.Of(sparkplug.UInt64, n.told)
+	return sparkplug.Metric{Alias: backlogAlias, HasAlias: true, Timestamp: millis(time.Now()), Value: v}
+}
+
+// tellNode sends NDATA: what of the node has changed. [tck-id-topics-ndata-payload]
+func (n *node) tellNode() {
+	n.flush()
+	waited := n.waited()
+	n.mu.Lock()
+	n.told, n.news = waited, false
+	n.mu.Unlock()
+	n.publish("NDATA", "", []sparkplug.Metric{n.waitedMetric()}, nil, false)
+	wake(n.wakeWrite)
+}
+
+// waited gives for how many whole minutes the first of the backlog has waited.
+func (s *session) waited() uint64 { return uint64(max(0, s.src.Backlog().Oldest/time.Minute)) }
 
 // outRoom waits until more may be written. False when ctx ended.
 func (n *node) outRoom(ctx context.Context) bool {
@@ -292,8 +325,10 @@ func (s *session) watchNode() {
 		return
 	}
 	s.fence()
+	waited := s.waited()
 	s.mu.Lock()
-	due := s.rebirthDue()
+	s.news = !s.bornAt.IsZero() && waited != s.told
+	due := s.nodeDue()
 	s.mu.Unlock()
 	if due {
 		s.lookAgain()

@@ -224,7 +224,7 @@ func TestAnEdgeNodeConnectsWithItsDeathAsTheWillAndSubscribesBeforeItsBirth(t *t
 				t.Errorf("subscribed to %q", got)
 			}
 			b := c.expectNode("NBIRTH/N")
-			if got := list(b.Payload); got != fmt.Sprintf("bdSeq:Int64=%d Node Control/Rebirth:Boolean=false Properties/Software:String=headgate", want) {
+			if got := list(b.Payload); got != fmt.Sprintf("bdSeq:Int64=%d Node Control/Rebirth:Boolean=false Properties/Software:String=headgate Backlog/Minutes#50001:UInt64=0", want) {
 				t.Errorf("NBIRTH: %s", got)
 			}
 			if b.QoS != 0 || b.Retain || !b.HasSeq || b.Seq != 0 || b.Payload.Timestamp.IsZero() || b.Metrics[0].Timestamp.IsZero() {

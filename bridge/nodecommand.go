@@ -14,6 +14,13 @@ import (
 // [tck-id-operational-behavior-data-commands-rebirth-name]
 const rebirthMetric = "Node Control/Rebirth"
 
+// backlogMetric is the node's own: for how many whole minutes the oldest of what waits
+// in the queue has waited. Its alias is behind all that points have.
+const (
+	backlogMetric = "Backlog/Minutes"
+	backlogAlias  = maxNodeMetrics + 1
+)
+
 var (
 	errHostOffline   = errors.New("the primary host went offline")
 	errHostElsewhere = errors.New("the primary host is not online at this address")

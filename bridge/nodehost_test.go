@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -259,5 +260,41 @@ func TestNothingIsLostThatACutConnectionSwallows(t *testing.T) {
 	}
 	if len(seen) < total || b.Stats().GivenUp != nil && len(b.Stats().GivenUp) > 0 {
 		t.Errorf("%d of %d seen, given up %v", len(seen), total, b.Stats().GivenUp)
+	}
+}
+
+// aged is a Source whose backlog is as old as the test says.
+type aged struct {
+	*memory
+	oldest atomic.Int64
+}
+
+func (a *aged) Backlog() Backlog {
+	b := a.memory.Backlog()
+	b.Oldest = time.Duration(a.oldest.Load())
+	return b
+}
+
+func TestANodeSaysHowOldItsBacklogIs(t *testing.T) {
+	t.Parallel()
+	u, src := listenUpstream(t), &aged{memory: newMemory(t)}
+	src.oldest.Store(int64(90 * time.Minute))
+	start(t, nodeConfig(u.addr, newPlant()), src, quick)
+	c := u.greet()
+	if b := c.births(); !strings.HasSuffix(list(b.Payload), "Backlog/Minutes#50001:UInt64=90") {
+		t.Errorf("NBIRTH: %s", list(b.Payload))
+	}
+	src.oldest.Store(int64(2*time.Minute + time.Second))
+	d := c.expectNode("NDATA/N")
+	if v, err := d.Metrics[0].Value.As(sparkplug.UInt64); v != uint64(2) || err != nil || d.Seq != 2 || d.QoS != 0 || d.Retain || d.Payload.Timestamp.IsZero() {
+		t.Errorf("NDATA: %v, %v, %+v", v, err, d)
+	}
+	if m := d.Metrics[0]; m.Name != "" || m.Alias != backlogAlias || m.DataType != 0 || m.Timestamp.IsZero() || m.Historical {
+		t.Errorf("NDATA: %+v", m)
+	}
+	src.oldest.Store(int64(2*time.Minute + 30*time.Second))
+	src.put("field/meter/power", reading(1, 1))
+	if d := c.expectNode("DDATA/N/meter"); d.Seq != 3 {
+		t.Errorf("sequence number %d", d.Seq)
 	}
 }

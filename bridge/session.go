@@ -73,10 +73,12 @@ type session struct {
 	pauses     backoff            // of those waits
 	stopGet    context.CancelFunc // ends the Next that runs
 	awaitsRoom bool               // that one gives nothing of the backlog for want of replayRoom
-	fences     fences             // of an edge node, as all down to bornAt
+	fences     fences             // of an edge node, as all down to news
 	hostOnline bool               // the primary host
 	rebirth    bool               // a host wants the births again
 	bornAt     time.Time          // the last NBIRTH
+	told       uint64             // minutes of the backlog
+	news       bool               // that is not so any more
 	subs       map[uint16]int     // SUBSCRIBE without answer -> index in Config.Down
 	down       downlink
 }
