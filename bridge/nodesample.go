@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"headgate/bridge/sparkplug"
@@ -64,6 +65,10 @@ func parseValue(text []byte) (v any, ok bool) {
 		return s, err == nil
 	}
 	number := string(text)
+	if strings.ContainsAny(number, ".eE") {
+		f, err := strconv.ParseFloat(number, 64)
+		return f, err == nil && json.Valid(text)
+	}
 	if i, err := strconv.ParseInt(number, 10, 64); err == nil {
 		return i, true
 	}

@@ -96,3 +96,19 @@ func TestABridgeRecodesOnlyWhatTheGatewayPublishesAsJSON(t *testing.T) {
 		t.Errorf("got %q", faults)
 	}
 }
+
+func TestASparkplugEdgeNodeReadsTheGatewaysJSON(t *testing.T) {
+	const node = "[gateway]\nid = \"g\"\n[[bridge]]\nname = \"scada\"\nurl = \"mqtt://h\"\n[bridge.sparkplug]\ngroup_id = \"plant\"\n"
+	file, faults := loadText(t, node)
+	if len(faults) != 0 || file.Bridge[0].Sparkplug.EdgeNodeID != "g" {
+		t.Errorf("got faults: %q", faults)
+	}
+	_, faults = loadText(t, strings.Replace(node, "id = ", "format = \"value\"\nid = ", 1))
+	if len(faults) != 1 || !strings.Contains(faults[0], `bridge.sparkplug: it is made of the gateway's JSON, and gateway.format is "value"`) {
+		t.Errorf("got %q", faults)
+	}
+	_, faults = loadText(t, strings.Replace(node, "plant", "a/b", 1))
+	if len(faults) != 1 || !strings.Contains(faults[0], `bridge.sparkplug.group_id: "a/b"`) {
+		t.Errorf("got %q", faults)
+	}
+}
