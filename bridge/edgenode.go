@@ -128,6 +128,7 @@ type edgeNode struct {
 	mu      sync.Mutex                   // guards what follows
 	aliases map[string]map[string]uint64 // device -> point -> alias
 	last    uint64                       // alias given, from 1 on
+	bytes   int                          // of the names in aliases
 
 	// Owned by the read goroutine: the time of the last STATE of each address.
 	states map[string]int64

@@ -60,9 +60,12 @@ func (r *reader) nodeMessage(ctx context.Context, p *packet.Publish) {
 }
 
 // refuse says why a command is not carried out.
-func (r *reader) refuse(name, why string) {
+func (r *reader) refuse(name, why string) { r.refuseFor(name, why, why) }
+
+// refuseFor has another reason than the key by which it is not said too often.
+func (r *reader) refuseFor(name, key, why string) {
 	r.b.counters.unmapped.Add(1)
-	if times, ok := r.b.repeats.note("command " + why); ok {
+	if times, ok := r.b.repeats.note("command " + key); ok {
 		r.b.log.Warn("Sparkplug command refused", "topic", name, "reason", why, "count", times)
 	}
 }
@@ -106,7 +109,7 @@ func (r *reader) hostState(payload []byte) {
 func (r *reader) nodeCommand(name string, payload []byte) {
 	p, err := sparkplug.Decode(payload)
 	if err != nil {
-		r.refuse(name, err.Error())
+		r.refuseFor(name, "it cannot be read", err.Error())
 		return
 	}
 	for i := range p.Metrics {
@@ -131,7 +134,7 @@ func (r *reader) nodeCommand(name string, payload []byte) {
 func (r *reader) deviceCommand(name, device string, payload []byte) (commands []Message) {
 	p, err := sparkplug.Decode(payload)
 	if err != nil {
-		r.refuse(name, err.Error())
+		r.refuseFor(name, "it cannot be read", err.Error())
 		return nil
 	}
 	f, ok := r.b.edge.cfg.Field.Device(device)

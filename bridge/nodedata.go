@@ -107,11 +107,16 @@ func (n *node) sample(o *Outgoing, device, point string) (FieldSample, bool) {
 // has to be: a device that is offline too, for what it said while the upstream was
 // away.
 func (n *node) value(o *Outgoing, device, point string, s FieldSample) {
-	d := n.device(device)
-	if !d.born && s.Quality != QualityGood && !o.Replay {
+	d := n.devices[device]
+	if (d == nil || !d.born) && s.Quality != QualityGood && !o.Replay {
 		n.carried(o) // its death has said it
 		return
 	}
+	if _, ok := n.edge.alias(device, point); !ok { // before anything of it is kept
+		n.drop(o, "there are more metrics than an edge node keeps")
+		return
+	}
+	d = n.device(device)
 	m := d.byName[point]
 	if m == nil || !m.fits(s.Value) || !d.born {
 		f, ok := n.field.Device(device)

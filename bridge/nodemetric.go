@@ -10,9 +10,10 @@ import (
 const (
 	maxReason = 256 // bytes of a reason in a property
 
-	// maxNodeMetrics bounds the names that are kept, for whoever may publish to the
-	// topics of values can invent them.
+	// These bound the names that are kept, in number and in bytes, for whoever may
+	// publish to the topics of values can invent them.
 	maxNodeMetrics = 50_000
+	maxNodeNames   = 4 << 20
 )
 
 // nodeDevice is a device in one connection.
@@ -87,9 +88,11 @@ func (e *edgeNode) alias(device, point string) (alias uint64, ok bool) {
 	if alias, ok = points[point]; ok {
 		return alias, true
 	}
-	if e.last == maxNodeMetrics {
+	cost := len(device) + len(point)
+	if e.last == maxNodeMetrics || e.bytes+cost > maxNodeNames {
 		return 0, false
 	}
+	e.bytes += cost
 	if points == nil {
 		points = make(map[string]uint64)
 		e.aliases[device] = points
