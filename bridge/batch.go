@@ -153,21 +153,21 @@ func (b *batch) add(it item, o *Outgoing) {
 }
 
 // dueBatch gives a batch that is to go now, nil for none: one whose time has come,
-// one of the backlog when there is no more of that, and the first one when nothing
-// more may be taken from the Source.
+// one of the backlog when there is no more of that or none may be taken, and the first
+// one when nothing at all may be taken from the Source.
 func (d *drainer) dueBatch() *batch {
 	if len(d.open) == 0 {
 		return nil
 	}
 	d.mu.Lock()
-	full := d.flight.spanned()
+	full, replayFull := d.flight.spanned(), d.replaySpanned()
 	d.mu.Unlock()
 	if full {
 		return d.open[0]
 	}
 	now := time.Now()
 	for _, b := range d.open {
-		if b.replay && d.emptied || !now.Before(b.due) {
+		if b.replay && (d.emptied || replayFull) || !now.Before(b.due) {
 			return b
 		}
 	}

@@ -134,7 +134,13 @@ func (s *session) replayRoom() bool {
 		return true
 	}
 	exact, window := s.link.limits.exact, s.flight.window
-	return s.flight.unanswered() < max(1, window-window/8) && s.flight.n < s.flight.limit-s.flight.limit/8 && s.flight.exact < max(1, exact-exact/8) && len(s.out) < replayWater
+	return s.flight.unanswered() < max(1, window-window/8) && !s.replaySpanned() && s.flight.exact < max(1, exact-exact/8) && len(s.out) < replayWater
+}
+
+// replaySpanned says that no more of the backlog may be taken from the Source until
+// something is let go, where the live goes first. The mutex is held.
+func (s *session) replaySpanned() bool {
+	return s.b.cfg.Replay == ReplayLiveFirst && s.flight.n >= s.flight.limit-s.flight.limit/8
 }
 
 // roomAgain ends the Next of a drain that waits for replayRoom when there is some.
