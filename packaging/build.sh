@@ -32,8 +32,9 @@ export MAINTAINER VERSION
 stage=$scratch/stage
 mkdir -p "$stage/man" "$stage/completion" "$stage/doc"
 
-# Nothing of it speaks HTTP/2: that is half a megabyte.
-build() { go build -tags nethttpomithttp2 -trimpath -buildvcs=true -ldflags '-s -w -buildid=' -o "$1" ./cmd/headgate; }
+# Nothing of it speaks HTTP/2: that is half a megabyte. Functions that begin at every 16
+# bytes, as x86-64 wants them, in place of every 32 are another 0.2.
+build() { go build -tags nethttpomithttp2 -trimpath -buildvcs=true -ldflags '-s -w -buildid= -funcalign=16' -o "$1" ./cmd/headgate; }
 
 # The modules' licences, of those that are linked in.
 licenses() {
