@@ -194,6 +194,12 @@ func TestThePageSaysWhyAValueIsBadAndHowALinkIs(t *testing.T) {
 	b.says("section[aria-label='Link roof']", "open")
 	b.says("section[aria-label='Link rs485']", "1 device")
 	b.says("section[aria-label=meter]", "A poll takes")
+	// In the background it does not listen; when it is seen again it is up to date.
+	const hide = `Object.defineProperty(document, 'hidden', {configurable: true, value: %t}); document.dispatchEvent(new Event('visibilitychange'))`
+	b.do(chromedp.Evaluate(fmt.Sprintf(hide, true), nil))
+	p.meter.SetInput(0, float32Words(229.5)...)
+	b.do(chromedp.Evaluate(fmt.Sprintf(hide, false), nil))
+	b.says("td.value", "229.5 V")
 	mend := p.inverter.Inject(modbussim.Fault{Table: modbussim.HoldingRegisters, Address: 200, Count: 1, Exception: 4})
 	b.says("section[aria-label=inverter] .why", "exception 4")
 	b.picture("why")

@@ -9,7 +9,7 @@ const title = name => name[0].toUpperCase() + name.slice(1);
 
 const main = document.getElementById('main'), nav = document.getElementById('nav'), live = document.getElementById('live');
 const app = {me: null, status: null, before: null, operator: false};
-let view = null, viewName = '', turn = 0;
+let view = null, viewName = '', turn = 0, listen = null;
 
 const links = {};
 for (const name of views) {
@@ -75,7 +75,8 @@ async function show() {
   view = module.open(box, app);
   if (document.activeElement && document.activeElement !== document.body) main.focus({preventScroll: true});
   scrollTo(0, 0);
-  events(['status', ...(module.events || [])], hear, () => { say('on'); opened(); }, () => say('off'));
+  listen = () => events(['status', ...(module.events || [])], hear, () => { say('on'); opened(); }, () => say('off'));
+  listen();
   if (app.status) hear('status', app.status);
 }
 
@@ -129,6 +130,12 @@ document.getElementById('logout').addEventListener('click', async () => {
   await post('logout').catch(() => {});
   app.status = null;
   login();
+});
+// Nobody sees a page in the background. A browser has six connections to a gateway: more pages would wait for one.
+document.addEventListener('visibilitychange', () => {
+  if (!view) return;
+  if (document.hidden) close();
+  else listen();
 });
 addEventListener('hashchange', () => { if (app.me) show(); });
 addEventListener('loggedout', () => { if (app.me) login('The login has ended.'); });
