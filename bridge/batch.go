@@ -72,12 +72,12 @@ func (d *drainer) largest(up *Up) int {
 }
 
 // before gives a batch of an entry that goes before a message which goes alone, nil
-// for none: of the same lane, and in order what is of the backlog.
+// for none: of the same lane, and in order of any.
 func (d *drainer) before(up *Up, replay bool) *batch {
-	if b := d.openFor(up, true, nil); b != nil && (replay || d.b.cfg.Replay == replayInOrder) {
+	if b := d.openFor(up, replay, nil); b != nil || d.b.cfg.Replay != replayInOrder {
 		return b
 	}
-	return d.openFor(up, replay, nil)
+	return d.openFor(up, !replay, nil)
 }
 
 // size is what an item adds to a batch, at most.
@@ -95,9 +95,9 @@ func (d *drainer) gather(ctx context.Context, up *Up, o *Outgoing, it item) bool
 	most = min(most, d.largest(up))
 	size := d.size(&it)
 	b := d.openFor(up, o.Replay, &it)
-	older := d.openFor(up, true, nil)
+	older := d.openFor(up, !o.Replay, nil)
 	switch {
-	case older != nil && !o.Replay && d.b.cfg.Replay == replayInOrder: // the backlog is over
+	case older != nil && d.b.cfg.Replay == replayInOrder: // the backlog is over, or has begun in a pause
 		d.again = true
 		return d.ship(ctx, older)
 	case b == nil && len(d.open) >= maxOpen:

@@ -86,3 +86,22 @@ func TestLiveFirstNoBatchOfTheBacklogIsWaitedForThatCannotBeFilled(t *testing.T)
 		eventually(t, "it is let go", func() bool { return src.left() < left })
 	}
 }
+
+func TestInOrderWhatCameBeforeAPauseGoesBeforeWhatCameInIt(t *testing.T) {
+	t.Parallel()
+	u, src := listenUpstream(t), newMemory(t)
+	b := start(t, inBatches(config(u.addr), Batch{Messages: 4}), src)
+	c := u.welcome(nil)
+	eventually(t, "there is no backlog", src.isLive)
+	src.put("field/a", "1", "2")
+	eventually(t, "they are gathered", func() bool { return b.Stats().InFlight == 2 })
+	b.Pause()
+	eventually(t, "the source knows", func() bool { return !src.isLive() })
+	src.put("field/a", "3", "4", "5", "6")
+	b.Resume()
+	for _, want := range []string{"1 2", "3 4 5 6"} {
+		if got := numbersOf(t, c.expectPublish()); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
