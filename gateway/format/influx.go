@@ -15,7 +15,8 @@ import (
 // Tags stand in the order of their names. A number is a float, whatever it is in the
 // device: InfluxDB takes a field in one type only, and a reading of 5 behind one of
 // 4.9 must fit. What is stale has POINT_quality beside the value; what is bad has that
-// and POINT_reason, and no value. (InfluxDB docs, "Line protocol")
+// and POINT_reason, and no value. Where nobody had set the clock, so that the time is
+// no true one, POINT_clock says so. (InfluxDB docs, "Line protocol")
 func appendLine(dst []byte, s *Sample, measurement string) []byte {
 	if measurement == "" {
 		measurement = s.Device
@@ -42,6 +43,9 @@ func appendLine(dst []byte, s *Sample, measurement string) []byte {
 			dst = append(appendName(append(dst, ','), s.Point+"_reason", ",= "), '=')
 			dst = appendQuoted(dst, briefly(s.Reason))
 		}
+	}
+	if s.Unsynced {
+		dst = append(appendName(append(dst, ','), s.Point+"_clock", ",= "), `="unsynced"`...)
 	}
 	dst = append(dst, ' ')
 	return strconv.AppendInt(dst, s.Time.UnixNano(), 10)
