@@ -43,10 +43,25 @@ func TestAReloadBringsDevicesAndKeepsConnections(t *testing.T) {
 	if got := topicOf(); got != "plant/meter1/status" {
 		t.Fatalf("got %s", got)
 	}
+	c.Publish("plant/odd/status", "of somebody else", 1, func(p *packet.Publish) { p.Retain = true })
 	reload(text+link("meter2"), "links and devices have started again")
 	for topicOf() != "plant/meter2/status" {
 	}
 	reload(text+link("meter2")+"\n# a comment\n", "Reloaded: users, rights, limits, classes, listeners and certificates are in force.")
+	// What is retained is of devices that there are, or not ours.
+	late := brokertest.Dial(t, headgate.addr(), packet.V5)
+	late.Connect("late", func(p *packet.Connect) {
+		p.HasUsername, p.Username, p.HasPassword, p.Password = true, []byte("ann"), true, []byte("secret")
+	})
+	late.SubscribeTo("plant/+/status", 0)
+	late.Publish("plant/last/status", "", 1)
+	kept := map[string]bool{}
+	for p := late.Receive(); string(p.Topic) != "plant/last/status"; p = late.Receive() {
+		kept[string(p.Topic)] = true
+	}
+	if len(kept) != 2 || !kept["plant/meter2/status"] || !kept["plant/odd/status"] {
+		t.Errorf("retained are %v", kept)
+	}
 	var out bytes.Buffer
 	if status := dispatch([]string{"status", headgate.config}, &out, &out); status == exitFailed || !strings.Contains(out.String(), "meter2 on meter2-link") || strings.Contains(out.String(), "meter1") {
 		t.Errorf("status ends with %d: %s", status, out.String())

@@ -110,11 +110,25 @@ func (h *house) replacePump(f *fieldPump) error {
 	}
 }
 
+// forgetDevices clears what is retained of devices that an earlier configuration had.
+func (h *house) forgetDevices(g *gateway.Gateway) {
+	filter := g.StatusFilter()
+	if filter == "" {
+		return
+	}
+	var kept []broker.Message
+	h.broker.Retained(filter, func(m broker.Message) { kept = append(kept, m) })
+	for _, m := range kept {
+		g.ForgetStatus(m.Topic, m.Payload)
+	}
+}
+
 // runPump runs the pump until ctx ends.
 func (h *house) runPump(ctx context.Context) error {
 	defer close(h.pumps.ended)
 	for {
 		f := h.pump.Load()
+		h.forgetDevices(f.gateway)
 		runCtx, cancel := context.WithCancel(ctx)
 		done := make(chan error, 1)
 		go func() { done <- f.run(runCtx) }()
