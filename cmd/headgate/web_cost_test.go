@@ -49,7 +49,7 @@ func (p *process) usage() usage {
 
 // bigPlant serves 10 devices of 100 registers, and gives the gateway's configuration
 // for them.
-func bigPlant(t *testing.T) (config string) {
+func bigPlant(t testing.TB) (config string) {
 	t.Helper()
 	sim := modbussim.New()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
