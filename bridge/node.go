@@ -277,7 +277,7 @@ func (n *node) birth(d *nodeDevice, f FieldDevice) {
 	d.born = true
 	d.tooBig = !n.publish("DBIRTH", d.name, metrics, nil, false)
 	if d.tooBig {
-		if times, ok := n.b.repeats.note("birth of " + d.name); ok {
+		if times, ok := n.b.repeats.note("birth"); ok {
 			n.b.log.Warn("device cannot be announced", "device", d.name, "reason", "its DBIRTH is larger than the upstream's Maximum Packet Size", "count", times)
 		}
 	}

@@ -153,6 +153,14 @@ func TestAHostGetsTheBirthsAgainWithTheSameBdSeq(t *testing.T) {
 	c.publish(packet.Publish{Topic: []byte("spBv1.0/G/NCMD/N"), Payload: retained.Append(nil), Retain: true})
 	c.expectNothing("none of these asks for births")
 	eventually(t, "they are refused", func() bool { return b.Stats().Unmapped == 4 })
+	for i := range 50 { // each broken in a way of its own
+		bad := sparkplug.Payload{Metrics: make([]sparkplug.Metric, i)}
+		c.publish(packet.Publish{Topic: []byte("spBv1.0/G/NCMD/N"), Payload: append(bad.Append(nil), 0xff)})
+	}
+	eventually(t, "they are refused too", func() bool { return b.Stats().Unmapped == 54 })
+	if n := b.log.lines("read a Sparkplug payload"); n != 1 {
+		t.Errorf("%d lines about them, want 1", n)
+	}
 }
 
 func TestACommandToADeviceIsALocalCommandOfItsType(t *testing.T) {
