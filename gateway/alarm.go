@@ -39,16 +39,17 @@ func (d *device) publishAlarm(o *outlet) {
 		d.held++
 		return
 	}
+	_, _, synced := d.gateway.clock(s.Time)
 	if sent.Time.IsZero() || s.Value != o.state {
 		o.state, o.since = s.Value, s.Time
+		o.unsynced = !synced
 		if on, _ := s.Value.Bool(); on && s.Value.Kind() == point.Bool {
 			d.gateway.log.Warn("alarm", "device", d.name, "point", o.info.Name, "reason", brief(o.info.Message))
 		} else if was, _ := sent.Value.Bool(); was {
 			d.gateway.log.Info("alarm is over, or cannot be told", "device", d.name, "point", o.info.Name, "reason", brief(s.Reason))
 		}
 	}
-	_, _, synced := d.gateway.clock(s.Time)
-	if d.gateway.publish(Message{Topic: o.topic, Payload: appendAlarm(nil, o, synced), QoS: 1, Retain: true}) {
+	if d.gateway.publish(Message{Topic: o.topic, Payload: appendAlarm(nil, o, synced && !o.unsynced), QoS: 1, Retain: true}) {
 		o.sent = *s
 	}
 }

@@ -45,6 +45,10 @@ type outlet struct {
 	last  point.Sample // under the device's mu; a zero Time: none yet
 	sent  point.Sample // the last one that was published, the same
 
+	// Nobody kept the machine's clock when last was measured, or since was noted: that
+	// is still so of these times when somebody does. The same.
+	unsynced bool
+
 	// Of an alarm, under the device's mu.
 	state point.Value
 	since time.Time // of state
@@ -196,6 +200,8 @@ func (d *device) publishSample(s point.Sample) {
 		d.publishAlarm(o)
 		return
 	}
+	_, _, synced := d.gateway.clock(s.Time)
+	o.unsynced = !synced
 	if !o.info.Report.Due(&o.sent, &s) {
 		d.held++
 		return
@@ -228,8 +234,9 @@ func (d *device) send(o *outlet, s point.Sample) {
 		s.Unit = o.info.Unit
 	}
 	sample := format.Sample{Origin: d.origin, Sample: s}
-	if boot, uptime, synced := d.gateway.clock(s.Time); !synced {
-		sample.Unsynced, sample.Boot, sample.Uptime = true, boot, uptime
+	if o.unsynced {
+		sample.Unsynced = true
+		sample.Boot, sample.Uptime, _ = d.gateway.clock(s.Time)
 	}
 	sample.Topic = o.topic
 	if d.gateway.format.Format() == format.JSONDevice {
