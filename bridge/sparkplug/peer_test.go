@@ -142,7 +142,7 @@ func TestWeReadWhatThePeerWrites(t *testing.T) {
 	}
 	a := p.tell(map[string]any{"encode": map[string]any{"timestamp": at.UnixMilli(), "seq": 3, "metrics": []any{
 		metric("Int8", "Int8", -1), metric("Int16", "Int16", -300), metric("Int32", "Int32", -70000), metric("Int64", "Int64", -5),
-		metric("UInt8", "UInt8", 200), metric("UInt16", "UInt16", 60000), metric("UInt32", "UInt32", 4000000000), metric("UInt64", "UInt64", 1<<53),
+		metric("UInt8", "UInt8", 200), metric("UInt16", "UInt16", 60000), metric("UInt32", "UInt32", uint32(4000000000)), metric("UInt64", "UInt64", uint64(1<<53)),
 		metric("Float", "Float", 0.25), metric("Double", "Double", 0.1), metric("Boolean", "Boolean", true), metric("String", "String", "ä"),
 		metric("DateTime", "DateTime", at.UnixMilli()), metric("Text", "Text", "t"), metric("UUID", "UUID", "u"), metric("Bytes", "Bytes", "AAEC"),
 	}}})
