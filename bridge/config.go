@@ -293,7 +293,7 @@ func (c *Config) Check(fault func(key, format string, args ...any)) {
 	c.checkReplay(fault)
 	c.checkSparkplug(fault)
 	if len(c.Up) == 0 && len(c.Down) == 0 && !c.Sparkplug.On() {
-		fault("up", "a bridge without [[bridge.up]] and [[bridge.down]] carries nothing: give it at least one of them")
+		fault("up", "a bridge without [[bridge.up]] and [[bridge.down]] carries nothing: give it at least one of them, or make it an edge node: sparkplug = { group_id = \"NAME\" }")
 	}
 	for i := range c.Up {
 		c.Up[i].check(c, fmt.Sprintf("up[%d].", i), fault)

@@ -109,7 +109,7 @@ func TestEachMistakeIsNamedByItsKey(t *testing.T) {
 		{ok + "max_backoff = \"1ms\"\n" + up, "max_backoff: 1ms"},
 		{ok + "max_in_flight = 70000\n" + up, "max_in_flight: 70000: want 1 to 50000"},
 		{ok + "[[bridge.up]]\nfilter = \"a\"\npriority = \"low\"\n", "up[0].priority: \"low\": want \"normal\" or \"high\""},
-		{ok, "up: a bridge without [[bridge.up]] and [[bridge.down]] carries nothing"},
+		{ok, "up: a bridge without [[bridge.up]] and [[bridge.down]] carries nothing: give it at least one of them, or make it an edge node: sparkplug = { group_id"},
 		{ok + up + "[[bridge.up]]\nqos = 1\n", "up[1].filter: missing"},
 		{ok + "[[bridge.up]]\nfilter = \"a/#/b\"\n", `up[0].filter: "a/#/b": topic filter has levels after #`},
 		{ok + "[[bridge.up]]\nfilter = \"$share/g/a\"\n", "up[0].filter: \"$share/g/a\": a bridge's own subscription cannot be a shared one"},

@@ -44,7 +44,7 @@ func parseURL(s string) (endpoint, error) {
 	u, err := url.Parse(s)
 	if err != nil {
 		// The parser's error repeats the whole text, where a password may stand.
-		return endpoint{}, errors.New("not a url: want mqtt://host:port, mqtts://, ws:// or wss://")
+		return endpoint{}, errors.New("no URL that can be read, such as a port that is no number: want mqtt://host:port, mqtts://, ws:// or wss://")
 	}
 	scheme, ok := schemes[u.Scheme]
 	if !ok {

@@ -66,11 +66,11 @@ type Alarm struct {
 	When string `toml:"when"`
 
 	// Clear is the expression that is true when it is well again: "boiler.temp < 85".
-	// Default: when When is not true any more.
+	// Default: when that of "when" is not true any more.
 	Clear string `toml:"clear"`
 
-	// Delay is for how long When must have been true before it is an alarm. Default
-	// "0s".
+	// Delay is for how long the expression "when" must have been true before it is an
+	// alarm. Default "0s".
 	Delay time.Duration `toml:"delay"`
 
 	// Message says in words what is wrong. Default: the expression.

@@ -149,6 +149,7 @@ func TestWhatIsWrongIsSaidWithItsPlace(t *testing.T) {
 		"u i":                  `2: there is "i" where the expression should end`,
 		"2nd.x":                `0: "2nd.x" is no number; names with a -`,
 		"1 == 'x'":             "2: 1 is a number and 'x' is a text: they are never equal",
+		"integrate(u, 5m)":     `13: "5m" is no number: a time stands in quotes, '5m'`,
 		"u < true":             "4: true is a bool",
 		"5.x":                  `0: "5.x" is no number`,
 		"value(u)":             "6: u: want names in quotes",

@@ -3,6 +3,7 @@ package expression
 import (
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -105,6 +106,9 @@ func scanNumber(s string, at int) (t token, next int, err error) {
 		var u uint64
 		u, err = strconv.ParseUint(word[2:], 16, 64)
 		f = float64(u)
+	}
+	if _, notTime := time.ParseDuration(word); err != nil && notTime == nil {
+		return t, 0, &Error{at, strconv.Quote(s[at:next]) + " is no number: a time stands in quotes, '" + s[at:next] + "'"}
 	}
 	if err != nil {
 		return t, 0, &Error{at, strconv.Quote(s[at:next]) + " is no number; names with a - in them, or with a digit first, are written value(\"meter-2\", \"power\")"}

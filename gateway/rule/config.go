@@ -21,7 +21,7 @@ type Config struct {
 	// never takes what a rule has published.
 	From string `toml:"from"`
 
-	// To is the topic that it publishes to. {1} is what the first + or # of From
+	// To is the topic that it publishes to. {1} is what the first + or # of "from"
 	// stands for, {2} the second, {topic} the whole name: "boiler-house/{1}/power".
 	To string `toml:"to"`
 
@@ -35,13 +35,13 @@ type Config struct {
 	// JSON. Default: the payload as it came.
 	Payload string `toml:"payload"`
 
-	// Throttle is how long a topic of To rests between two messages. Default "0s": it
-	// does not.
+	// Throttle is the least time between two messages that the rule publishes to the
+	// same topic. Default "0s": no limit.
 	Throttle time.Duration `toml:"throttle"`
 
-	// Keep is which of the messages that come while it rests is published at the end
-	// of it: "last", or "first", which is none of them, for the first has gone.
-	// Default "last".
+	// Keep says what becomes of the messages that come sooner than "throttle" lets
+	// them: "last" publishes the newest of them when the time is over, "first" drops
+	// them all, for the first message has gone already. Default "last".
 	Keep string `toml:"keep"`
 
 	// QoS is the QoS to publish at. Default: that of the message.

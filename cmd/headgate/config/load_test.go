@@ -381,6 +381,19 @@ func TestAFileThatCannotBeReadIsSaidWithWhatToDo(t *testing.T) {
 	}
 }
 
+func TestWhoseFileIsInThisDirectoryIsToldHowToNameIt(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if _, err := Load("etc/headgate.toml"); err == nil || !strings.Contains(err.Error(), "name yours (--config FILE)") {
+		t.Errorf("without one here: got %v", err)
+	}
+	if err := os.WriteFile("headgate.toml", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load("etc/headgate.toml"); err == nil || !strings.Contains(err.Error(), "there is a headgate.toml in this directory: --config headgate.toml") {
+		t.Errorf("with one here: got %v", err)
+	}
+}
+
 func TestAConfDThatCannotBeReadIsAFault(t *testing.T) {
 	_, faults := loadFiles(t, map[string]string{"main.toml": plant, "conf.d": ""})
 	if len(faults) != 1 || !strings.HasPrefix(faults[0], "conf.d: cannot be read") {

@@ -146,7 +146,7 @@ func readAll(path string) ([]*source, Faults) {
 	}
 	if read(path); len(faults) > 0 {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			faults[0].Text += ": name yours (headgate run FILE, headgate check FILE), or have headgate init make one"
+			faults[0].Text += ": name yours (" + example(path) + "), or have headgate init make one"
 		}
 		return nil, faults
 	}
@@ -161,6 +161,16 @@ func readAll(path string) ([]*source, Faults) {
 		}
 	}
 	return sources, faults
+}
+
+// example says how a command is told its configuration: with the file that whoever
+// followed the README has in this directory, if it is there.
+func example(path string) string {
+	const here = "headgate.toml"
+	if info, err := os.Stat(here); err == nil && info.Mode().IsRegular() && filepath.Clean(path) != here {
+		return "there is a " + here + " in this directory: --config " + here
+	}
+	return "--config FILE"
 }
 
 // parse gives the file's tables as a tree, or its fault of syntax.
