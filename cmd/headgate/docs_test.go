@@ -3,8 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 
 	"headgate/cmd/headgate/config"
 )
@@ -60,7 +64,7 @@ func TestTheConfigurationsOnThePagesOfTheServicesAreGood(t *testing.T) {
 
 // The pages about programs beside the gateway have whole configurations.
 func TestTheConfigurationsOnThePagesOfConsumersAreGood(t *testing.T) {
-	for name, want := range map[string]int{"sparkplug.md": 1, "homeassistant.md": 4, "payloads.md": 2} {
+	for name, want := range map[string]int{"sparkplug.md": 1, "serial.md": 1, "flash.md": 1, "homeassistant.md": 4, "payloads.md": 2} {
 		b, err := os.ReadFile(filepath.Join(moduleRoot(t), "packaging", "docs", name))
 		if err != nil {
 			t.Fatal(err)
@@ -74,5 +78,56 @@ func TestTheConfigurationsOnThePagesOfConsumersAreGood(t *testing.T) {
 				t.Errorf("%s: %s\n%v", name, text, err)
 			}
 		}
+	}
+}
+
+// Each `headgate COMMAND --flag` of the README and the pages, in a sentence or in a
+// block, has a command and flags that there are.
+func TestTheFlagsOnEveryPageAreThere(t *testing.T) {
+	var line commandLine
+	k, err := kong.New(&line, kong.Vars{"default_config": defaultConfig, "version": "v"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := map[string][]string{}
+	for _, c := range commandsOf(k) {
+		commands[c.path] = []string{}
+		for _, f := range c.flags {
+			commands[c.path] = append(commands[c.path], f.names...)
+		}
+	}
+	pages, err := filepath.Glob(filepath.Join(moduleRoot(t), "packaging", "docs", "*.md"))
+	if err != nil || len(pages) < 15 {
+		t.Fatalf("got %d pages: %v", len(pages), err)
+	}
+	call := regexp.MustCompile("(?:`|^    (?:\\$ |sudo )?)(?:\\./)?headgate ([a-z]+)((?: [^ `#|<>;]+)*)")
+	calls := 0
+	for _, page := range append(pages, filepath.Join(moduleRoot(t), "README.md")) {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text := range strings.Lines(string(b)) {
+			for _, found := range call.FindAllStringSubmatch(text, -1) {
+				path, words := found[1], strings.Fields(found[2])
+				if len(words) > 0 && commands[path+" "+words[0]] != nil {
+					path += " " + words[0]
+				}
+				flags := commands[path]
+				if flags == nil && !slices.ContainsFunc(commandsOf(k), func(c commandHelp) bool { return strings.HasPrefix(c.path, path+" ") }) {
+					t.Errorf("%s: there is no headgate %s", filepath.Base(page), path)
+				}
+				for _, word := range words {
+					flag, _, _ := strings.Cut(word, "=")
+					if strings.HasPrefix(flag, "-") && flag != "-" && !slices.Contains(flags, flag) {
+						t.Errorf("%s: headgate %s has no %s", filepath.Base(page), path, flag)
+					}
+				}
+				calls++
+			}
+		}
+	}
+	if calls < 60 {
+		t.Errorf("got only %d commands", calls)
 	}
 }

@@ -30,8 +30,8 @@ func readme(t *testing.T) (text string, configs []string) {
 
 func TestTheConfigurationsInTheREADMEAreGood(t *testing.T) {
 	_, configs := readme(t)
-	if len(configs) != 8 {
-		t.Fatalf("got %d blocks of TOML, want 8", len(configs))
+	if len(configs) != 6 {
+		t.Fatalf("got %d blocks of TOML, want 6", len(configs))
 	}
 	t.Chdir(t.TempDir())
 	writeKeyPair(t, "cert.pem", "key.pem")
