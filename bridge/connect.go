@@ -209,11 +209,20 @@ func connackRefusal(v packet.Version, ack *packet.Connack) *refusal {
 	r := &refusal{version: v, reason: ack.Reason}
 	if v != packet.V5 {
 		r.text = "refused: " + returnCodeWords(ack.Reason)
+		if ack.Reason == packet.BadUserNameOrPassword.V3() || ack.Reason == packet.NotAuthorized.V3() {
+			r.text += credentialsHint
+		}
 		return r
 	}
 	r.text = "refused: " + reasonWords(ack.Reason, &ack.Properties)
+	if ack.Reason == packet.BadUserNameOrPassword || ack.Reason == packet.NotAuthorized {
+		r.text += credentialsHint
+	}
 	return r
 }
+
+// credentialsHint is where to look: a broker does not say what of it is wrong.
+const credentialsHint = ": look at credentials, the client identifier, and what the upstream allows them"
 
 // returnCodeWords gives a return code of 3.1.1 in the words of MQTT 5.
 func returnCodeWords(code packet.ReasonCode) string {

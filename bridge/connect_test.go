@@ -138,7 +138,7 @@ func TestARefusalIsSaidInWordsAndLoggedOnce(t *testing.T) {
 		c.send(ack.Append(nil, c.v))
 	}
 	eventually(t, "connected", func() bool { return b.Stats().State == Connected })
-	if got := b.Stats().LastError; got != "refused: not authorized" {
+	if got := b.Stats().LastError; got != "refused: not authorized"+credentialsHint {
 		t.Errorf("last error %q", got)
 	}
 	if n := b.log.lines("refused: not authorized"); n != 1 {

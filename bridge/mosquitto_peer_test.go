@@ -241,7 +241,7 @@ func TestMosquittoOverTLSWithUserNameAndPassword(t *testing.T) {
 	cfg.TLS = TLS{CAFile: caFile, CertFile: certFile, KeyFile: keyFile}
 	cfg.Credentials = Credentials{Username: "plant7", Password: "cow"}
 	b := start(t, cfg, src)
-	eventually(t, "refused", func() bool { return b.Stats().LastError == "refused: not authorized" })
+	eventually(t, "refused", func() bool { return b.Stats().LastError == "refused: not authorized"+credentialsHint })
 	b.stop()
 	if src.left() != 1 {
 		t.Fatal("the message is gone")

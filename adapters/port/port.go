@@ -296,9 +296,9 @@ func explain(path string, err error) error {
 		if !errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 		}
-		return fmt.Errorf("no such port: is it plugged in? \"headgate serial list\" lists those that are: %w", err)
+		return fmt.Errorf("no such port: is it plugged in? \"headgate serial list\" lists those that are (%w)", err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("not allowed: add the user that runs headgate to the group %s (\"sudo usermod -aG %[1]s USER\") and start it again: %w", groupOf(path), err)
+		return fmt.Errorf("not allowed: add the user that runs headgate to the group %s (\"sudo usermod -aG %[1]s USER\") and start it again (%w)", groupOf(path), err)
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("%w: another program has it for itself: %w", ErrBusy, err)
 	}

@@ -64,7 +64,7 @@ func deviceIn(class, dev, path string) (string, error) {
 	}
 	switch len(found) {
 	case 0:
-		return "", fmt.Errorf("no such USB adapter: is it plugged in? \"headgate serial list\" lists those that are: %w", fs.ErrNotExist)
+		return "", fmt.Errorf("no such USB adapter: is it plugged in? \"headgate serial list\" lists those that are (%w)", fs.ErrNotExist)
 	case 1:
 		return found[0], nil
 	}

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -9,23 +11,35 @@ import (
 )
 
 // checkHome finds devices and points of [homeassistant] that there are not: what is
-// said of them comes to nothing. What a pattern is about shows only when it runs.
+// said of them comes to nothing.
 func (l *loader) checkHome() {
 	h := &l.file.HomeAssistant
 	points := l.homePoints()
 	known := slices.Sorted(maps.Keys(points))
 	isPattern := func(s string) bool { return strings.ContainsAny(s, `*?[\`) }
+	fits := func(pattern string) bool {
+		return slices.ContainsFunc(known, func(name string) bool {
+			ok, err := path.Match(pattern, name)
+			return ok || err != nil // what is no pattern is a fault already
+		})
+	}
 	meant := func(name string, known []string) string {
 		if near := nearest(name, known); near != "" {
 			return "; did you mean " + near + "?"
 		}
 		return ""
 	}
-	device := func(path, name string) (there bool) {
-		if isPattern(name) || slices.Contains(known, name) {
+	device := func(key, name string) (there bool) {
+		if isPattern(name) {
+			if !fits(name) {
+				l.warn(Warning, key, "no device fits %q; there are %s", name, cmp.Or(strings.Join(known, ", "), "none"))
+			}
 			return true
 		}
-		l.warn(Warning, path, "there is no device %q%s", name, meant(name, known))
+		if slices.Contains(known, name) {
+			return true
+		}
+		l.warn(Warning, key, "there is no device %q%s", name, meant(name, known))
 		return false
 	}
 	for i, name := range h.Include {
@@ -35,12 +49,12 @@ func (l *loader) checkHome() {
 		device(joinIndex("homeassistant.exclude", i), name)
 	}
 	for i := range h.Point {
-		path := joinIndex("homeassistant.point", i) + ".point"
+		key := joinIndex("homeassistant.point", i) + ".point"
 		d, p, _ := strings.Cut(h.Point[i].Point, "/")
-		if !device(path, d) || isPattern(d) || isPattern(p) || points[d] == nil || slices.Contains(points[d], p) {
+		if !device(key, d) || isPattern(d) || isPattern(p) || points[d] == nil || slices.Contains(points[d], p) {
 			continue
 		}
-		l.warn(Warning, path, "device %q has no point %q%s", d, p, meant(p, points[d]))
+		l.warn(Warning, key, "device %q has no point %q%s", d, p, meant(p, points[d]))
 	}
 }
 

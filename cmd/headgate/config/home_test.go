@@ -11,7 +11,7 @@ func TestWhatIsSaidToHomeAssistantOfNobodyIsFound(t *testing.T) {
 	dir := write(t, map[string]string{"headgate.toml": `[gateway]
 id = "plant"
 [homeassistant]
-include = ["meter*", "metre1"]
+include = ["meter*", "metre1", "metre*"]
 exclude = ["scale"]
   [[homeassistant.point]]
   point = "meter1/voltag"
@@ -50,7 +50,7 @@ parse = { regexp = '(?P<weight>.*)' }
 			said = append(said, n.Text)
 		}
 	}
-	want := []string{`there is no device "metre1"; did you mean meter1?`, `device "meter1" has no point "voltag"; did you mean voltage?`, `device "house" has no point "powr"; did you mean power?`}
+	want := []string{`there is no device "metre1"; did you mean meter1?`, `no device fits "metre*"; there are house, meter1, scale`, `device "meter1" has no point "voltag"; did you mean voltage?`, `device "house" has no point "powr"; did you mean power?`}
 	if strings.Join(said, "|") != strings.Join(want, "|") {
 		t.Errorf("got %q, want %q", said, want)
 	}
