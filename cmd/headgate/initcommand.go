@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
 	"headgate/adapters/modbus"
 	"headgate/adapters/port"
@@ -25,6 +26,22 @@ import (
 type initCmd struct {
 	File  string `arg:"" optional:"" default:"headgate.toml" help:"The file to write, by default headgate.toml here."`
 	Force bool   `help:"Write over a file that is there."`
+}
+
+// packagedDataDir is where the data are when the configuration does not say.
+const packagedDataDir = "/var/lib/headgate"
+
+// offeredDataDir gives the packaged directory, or, where whoever asks may neither
+// write to it nor make it, one beside the configuration: what init has written must run.
+func offeredDataDir(packaged string) string {
+	for dir := packaged; ; dir = filepath.Dir(dir) {
+		switch err := unix.Access(dir, unix.W_OK); {
+		case err == nil:
+			return packaged
+		case !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir):
+			return "data"
+		}
+	}
 }
 
 // initUnits are asked for on a line: a larger id is seldom, and each takes a while.
@@ -42,7 +59,7 @@ func (c *initCmd) Run(k *kong.Kong) error {
 	var b strings.Builder
 	host, _ := os.Hostname()
 	fmt.Fprintf(&b, "# Made by headgate init; headgate config explain KEY says more of a key.\n\n[gateway]\nid = %s\n", quoteTOML(q.ask("Name of this gateway, the first level of its topics", host)))
-	if dir := q.ask("Directory for its data", "/var/lib/headgate"); dir != "/var/lib/headgate" {
+	if dir := q.ask("Directory for its data", offeredDataDir(packagedDataDir)); dir != packagedDataDir {
 		fmt.Fprintf(&b, "data_dir = %s\n", quoteTOML(dir))
 	}
 	b.WriteString("\n[[broker.listener]]\nurl = \"mqtt://127.0.0.1:1883\"\n")
