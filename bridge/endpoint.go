@@ -41,6 +41,9 @@ func parseURL(s string) (endpoint, error) {
 	if s == "" {
 		return endpoint{}, errors.New("missing: want the upstream broker, such as \"mqtts://broker.example.com\"")
 	}
+	if !strings.ContainsAny(s, "/@") { // host[:port] alone
+		return endpoint{}, fmt.Errorf("%q: want mqtt://%s, or the same with mqtts://, ws:// or wss://: the scheme is missing", s, s)
+	}
 	u, err := url.Parse(s)
 	if err != nil {
 		// The parser's error repeats the whole text, where a password may stand.
