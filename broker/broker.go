@@ -138,6 +138,16 @@ func (b *Broker) Addresses() []string {
 	return as
 }
 
+// Unbound gives the URLs of the listeners that are not bound, as the configuration has them.
+func (b *Broker) Unbound() (urls []string) {
+	for _, l := range b.listening.all() {
+		if l.boundAddress() == "" {
+			urls = append(urls, l.cfg.URL)
+		}
+	}
+	return urls
+}
+
 // Run serves clients until ctx ends; then it says so to each of them, keeps the
 // sessions, and returns when nothing of it runs any more. The store is still
 // open then: it is the caller's.

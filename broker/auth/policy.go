@@ -125,6 +125,19 @@ func (p *Policy) Has(username string) bool {
 	return ok
 }
 
+// Keeps says whether a user is verified with the same password, or the same hash, as
+// in the policy that this one takes the place of.
+func (p *Policy) Keeps(username string, previous *Policy) bool {
+	u, old := p.users[username], previous.users[username]
+	switch {
+	case u == nil || old == nil || (u.hash == nil) != (old.hash == nil):
+		return false
+	case u.hash != nil:
+		return u.encoded == old.encoded
+	}
+	return hmac.Equal(u.verified.Load()[:], old.verified.Load()[:])
+}
+
 // Login is what a client says of itself in its CONNECT.
 type Login struct {
 	Named    bool // a user name came, if only an empty one

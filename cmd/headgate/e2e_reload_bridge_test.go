@@ -101,7 +101,7 @@ func TestAReloadStartsOnlyThoseBridgesAgainThatHaveChanged(t *testing.T) {
 
 	reload(base+steady+bridgeTo("cloud", cloud.Addr, "a/#", `, priority = "high"`), "only after a restart: bridge cloud.")
 	arrives("a/y/4")
-	reload(base+steady+bridgeTo("cloud", cloud.Addr, "a/#", ""), "Reloaded: users, rights, limits, classes, listeners and certificates are in force.\n")
+	reload(base+steady+bridgeTo("cloud", cloud.Addr, "a/#", ""), "Reloaded: users, rights, limits, classes, listeners, certificates and logins to the page are in force.\n")
 	arrives("b/2")
 	if after := since(); !after.Equal(before) {
 		t.Errorf("a bridge that was not changed is connected since %v, and was since %v", after, before)

@@ -47,7 +47,7 @@ func TestAReloadBringsDevicesAndKeepsConnections(t *testing.T) {
 	reload(text+link("meter2"), "links and devices have started again")
 	for topicOf() != "plant/meter2/status" {
 	}
-	reload(text+link("meter2")+"\n# a comment\n", "Reloaded: users, rights, limits, classes, listeners and certificates are in force.")
+	reload(text+link("meter2")+"\n# a comment\n", "Reloaded: users, rights, limits, classes, listeners, certificates and logins to the page are in force.")
 	// What is retained is of devices that there are, or not ours.
 	late := brokertest.Dial(t, headgate.addr(), packet.V5)
 	late.Connect("late", func(p *packet.Connect) {

@@ -130,7 +130,7 @@ func TestEveryRequestOfTheAPIIsDescribed(t *testing.T) {
 func TestTheAPIAnswersAsItIsDescribed(t *testing.T) {
 	t.Parallel()
 	h := runPage(t, newPlant(t))
-	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: h.config, broker: h.broker, bridges: h.reloadBridges}
+	h.reloader = h.newReloader(h.config.Paths[0])
 	c := dial(t, h.broker.Addresses()[0], "panel")
 	c.subscribe("#", 1)
 	d := readDescription(t)

@@ -71,7 +71,7 @@ func TestNobodyIsKeptFromUsingThePage(t *testing.T) {
 	}
 	t.Cleanup(func() { link.Close() })
 	h := runInside(t, p.config(link.Addr())+webTable())
-	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: new(*h.config), broker: h.broker, replace: h.replacePump, bridges: h.reloadBridges}
+	h.reloader = h.newReloader(h.config.Paths[0])
 	eventually(t, "the page is there", func() bool { return h.web.Address() != "" })
 	c := dial(t, h.broker.Addresses()[0], "panel")
 	c.subscribe("hello/#", 1)
@@ -222,7 +222,7 @@ func TestAReloadMakesThePagesDevicesNew(t *testing.T) {
 	needChromium(t)
 	p := newPlant(t)
 	h := runPage(t, p)
-	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: new(*h.config), broker: h.broker, replace: h.replacePump, bridges: h.reloadBridges}
+	h.reloader = h.newReloader(h.config.Paths[0])
 	b := openBrowser(t)
 	b.login(h, "anna")
 	b.view("Devices")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"headgate/broker"
 	"headgate/cmd/headgate/config"
 	"headgate/cmd/headgate/control"
+	"headgate/gateway/web"
 )
 
 // reloadCmd tells the gateway that runs here to read its configuration again.
@@ -50,18 +52,28 @@ type reloadResult struct {
 	// Bridges says that some have begun, ended or begun again.
 	Bridges bool `json:"bridges"`
 
+	// Page is where the page has gone, as a URL or "off"; "": it stays.
+	Page string `json:"page"`
+
 	// Restart names the tables whose change needs a restart.
 	Restart []string `json:"restart"`
 }
 
 // String says it.
 func (r reloadResult) String() string {
-	said := "Reloaded: users, rights, limits, classes, listeners and certificates are in force"
+	said := "Reloaded: users, rights, limits, classes, listeners, certificates and logins to the page are in force"
 	if r.Links {
 		said += "; links and devices have started again"
 	}
 	if r.Bridges {
 		said += "; bridges that were changed have started again"
+	}
+	switch r.Page {
+	case "":
+	case web.Off:
+		said += "; there is no page any more"
+	default:
+		said += "; the page is at " + r.Page + " now"
 	}
 	said += "."
 	if len(r.Restart) == 0 {
@@ -76,6 +88,7 @@ type reloader struct {
 	path    string
 	log     *slog.Logger
 	broker  *broker.Broker
+	web     *web.Server
 	control http.Handler // what the control socket serves
 	replace func(*fieldPump) error
 	bridges func([]config.Bridge) (bridgesReloaded, error)
@@ -86,6 +99,12 @@ type reloader struct {
 
 	mu      sync.Mutex   // one reload at a time; guards what follows
 	started *config.File // what the gateway runs with: of a reload, what is in force
+}
+
+// newReloader makes one for a house that runs what it was built of.
+func (h *house) newReloader(path string) *reloader {
+	return &reloader{path: path, log: h.log, started: new(*h.config), broker: h.broker, web: h.web, control: h.controlHandler(),
+		replace: h.replacePump, bridges: h.reloadBridges, service: h.service}
 }
 
 // running gives the files that were read last, and as TOML what the gateway runs with.
@@ -119,10 +138,16 @@ func (r *reloader) reload() (res reloadResult, err error) {
 		return res, err
 	}
 	file.Broker.Version = r.started.Broker.Version
+	page, err := r.web.Prepare(file.Web)
+	if err != nil {
+		return res, err
+	}
 	if err = r.broker.Reload(file.Broker); err != nil {
+		page.Cancel()
 		return res, err
 	}
 	r.nowInForce(file)
+	r.reloadWeb(file, page, &res)
 	if res.Links, err = r.reloadPump(file); err != nil {
 		return res, err
 	}
@@ -132,7 +157,7 @@ func (r *reloader) reload() (res reloadResult, err error) {
 	old := reflect.ValueOf(r.started).Elem()
 	for i := range old.NumField() {
 		name := old.Type().Field(i).Tag.Get("toml")
-		if name == "broker" || name == "bridge" || name == "-" {
+		if name == "broker" || name == "bridge" || name == "web" || name == "-" {
 			continue
 		}
 		before, after := old.Field(i).Interface(), reflect.ValueOf(file).Elem().Field(i).Interface()
@@ -149,6 +174,21 @@ func (r *reloader) reload() (res reloadResult, err error) {
 // nowInForce notes what the broker has taken of a configuration.
 func (r *reloader) nowInForce(file *config.File) {
 	r.started.Broker, r.started.Store.Class, r.started.Paths = file.Broker, file.Store.Class, file.Paths
+}
+
+// reloadWeb has the page be what was prepared. What is kept of its points on disk
+// stays as it is.
+func (r *reloader) reloadWeb(file *config.File, page *web.Change, res *reloadResult) {
+	was, before := r.started.Web, r.web.Address()
+	page.Apply()
+	if at := r.web.Address(); at != before {
+		res.Page = cmp.Or(at, web.Off)
+	}
+	r.started.Web = file.Web
+	r.started.Web.HistoryBytes, r.started.Web.HistoryDir = was.HistoryBytes, was.HistoryDir
+	if file.Web.HistoryBytes != was.HistoryBytes {
+		res.Restart = append(res.Restart, "web.history_bytes")
+	}
 }
 
 // reloadBridges has the bridges of a configuration run.

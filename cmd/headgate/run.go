@@ -52,7 +52,7 @@ func (c *runCmd) Run() error {
 	}
 	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", absolute(file.Gateway.DataDir))
 	h.service = newService(os.Getenv)
-	h.reloader = &reloader{path: c.path(), log: h.log, started: new(*file), broker: h.broker, control: h.controlHandler(), replace: h.replacePump, bridges: h.reloadBridges, service: h.service}
+	h.reloader = h.newReloader(c.path())
 	return h.run(ctx)
 }
 

@@ -196,7 +196,7 @@ func TestTheConfigOnThePageHasNoSecrets(t *testing.T) {
 func TestThePageShowsWhatRunsAfterAReload(t *testing.T) {
 	t.Parallel()
 	h := runPage(t, newPlant(t))
-	h.reloader = &reloader{path: h.config.Paths[0], log: h.log, started: new(*h.config), broker: h.broker, replace: h.replacePump, bridges: h.reloadBridges}
+	h.reloader = h.newReloader(h.config.Paths[0])
 	text, err := os.ReadFile(h.reloader.path)
 	if err != nil {
 		t.Fatal(err)

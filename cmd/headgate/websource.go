@@ -51,10 +51,8 @@ func (h *house) Unready() []string {
 			reasons = append(reasons, a.Text)
 		}
 	}
-	for i, address := range h.broker.Addresses() {
-		if address == "" {
-			reasons = append(reasons, "listener "+h.config.Broker.Listener[i].URL+" is not bound")
-		}
+	for _, url := range h.broker.Unbound() {
+		reasons = append(reasons, "listener "+url+" is not bound")
 	}
 	return reasons
 }

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"headgate/broker/auth"
@@ -22,11 +23,9 @@ import (
 // by a user name and password with each request (HTTP Basic), as Prometheus sends
 // them.
 type access struct {
-	users   []User
-	policy  *auth.Policy
-	tls     bool
 	log     *slog.Logger
 	limiter auth.Limiter
+	now     atomic.Pointer[accounts]
 
 	mu       sync.Mutex // guards what follows
 	sessions map[[sha256.Size]byte]*login
@@ -34,7 +33,7 @@ type access struct {
 
 // login is one user's, in one browser.
 type login struct {
-	user visitor
+	of   *account
 	used time.Time
 }
 
@@ -52,62 +51,82 @@ const (
 	maxPassword = 4 << 10 // bytes of a login request
 )
 
-// visitorOf says who makes a request; ok is false where he has to log in.
-func (a *access) visitorOf(r *http.Request) (v visitor, ok bool) {
-	if len(a.users) == 0 {
-		return visitor{Role: Viewer}, true
+// accountOf says who makes a request; ok is false where he has to log in.
+func (a *access) accountOf(r *http.Request) (one *account, ok bool) {
+	now := a.now.Load()
+	if now.open {
+		return now.list[""], true
 	}
 	if c, err := r.Cookie(cookieName); err == nil {
-		if v, ok := a.known(c.Value, time.Now()); ok {
-			return v, true
+		if one := a.known(c.Value, time.Now()); one != nil {
+			return one, true
 		}
 	}
 	if name, password, given := r.BasicAuth(); given {
-		v, wait, err := a.check(r, name, password)
-		return v, err == nil && wait == 0
+		one, wait, err := a.check(r, name, password)
+		return one, err == nil && wait == 0
 	}
-	return visitor{}, false
+	return nil, false
 }
 
-// known gives the user of a session. Of its token only a hash is kept.
-func (a *access) known(token string, now time.Time) (visitor, bool) {
+// known gives the user of a session, nil if there is none. Of its token only a hash
+// is kept.
+func (a *access) known(token string, now time.Time) *account {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	key := sha256.Sum256([]byte(token))
 	l := a.sessions[key]
 	if l == nil {
-		return visitor{}, false
+		return nil
 	}
-	if now.Sub(l.used) > loginTime {
+	// One that was verified before a change may have begun after it.
+	if now.Sub(l.used) > loginTime || !a.now.Load().has(l.of) {
 		delete(a.sessions, key)
-		return visitor{}, false
+		return nil
 	}
 	l.used = now
-	return l.user, true
+	return l.of
+}
+
+// change has others be who may log in. The sessions of accounts that are gone end,
+// with what they are being sent.
+func (a *access) change(next *accounts) {
+	before := a.now.Swap(next)
+	a.mu.Lock()
+	for key, l := range a.sessions {
+		if !next.has(l.of) {
+			delete(a.sessions, key)
+		}
+	}
+	a.mu.Unlock()
+	for _, one := range before.list {
+		if !next.has(one) {
+			one.end()
+		}
+	}
 }
 
 // check verifies a password, with wait how long the address has to wait before it
 // may try again.
-func (a *access) check(r *http.Request, name, password string) (v visitor, wait time.Duration, err error) {
+func (a *access) check(r *http.Request, name, password string) (one *account, wait time.Duration, err error) {
+	now := a.now.Load()
 	from := remoteOf(r)
 	if wait := a.limiter.Blocked(from, time.Now()); wait > 0 {
-		return v, wait, nil
+		return nil, wait, nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), loginWait)
 	defer cancel()
-	user, err := a.policy.Authenticate(ctx, auth.Login{Named: true, Username: name, Password: []byte(password)}, false)
+	user, err := now.policy.Authenticate(ctx, auth.Login{Named: true, Username: name, Password: []byte(password)}, false)
 	if err != nil {
 		a.limiter.Failed(from, time.Now())
 		a.log.Warn("login refused", "remote", r.RemoteAddr, "err", err)
-		return v, 0, err
+		return nil, 0, err
 	}
 	a.limiter.Succeeded(from)
-	for _, u := range a.users {
-		if u.Name == user {
-			return visitor{user, u.Role}, 0, nil
-		}
+	if one = now.list[user]; one == nil {
+		return nil, 0, auth.ErrBadCredentials
 	}
-	return v, 0, auth.ErrBadCredentials
+	return one, 0, nil
 }
 
 func remoteOf(r *http.Request) netip.Addr {
@@ -124,11 +143,11 @@ func (a *access) serveLogin(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, `want {"user": ..., "password": ...}`)
 		return
 	}
-	if len(a.users) == 0 {
+	if a.now.Load().open {
 		refuse(w, http.StatusNotFound, "there is no user: add a [[web.user]] to the configuration, with what headgate passwd says as its password_hash")
 		return
 	}
-	v, wait, err := a.check(r, asked.User, asked.Password)
+	one, wait, err := a.check(r, asked.User, asked.Password)
 	switch {
 	case wait > 0:
 		seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
@@ -139,13 +158,13 @@ func (a *access) serveLogin(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnauthorized, err.Error())
 		return
 	}
-	http.SetCookie(w, a.cookie(a.begin(v, time.Now()), int(loginTime/time.Second)))
-	a.log.Info("somebody has logged in", "user", v.Name, "remote", r.RemoteAddr)
-	answer(w, http.StatusOK, v)
+	http.SetCookie(w, newCookie(r, a.begin(one, time.Now()), int(loginTime/time.Second)))
+	a.log.Info("somebody has logged in", "user", one.Name, "remote", r.RemoteAddr)
+	answer(w, http.StatusOK, one.visitor)
 }
 
 // begin makes a session and gives its token.
-func (a *access) begin(v visitor, now time.Time) string {
+func (a *access) begin(one *account, now time.Time) string {
 	token := rand.Text() + rand.Text()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -162,12 +181,13 @@ func (a *access) begin(v visitor, now time.Time) string {
 		}
 		delete(a.sessions, oldest)
 	}
-	a.sessions[sha256.Sum256([]byte(token))] = &login{v, now}
+	a.sessions[sha256.Sum256([]byte(token))] = &login{one, now}
 	return token
 }
 
-func (a *access) cookie(token string, maxAge int) *http.Cookie {
-	return &http.Cookie{Name: cookieName, Value: token, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: a.tls, SameSite: http.SameSiteStrictMode}
+// newCookie makes the cookie of a session, or with a maxAge of -1 ends it.
+func newCookie(r *http.Request, token string, maxAge int) *http.Cookie {
+	return &http.Cookie{Name: cookieName, Value: token, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode}
 }
 
 func (a *access) serveLogout(w http.ResponseWriter, r *http.Request) {
@@ -176,18 +196,18 @@ func (a *access) serveLogout(w http.ResponseWriter, r *http.Request) {
 		delete(a.sessions, sha256.Sum256([]byte(c.Value)))
 		a.mu.Unlock()
 	}
-	http.SetCookie(w, a.cookie("", -1))
+	http.SetCookie(w, newCookie(r, "", -1))
 	w.WriteHeader(http.StatusNoContent)
 }
 
 // serveMe says who is logged in.
 func (a *access) serveMe(w http.ResponseWriter, r *http.Request) {
-	v, ok := a.visitorOf(r)
+	one, ok := a.accountOf(r)
 	if !ok {
 		refuse(w, http.StatusUnauthorized, auth.ErrAnonymous.Error())
 		return
 	}
-	answer(w, http.StatusOK, v)
+	answer(w, http.StatusOK, one.visitor)
 }
 
 // guard lets a request pass to h if its visitor may make it: to look needs a
@@ -195,25 +215,34 @@ func (a *access) serveMe(w http.ResponseWriter, r *http.Request) {
 // a name and a password, as a browser would not be for the page.
 func (a *access) guard(h http.Handler, basic bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v, ok := a.visitorOf(r)
+		one, ok := a.accountOf(r)
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
 		case !ok:
 			if basic {
 				w.Header().Set("WWW-Authenticate", `Basic realm="headgate"`)
 			}
 			refuse(w, http.StatusUnauthorized, auth.ErrAnonymous.Error())
-		case r.Method != http.MethodGet && r.Method != http.MethodHead && v.Role != Operator:
-			refuse(w, http.StatusForbidden, a.whyNot(v))
+		case reads:
+			serveUntil(one.ctx, h, w, r)
+		case one.Role != Operator:
+			refuse(w, http.StatusForbidden, whyNot(one.visitor))
 		default:
-			if r.Method != http.MethodGet && r.Method != http.MethodHead {
-				a.log.Info("an operator asks for something", "user", v.Name, "remote", r.RemoteAddr, "path", r.URL.Path)
-			}
+			a.log.Info("an operator asks for something", "user", one.Name, "remote", r.RemoteAddr, "path", r.URL.Path)
 			h.ServeHTTP(w, r)
 		}
 	})
 }
 
-func (a *access) whyNot(v visitor) string {
+// serveUntil has h answer a request that reads, until end at the latest.
+func serveUntil(end context.Context, h http.Handler, w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(end, cancel)()
+	h.ServeHTTP(w, r.WithContext(ctx))
+}
+
+func whyNot(v visitor) string {
 	if v.Name == "" {
 		return "nobody can change anything here as long as no [[web.user]] is configured"
 	}

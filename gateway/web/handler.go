@@ -91,7 +91,7 @@ func (s *Server) hostile(h http.Handler) http.Handler {
 		header.Set("Referrer-Policy", "no-referrer")
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
-		if len(s.cfg.User) == 0 && !isLoopback(hostOf(r.Host)) {
+		if s.access.now.Load().open && !isLoopback(hostOf(r.Host)) {
 			refuse(w, http.StatusMisdirectedRequest, "as long as no [[web.user]] is configured, this page is at localhost alone")
 			return
 		}

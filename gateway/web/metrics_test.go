@@ -20,7 +20,7 @@ func scrape(b *testing.B, f *fakeGateway) {
 	r.Host = "localhost"
 	for b.Loop() {
 		w := httptest.NewRecorder()
-		s.serve.Handler.ServeHTTP(w, r)
+		s.answers.ServeHTTP(w, r)
 		if w.Code != http.StatusOK {
 			b.Fatal(w.Code, w.Body.String())
 		}

@@ -1,12 +1,14 @@
 package web
 
 import (
-	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"io"
-	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,7 +23,26 @@ func certificateFiles(t *testing.T) (cert, key string) {
 	t.Helper()
 	borrowed := httptest.NewTLSServer(nil)
 	defer borrowed.Close()
-	c := borrowed.TLS.Certificates[0]
+	return writePair(t, borrowed.TLS.Certificates[0])
+}
+
+// otherCertificate writes another one.
+func otherCertificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(4711), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writePair(t, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private})
+}
+
+func writePair(t *testing.T, c tls.Certificate) (cert, key string) {
+	t.Helper()
 	private, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
@@ -41,21 +62,7 @@ func TestABrowserGetsThePageOverTLS(t *testing.T) {
 	t.Parallel()
 	cfg := Config{Listen: "127.0.0.1:0"}
 	cfg.CertFile, cfg.KeyFile = certificateFiles(t)
-	cfg.SetDefaults()
-	lines := NewLog(slog.NewTextHandler(io.Discard, nil))
-	s, err := New(cfg, oneDevice(), lines, slog.New(lines))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done })
-	for end := time.Now().Add(20 * time.Second); s.Address() == ""; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the page has no port")
-		}
-	}
+	s := runServer(t, cfg)
 	client := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true,
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}}}
 	defer client.CloseIdleConnections()

@@ -7,16 +7,14 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"headgate/broker/auth"
 )
 
 // Source is the gateway, as far as web needs it. Its methods may be called at any
@@ -56,13 +54,11 @@ type Route struct {
 
 // Server is the page and the API. Make one with New.
 type Server struct {
-	cfg    Config
-	src    Source
-	log    *slog.Logger
-	lines  *Log
-	tls    bool
-	access access
-	serve  *http.Server
+	src     Source
+	log     *slog.Logger
+	lines   *Log
+	access  access
+	answers http.Handler // to all that comes by a port
 
 	history *history
 	archive *archive    // nil: there is none
@@ -74,8 +70,17 @@ type Server struct {
 
 	stopping chan struct{} // closed when Run ends
 
-	mu      sync.Mutex
-	address string // guarded by mu; "": not bound
+	room    chan struct{}  // a token for each connection of a port
+	failed  chan error     // of a port that gave up
+	leaving sync.WaitGroup // ports that are gone, with what they are still asked
+
+	binding     sync.Mutex // guards what follows
+	listen      string     // as the configuration has it
+	certificate *tls.Config
+	port        *port // nil: there is none
+	ended       bool  // Run has
+
+	address atomic.Pointer[string] // of the port, as a URL; nil: not bound
 }
 
 const (
@@ -87,7 +92,8 @@ const (
 // New makes a server of cfg, to which SetDefaults has been applied and in which
 // Check has found no fault. lines are those of the log. It opens no port.
 func New(cfg Config, src Source, lines *Log, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg, src: src, log: log, lines: lines, history: newHistory(src.Devices()), stopping: make(chan struct{})}
+	s := &Server{src: src, log: log, lines: lines, history: newHistory(src.Devices()), stopping: make(chan struct{}),
+		listen: cfg.Listen, room: make(chan struct{}, maxConnections), failed: make(chan error, 1)}
 	s.topics = newTopics(src.Watch)
 	if cfg.HistoryBytes > 0 && cfg.HistoryDir != "" {
 		archive, err := openArchive(cfg.HistoryDir, int64(cfg.HistoryBytes), src.Devices())
@@ -97,29 +103,20 @@ func New(cfg Config, src Source, lines *Log, log *slog.Logger) (*Server, error) 
 		s.archive, s.rows = archive, make(chan minute, 1)
 	}
 	s.hub = newHub(s)
-	certificate, err := cfg.tls()
+	var err error
+	if s.certificate, err = cfg.tls(); err != nil {
+		return nil, err
+	}
+	users, err := newAccounts(&cfg, nil)
 	if err != nil {
 		return nil, err
 	}
-	s.tls = certificate != nil
-	policy, err := auth.New(cfg.users(), nil)
-	if err != nil {
-		return nil, fmt.Errorf("web: %w", err)
-	}
-	s.access = access{users: cfg.User, policy: policy, tls: s.tls, log: log}
+	s.access.log = log
+	s.access.now.Store(users)
 	s.routes = append(s.ownRoutes(), src.Routes()...)
-	handler, err := s.handler()
+	s.answers, err = s.handler()
 	if err != nil {
 		return nil, err
-	}
-	// The program is built without HTTP/2, which net/http offers nevertheless unless it
-	// is told not to: a browser that takes it would get nothing.
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	s.serve = &http.Server{
-		Handler: handler, TLSConfig: certificate, MaxHeaderBytes: 16 << 10, Protocols: protocols,
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
 }
@@ -153,95 +150,29 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.archive != nil {
 		defer s.keepRows(ctx)()
 	}
-	if s.cfg.Listen == Off {
-		<-ctx.Done()
-		return nil
-	}
+	defer s.close()
+	again := time.NewTicker(bindPause)
+	defer again.Stop()
 	for said := false; ; said = true {
-		l, err := net.Listen("tcp", s.cfg.Listen)
-		if err == nil {
-			return s.serveOn(ctx, l)
-		}
-		if !said {
-			s.log.Warn("the page has no port: it goes on trying; set web.listen to another one, or to \"off\"", "listener", s.cfg.Listen, "err", err)
+		if err := s.bind(); err != nil && !said {
+			s.log.Warn("the page has no port: it goes on trying; set web.listen to another one, or to \"off\"", "err", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(bindPause):
+		case err := <-s.failed:
+			return err
+		case <-again.C:
 		}
 	}
-}
-
-func (s *Server) serveOn(ctx context.Context, l net.Listener) error {
-	scheme := "http"
-	if s.tls {
-		scheme = "https"
-	}
-	s.mu.Lock()
-	s.address = scheme + "://" + l.Addr().String()
-	s.mu.Unlock()
-	s.log.Info("page is there", "listener", s.Address())
-	l = &limitedListener{Listener: l, room: make(chan struct{}, maxConnections)}
-	ended := make(chan error, 1)
-	go func() {
-		if s.tls {
-			ended <- s.serve.ServeTLS(l, "", "")
-			return
-		}
-		ended <- s.serve.Serve(l)
-	}()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("serve the page at %s: %w", s.cfg.Listen, err)
-	case <-ctx.Done():
-	}
-	close(s.stopping)
-	last, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	if err := s.serve.Shutdown(last); err != nil {
-		s.serve.Close()
-	}
-	<-ended
-	return nil
 }
 
 // Address is where the page is, as a URL; "" while it is nowhere.
 func (s *Server) Address() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.address
-}
-
-// limitedListener has no more connections than room at a time: another one is closed.
-type limitedListener struct {
-	net.Listener
-	room chan struct{}
-}
-
-func (l *limitedListener) Accept() (net.Conn, error) {
-	for {
-		nc, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case l.room <- struct{}{}:
-			return &limitedConn{Conn: nc, leave: sync.OnceFunc(func() { <-l.room })}, nil
-		default:
-			nc.Close()
-		}
+	if a := s.address.Load(); a != nil {
+		return *a
 	}
-}
-
-type limitedConn struct {
-	net.Conn
-	leave func()
-}
-
-func (c *limitedConn) Close() error {
-	c.leave()
-	return c.Conn.Close()
+	return ""
 }
 
 // fault is the answer to a request that came to nothing.

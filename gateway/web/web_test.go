@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -77,7 +78,7 @@ func newTestServer(t *testing.T, f *fakeGateway, users ...User) (*Server, *httpt
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(s.serve.Handler)
+	srv := httptest.NewServer(s.answers)
 	t.Cleanup(srv.Close)
 	return s, srv
 }
@@ -409,7 +410,7 @@ func TestOneConnectionTooManyIsClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &limitedListener{Listener: inner, room: make(chan struct{}, 1)}
+	l := &limitedListener{inner, make(chan struct{}, 1), func() *tls.Config { return nil }}
 	defer l.Close()
 	accepted := make(chan net.Conn, 2)
 	go func() {
