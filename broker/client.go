@@ -78,8 +78,8 @@ type lateBatch struct {
 }
 
 type handler struct {
-	filter string
-	handle func(Message)
+	filters []string
+	handle  func(Message)
 }
 
 const (
@@ -236,10 +236,44 @@ func (c *Client) Subscribe(filter string, handle func(Message)) error {
 		return fmt.Errorf("subscribe to %q: %w", filter, err)
 	}
 	c.handlersMu.Lock()
-	c.handlers = append(c.handlers, handler{filter, handle})
+	c.handlers = append(c.handlers, handler{[]string{filter}, handle})
 	c.handlersMu.Unlock()
+	return c.take(filter)
+}
+
+func (c *Client) take(filter string) error {
 	_, _, err := c.b.subscribe(c.s, filter, subscription{qos: 2, noLocal: true, retainAsPublished: true})
 	return err
+}
+
+// SubscribeAll is Subscribe for several filters, in place of all that were subscribed
+// to before: a message that matches more than one is handled once. One that matches a
+// filter of before and of now is not missed. There is one such call at a time.
+func (c *Client) SubscribeAll(filters []string, handle func(Message)) error {
+	for _, filter := range filters {
+		if err := topic.CheckFilter(filter); err != nil {
+			return fmt.Errorf("subscribe to %q: %w", filter, err)
+		}
+	}
+	var before []string
+	c.handlersMu.Lock()
+	for _, h := range c.handlers {
+		before = append(before, h.filters...)
+	}
+	c.handlers = []handler{{slices.Clone(filters), handle}}
+	c.handlersMu.Unlock()
+	var errs []error
+	for _, filter := range filters {
+		if !slices.Contains(before, filter) {
+			errs = append(errs, c.take(filter))
+		}
+	}
+	for _, filter := range before {
+		if !slices.Contains(filters, filter) {
+			c.b.unsubscribe(c.s, filter)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Close ends the subscriptions.
@@ -254,7 +288,7 @@ func (c *Client) receive(m *message, d delivery) {
 	c.handlersMu.RLock()
 	defer c.handlersMu.RUnlock()
 	for _, h := range c.handlers {
-		if topic.Match(h.filter, msg.Topic) {
+		if slices.ContainsFunc(h.filters, func(filter string) bool { return topic.Match(filter, msg.Topic) }) {
 			h.handle(msg)
 		}
 	}

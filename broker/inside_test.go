@@ -50,6 +50,49 @@ func TestAClientInsideTheProcessPublishesAndIsTold(t *testing.T) {
 	}
 }
 
+// What matches several filters comes once, and what was subscribed to before no more.
+func TestAClientInsideTheProcessChangesWhatItTakes(t *testing.T) {
+	s := brokertest.Start(t)
+	c := s.Broker.NewClient("test")
+	got := make(chan string, 20)
+	take := func(which string, filters ...string) {
+		t.Helper()
+		if err := c.SubscribeAll(filters, func(m broker.Message) { got <- which + " " + m.Topic }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, _ := brokertest.Connect(t, s.Addr, packet.V5, "out")
+	publish := func(topics ...string) {
+		for _, name := range topics {
+			out.Publish(name, "x", 1)
+		}
+	}
+	want := func(lines ...string) {
+		t.Helper()
+		for _, line := range lines {
+			select {
+			case m := <-got:
+				if m != line {
+					t.Errorf("got %q, want %q", m, line)
+				}
+			case <-within(t).Done():
+				t.Fatalf("%q did not come", line)
+			}
+		}
+	}
+	take("first", "a/#", "a/+", "b")
+	publish("a/1", "b", "c", "a/2")
+	want("first a/1", "first b", "first a/2")
+	take("second", "a/+", "c")
+	publish("a/1/2", "b", "c", "a/3")
+	want("second c", "second a/3")
+	if err := c.SubscribeAll([]string{"b", "a/#/b"}, func(broker.Message) { t.Error("a faulty filter is taken") }); err == nil {
+		t.Error("a faulty filter is no error")
+	}
+	publish("b", "c")
+	want("second c")
+}
+
 func uplink(t *testing.T, s *brokertest.Server, filters ...broker.UplinkFilter) *broker.Uplink {
 	t.Helper()
 	u, err := s.Broker.NewUplink("cloud", filters, false)

@@ -20,6 +20,7 @@ import (
 	"headgate/broker"
 	"headgate/cmd/headgate/config"
 	"headgate/cmd/headgate/control"
+	"headgate/gateway/rule"
 	"headgate/gateway/web"
 )
 
@@ -52,6 +53,9 @@ type reloadResult struct {
 	// Bridges says that some have begun, ended or begun again.
 	Bridges bool `json:"bridges"`
 
+	// Rules says that some have begun, ended or begun again.
+	Rules bool `json:"rules"`
+
 	// Page is where the page has gone, as a URL or "off"; "": it stays.
 	Page string `json:"page"`
 
@@ -67,6 +71,9 @@ func (r reloadResult) String() string {
 	}
 	if r.Bridges {
 		said += "; bridges that were changed have started again"
+	}
+	if r.Rules {
+		said += "; rules are the new ones"
 	}
 	switch r.Page {
 	case "":
@@ -89,6 +96,7 @@ type reloader struct {
 	log     *slog.Logger
 	broker  *broker.Broker
 	web     *web.Server
+	rules   *rule.Rules
 	control http.Handler // what the control socket serves
 	replace func(*fieldPump) error
 	bridges func([]config.Bridge) (bridgesReloaded, error)
@@ -103,7 +111,7 @@ type reloader struct {
 
 // newReloader makes one for a house that runs what it was built of.
 func (h *house) newReloader(path string) *reloader {
-	return &reloader{path: path, log: h.log, started: new(*h.config), broker: h.broker, web: h.web, control: h.controlHandler(),
+	return &reloader{path: path, log: h.log, started: new(*h.config), broker: h.broker, web: h.web, rules: h.rules, control: h.controlHandler(),
 		replace: h.replacePump, bridges: h.reloadBridges, service: h.service}
 }
 
@@ -148,6 +156,12 @@ func (r *reloader) reload() (res reloadResult, err error) {
 	}
 	r.nowInForce(file)
 	r.reloadWeb(file, page, &res)
+	if !reflect.DeepEqual(file.Rule, r.started.Rule) {
+		if err = r.rules.Reload(file.Rule); err != nil {
+			return res, err
+		}
+		r.started.Rule, res.Rules = file.Rule, true
+	}
 	if res.Links, err = r.reloadPump(file); err != nil {
 		return res, err
 	}

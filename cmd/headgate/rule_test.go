@@ -77,3 +77,45 @@ func TestARuleThatTakesItsOwnIsWarnedOf(t *testing.T) {
 		t.Errorf("got %s", out)
 	}
 }
+
+func TestAReloadChangesTheRules(t *testing.T) {
+	t.Parallel()
+	base := strings.ReplaceAll(pageConfig, "{DIR}", t.TempDir())
+	rule := func(name, from, to string) string {
+		return "[[rule]]\nname = \"" + name + "\"\nfrom = \"" + from + "\"\nto = \"" + to + "\"\nretain = false\n"
+	}
+	steady := rule("steady", "in/+", "out/{1}")
+	h := runInside(t, base+"[web]\nlisten = \"off\"\n"+steady+rule("gone", "old/+", "out/{1}"))
+	eventually(t, "it listens", func() bool { return h.broker.Addresses()[0] != "" })
+	c := dial(t, h.broker.Addresses()[0], "watcher")
+	h.reloader = h.newReloader(h.config.Paths[0])
+	c.subscribe("out/#", 1)
+	pass := func(from, to string) {
+		t.Helper()
+		c.publish(from, "x", 1)
+		c.wait(t, to, nil)
+	}
+	eventually(t, "rules are subscribed", func() bool { c.publish("in/1", "x", 1); return len(c.on("out/1")) > 0 })
+	pass("old/2", "out/2")
+	before, _ := h.rules.Stats()
+	if err := os.WriteFile(h.reloader.path, []byte(base+"[web]\nlisten = \"off\"\n"+steady+rule("new", "new/+", "out/{1}")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	res, err := h.reloader.reload()
+	if err != nil || !res.Rules || len(res.Restart) > 0 {
+		t.Fatalf("%v: %+v", err, res)
+	}
+	c.publish("old/3", "x", 1)
+	pass("new/4", "out/4")
+	pass("in/5", "out/5")
+	if got := c.on("out/3"); len(got) > 0 {
+		t.Errorf("a rule that is gone publishes %q", got)
+	}
+	list, _ := h.rules.Stats()
+	if len(list) != 2 || list[0].Published <= before[0].Published || list[1].Name != "new" || list[1].Published != 1 {
+		t.Errorf("got %+v", list)
+	}
+	if res, err = h.reloader.reload(); err != nil || res.Rules {
+		t.Errorf("without a change: %v: %+v", err, res)
+	}
+}

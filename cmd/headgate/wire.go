@@ -66,8 +66,8 @@ func (c ruleClient) Publish(m rule.Message) error {
 	return c.client.Publish(broker.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain})
 }
 
-func (c ruleClient) Subscribe(filter string, handle func(rule.Message)) error {
-	return c.client.Subscribe(filter, func(m broker.Message) {
+func (c ruleClient) SubscribeAll(filters []string, handle func(rule.Message)) error {
+	return c.client.SubscribeAll(filters, func(m broker.Message) {
 		handle(rule.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain})
 	})
 }

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,9 +35,10 @@ type Client interface {
 	// Publish takes one message and never blocks; the error says why it is lost.
 	Publish(m Message) error
 
-	// Subscribe has handle called once with each message that is published from now
-	// on by others and matches filter, or a filter of before. handle does not block.
-	Subscribe(filter string, handle func(Message)) error
+	// SubscribeAll has handle called once with each message that is published from now
+	// on by others and matches some of filters. It takes the place of the call before;
+	// with an error nothing is changed. handle does not block.
+	SubscribeAll(filters []string, handle func(Message)) error
 }
 
 const (
@@ -55,10 +58,13 @@ const (
 
 // Rules are all [[rule]] tables. Make them with New.
 type Rules struct {
-	rules  []*rule
 	client Client
 	log    *slog.Logger
 	wake   chan struct{} // holds one token when something came
+	rules  atomic.Pointer[[]*rule]
+
+	changing sync.Mutex // guards what follows, and is held while rules are changed
+	running  bool
 
 	mu      sync.Mutex // guards what follows
 	waiting []Message
@@ -88,7 +94,7 @@ type rest struct {
 	next  *Message // what is published then; nil: nothing
 }
 
-// Stats is one rule as it stands. The counts are since the start.
+// Stats is one rule as it stands. The counts are since the start, or since it was changed.
 type Stats struct {
 	Name      string
 	Taken     uint64 // messages that matched from
@@ -107,7 +113,23 @@ func (s *Stats) Useless() bool { return s.Failed > 0 && s.Published == 0 }
 // New makes the rules of the tables, in which Check has found no fault.
 func New(tables []Config, client Client, log *slog.Logger) (*Rules, error) {
 	r := &Rules{client: client, log: log, wake: make(chan struct{}, 1)}
+	rules, err := newRules(tables, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.rules.Store(&rules)
+	return r, nil
+}
+
+// newRules makes a rule of each table. One that stands before as it is goes on, with
+// its counts and what its throttle holds.
+func newRules(tables []Config, before []*rule) (rules []*rule, err error) {
 	for _, c := range tables {
+		if i := slices.IndexFunc(before, func(old *rule) bool { return reflect.DeepEqual(old.Config, c) }); i >= 0 {
+			rules = append(rules, before[i])
+			before = slices.Delete(slices.Clone(before), i, i+1)
+			continue
+		}
 		one := &rule{Config: c, resting: map[string]*rest{}}
 		var err, other error
 		if c.When != "" {
@@ -119,15 +141,47 @@ func New(tables []Config, client Client, log *slog.Logger) (*Rules, error) {
 		if err = errors.Join(err, other); err != nil {
 			return nil, fmt.Errorf("rule %q: %w", c.Name, err)
 		}
-		r.rules = append(r.rules, one)
+		rules = append(rules, one)
 	}
-	return r, nil
+	return rules, nil
+}
+
+// Reload has the rules be those of other tables, in which Check has found no fault.
+// Those that are the same go on; what the throttle of another one has held back goes
+// with it. With an error all are as they were. It may be called at any time.
+func (r *Rules) Reload(tables []Config) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	rules, err := newRules(tables, *r.rules.Load())
+	if err != nil {
+		return err
+	}
+	if r.running {
+		if err := r.subscribe(rules); err != nil {
+			return err
+		}
+	}
+	r.rules.Store(&rules)
+	return nil
+}
+
+// subscribe has the rules hear what they take. The caller holds changing.
+func (r *Rules) subscribe(rules []*rule) error {
+	var filters []string
+	for _, one := range rules {
+		filters = append(filters, one.From)
+	}
+	slices.Sort(filters)
+	if err := r.client.SubscribeAll(slices.Compact(filters), r.hear); err != nil {
+		return fmt.Errorf("subscribe for the rules: %w", err)
+	}
+	return nil
 }
 
 // Stats gives each rule as it stands, and how many messages were dropped because they
 // came too fast. It may be called at any time.
 func (r *Rules) Stats() (rules []Stats, dropped uint64) {
-	for _, one := range r.rules {
+	for _, one := range *r.rules.Load() {
 		s := Stats{Name: one.Name, Taken: one.taken.Load(), Published: one.published.Load(), Filtered: one.filtered.Load(),
 			Throttled: one.throttled.Load(), Failed: one.failed.Load()}
 		one.mu.Lock()
@@ -142,13 +196,12 @@ func (r *Rules) Stats() (rules []Stats, dropped uint64) {
 
 // Run publishes until ctx ends. The error is that of subscribing.
 func (r *Rules) Run(ctx context.Context) error {
-	for i, one := range r.rules {
-		if r.subscribed(one.From, i) {
-			continue
-		}
-		if err := r.client.Subscribe(one.From, func(m Message) { r.hear(one.From, m) }); err != nil {
-			return fmt.Errorf("subscribe to %s for rule %q: %w", one.From, one.Name, err)
-		}
+	r.changing.Lock()
+	r.running = true
+	err := r.subscribe(*r.rules.Load())
+	r.changing.Unlock()
+	if err != nil {
+		return err
 	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -160,7 +213,7 @@ func (r *Rules) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		for _, m := range r.take() {
-			for _, one := range r.rules {
+			for _, one := range *r.rules.Load() {
 				if topic.Match(one.From, m.Topic) {
 					r.apply(one, m, time.Now())
 				}
@@ -170,27 +223,8 @@ func (r *Rules) Run(ctx context.Context) error {
 	}
 }
 
-// subscribed says whether a rule before the i-th has that filter.
-func (r *Rules) subscribed(filter string, i int) bool {
-	for _, one := range r.rules[:i] {
-		if one.From == filter {
-			return true
-		}
-	}
-	return false
-}
-
-// hear keeps a message until its turn. The broker calls it once for each filter that
-// matches; the first of them takes it.
-func (r *Rules) hear(filter string, m Message) {
-	for _, one := range r.rules {
-		if one.From == filter {
-			break
-		}
-		if topic.Match(one.From, m.Topic) {
-			return
-		}
-	}
+// hear keeps a message until its turn.
+func (r *Rules) hear(m Message) {
 	r.mu.Lock()
 	r.waiting = append(r.waiting, m)
 	r.bytes += m.bytes()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,10 +17,11 @@ import (
 
 // fakeBroker is a Client that keeps what is published.
 type fakeBroker struct {
-	mu       sync.Mutex
-	out      []string
-	handlers map[string]func(Message)
-	refuse   error
+	mu      sync.Mutex
+	out     []string
+	filters []string
+	handle  func(Message)
+	refuse  error
 }
 
 func (b *fakeBroker) Publish(m Message) error {
@@ -36,19 +38,20 @@ func (b *fakeBroker) Publish(m Message) error {
 	return nil
 }
 
-func (b *fakeBroker) Subscribe(filter string, handle func(Message)) error {
+func (b *fakeBroker) SubscribeAll(filters []string, handle func(Message)) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.handlers[filter] = handle
+	if b.refuse != nil {
+		return b.refuse
+	}
+	b.filters, b.handle = filters, handle
 	return nil
 }
 
-// say is what a client does: every handler whose filter matches is called.
+// say is what a client does: what matches some filter is handled once.
 func (b *fakeBroker) say(name, payload string) {
-	for filter, handle := range b.handlers {
-		if topic.Match(filter, name) {
-			handle(Message{Topic: name, Payload: []byte(payload), QoS: 1})
-		}
+	if slices.ContainsFunc(b.filters, func(filter string) bool { return topic.Match(filter, name) }) {
+		b.handle(Message{Topic: name, Payload: []byte(payload), QoS: 1})
 	}
 }
 
@@ -65,7 +68,7 @@ func start(t *testing.T, tables ...Config) *bench {
 		tables[i].SetDefaults()
 		tables[i].Check(func(key, format string, args ...any) { t.Errorf("%s: %s", key, fmt.Sprintf(format, args...)) })
 	}
-	b := &bench{t: t, fakeBroker: &fakeBroker{handlers: map[string]func(Message){}}}
+	b := &bench{t: t, fakeBroker: &fakeBroker{}}
 	var err error
 	if b.Rules, err = New(tables, b.fakeBroker, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
@@ -131,7 +134,7 @@ func TestAThrottleKeepsTheFirstOrTheLast(t *testing.T) {
 		b.want("last/a 3 q1")
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		for _, r := range b.rules {
+		for _, r := range *b.rules.Load() {
 			if len(r.resting) != 0 || r.bytes != 0 {
 				t.Errorf("%s remembers %d topics, %d bytes", r.Name, len(r.resting), r.bytes)
 			}
@@ -150,20 +153,20 @@ func TestWhatAThrottleRemembersIsBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		rules, _ := b.Stats()
-		if b.rules[0].bytes > maxResting || rules[0].Failed == 0 || rules[0].Failed+rules[0].Published != 10000 {
-			t.Errorf("got %d bytes, %+v", b.rules[0].bytes, rules[0])
+		if (*b.rules.Load())[0].bytes > maxResting || rules[0].Failed == 0 || rules[0].Failed+rules[0].Published != 10000 {
+			t.Errorf("got %d bytes, %+v", (*b.rules.Load())[0].bytes, rules[0])
 		}
 	})
 }
 
 func TestMessagesThatComeTooFastAreLeftOutAndCounted(t *testing.T) {
-	b := &fakeBroker{handlers: map[string]func(Message){}}
+	b := &fakeBroker{}
 	r, err := New([]Config{{Name: "a", From: "#", To: "b"}}, b, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 100 { // it does not run
-		r.hear("#", Message{Topic: "in", Payload: make([]byte, 100<<10)})
+		r.hear(Message{Topic: "in", Payload: make([]byte, 100<<10)})
 	}
 	if _, dropped := r.Stats(); dropped == 0 || r.bytes > maxWaiting || int(dropped)+len(r.waiting) != 100 {
 		t.Errorf("got %d dropped, %d waiting, %d bytes", dropped, len(r.waiting), r.bytes)
@@ -229,4 +232,58 @@ func TestARuleThatWouldTakeItsOwnIsKnown(t *testing.T) {
 			t.Errorf("%s: got %v", to, got)
 		}
 	}
+}
+
+func TestRulesBeginAndEndWhileTheOthersGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		steady := Config{Name: "steady", From: "in/+", To: "steady/{1}", Throttle: 10 * time.Second, Keep: "last"}
+		gone := Config{Name: "gone", From: "old/#", To: "gone", Keep: "last"}
+		b := start(t, gone, steady)
+		reload := func(tables ...Config) error {
+			t.Helper()
+			synctest.Wait()
+			return b.Reload(tables)
+		}
+		b.say("in/a", "1")
+		b.say("in/a", "2") // rests
+		b.say("old/x", "1")
+		b.want("steady/a 1 q1", "gone 1 q1")
+		added := Config{Name: "added", From: "new/+", To: "added/{1}", When: "payload > 1", Keep: "last"}
+		if err := reload(steady, added); err != nil {
+			t.Fatal(err)
+		}
+		b.say("old/x", "2")
+		b.say("new/x", "1")
+		b.say("new/x", "2")
+		b.want("added/x 2 q1")
+		time.Sleep(10 * time.Second)
+		b.want("steady/a 2 q1")
+		rules, _ := b.Stats()
+		if len(rules) != 2 || rules[0].Published != 2 || rules[1].Filtered != 1 || rules[1].Published != 1 {
+			t.Errorf("got %+v", rules)
+		}
+		// One that is another begins anew; what cannot be leaves all as they are.
+		added.To = "moved/{1}"
+		b.refuse = errors.New("no room")
+		if err := reload(added); err == nil {
+			t.Error("what the broker refuses is taken")
+		}
+		b.refuse = nil
+		b.say("new/x", "3")
+		b.want("added/x 3 q1")
+		if err := reload(added); err != nil {
+			t.Fatal(err)
+		}
+		b.say("new/x", "4")
+		b.say("in/a", "4")
+		b.want("moved/x 4 q1")
+		if rules, _ := b.Stats(); len(rules) != 1 || rules[0].Published != 1 {
+			t.Errorf("got %+v", rules)
+		}
+		if err := reload(); err != nil {
+			t.Fatal(err)
+		}
+		b.say("new/x", "5")
+		b.want()
+	})
 }

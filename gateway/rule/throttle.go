@@ -53,7 +53,7 @@ func (r *Rules) publish(one *rule, m Message) error {
 // next one ends.
 func (r *Rules) rouse(now time.Time) time.Duration {
 	next := time.Hour
-	for _, one := range r.rules {
+	for _, one := range *r.rules.Load() {
 		for name, t := range one.resting {
 			if now.Before(t.until) {
 				next = min(next, t.until.Sub(now))
