@@ -18,6 +18,7 @@ func TestTheFieldsValuesReachTheCloudInBatchesOfAnotherFormat(t *testing.T) {
 	}
 	for format, arrived := range map[string]func(payload string) bool{
 		"influx": func(payload string) bool {
+			payload = strings.ReplaceAll(payload, `,voltage_clock="unsynced"`, "") // where nobody keeps this machine's clock
 			return strings.Count(payload, "\n") >= 3 && strings.Contains(payload, "meter,device=meter,gateway=plant,unit=V voltage=231.5 1")
 		},
 		"json_device": func(payload string) bool {
