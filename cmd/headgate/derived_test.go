@@ -10,30 +10,13 @@ import (
 	"testing"
 
 	"headgate/adapters/modbus/modbussim"
-	"headgate/cmd/headgate/config"
 )
 
 // derivedPage gives the configurations on packaging/docs/derived.md: the first is
 // that of the devices that the others are about.
 func derivedPage(t *testing.T) []string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(moduleRoot(t), "packaging", "docs", "derived.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tomlBlocks(string(b))
-}
-
-func TestTheConfigurationsOnThePageOfDerivedPointsAreGood(t *testing.T) {
-	blocks := derivedPage(t)
-	if len(blocks) != 5 {
-		t.Fatalf("got %d blocks of TOML, want 5", len(blocks))
-	}
-	for _, block := range blocks[1:] {
-		if _, err := config.Load(writeConfig(t, blocks[0]+"\n"+block+"\n")); err != nil {
-			t.Errorf("%s\n%v", block, err)
-		}
-	}
+	return docPage(t, "packaging/docs/derived.md").tomlBlocks()
 }
 
 func TestDerivedPointsOfTheWholeProgram(t *testing.T) {

@@ -13,42 +13,7 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"headgate/broker/auth"
-	"headgate/cmd/headgate/config"
 )
-
-// readme gives README.md, and the indented blocks in it that are TOML.
-func readme(t *testing.T) (text string, configs []string) {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(moduleRoot(t), "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b), tomlBlocks(string(b))
-}
-
-func TestTheConfigurationsInTheREADMEAreGood(t *testing.T) {
-	_, configs := readme(t)
-	if len(configs) != 6 {
-		t.Fatalf("got %d blocks of TOML, want 6", len(configs))
-	}
-	t.Chdir(t.TempDir())
-	writeKeyPair(t, "cert.pem", "key.pem")
-	for name, text := range map[string]string{"panel.password": "secret\n", "users": "ann:" + auth.Hash("secret") + "\n"} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i, text := range configs {
-		file, err := config.Load(writeConfig(t, text+"\n"))
-		if err != nil {
-			t.Errorf("block %d: %v", i+1, err)
-		} else if len(file.Modbus)+len(file.Serial)+len(file.Bridge)+len(file.Broker.Listener)+len(file.Store.Class)+len(file.Web.User) == 0 {
-			t.Errorf("block %d holds nothing: %s", i+1, file.Summary())
-		}
-	}
-}
 
 // writeKeyPair writes a certificate that signs itself, and its key.
 func writeKeyPair(t *testing.T, certFile, keyFile string) {
@@ -74,7 +39,7 @@ func writeKeyPair(t *testing.T, certFile, keyFile string) {
 }
 
 func TestTheFilesThatTheREADMENamesAreThere(t *testing.T) {
-	text, _ := readme(t)
+	text := docPage(t, "README.md").text
 	names := regexp.MustCompile("`([A-Za-z/]+\\.(?:go|md))`").FindAllStringSubmatch(text, -1)
 	if len(names) < 8 {
 		t.Errorf("got %d files, want 8", len(names))
@@ -89,7 +54,7 @@ func TestTheFilesThatTheREADMENamesAreThere(t *testing.T) {
 // Who follows the README makes these beside the sources: neither git nor the test
 // of what stands at the top may take them for ours.
 func TestWhatTheREADMEHasANewcomerMakeIsIgnored(t *testing.T) {
-	text, _ := readme(t)
+	text := docPage(t, "README.md").text
 	ignored := ignoredAtTop(filepath.Join(moduleRoot(t), ".gitignore"))
 	for _, pattern := range []string{`go build -o (\S+)`, "Save it as `([^`]+)`", `data_dir = "([^"/]+)"`, `password_file = "([^"/]+)"`, `password_file = "([^"/]+\.password)"`} {
 		found := regexp.MustCompile(pattern).FindStringSubmatch(text)

@@ -4,7 +4,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,11 +13,7 @@ import (
 func TestTheConfigurationOnThePageOfRulesIsGoodAndRuns(t *testing.T) {
 	t.Parallel()
 	needMosquitto(t)
-	b, err := os.ReadFile(filepath.Join(moduleRoot(t), "packaging", "docs", "rules.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.Join(tomlBlocks(string(b)), "\n") + "\n"
+	text := strings.Join(docPage(t, "packaging/docs/rules.md").tomlBlocks(), "\n") + "\n"
 	file, err := config.Load(writeConfig(t, text))
 	if err != nil || len(file.Rule) != 3 {
 		t.Fatalf("%v: %+v", err, file)
