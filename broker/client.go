@@ -276,6 +276,15 @@ func (c *Client) SubscribeAll(filters []string, handle func(Message)) error {
 	return errors.Join(errs...)
 }
 
+// Unsubscribe ends what Subscribe began with this filter. When it has returned, its
+// handles are not called any more.
+func (c *Client) Unsubscribe(filter string) {
+	c.b.unsubscribe(c.s, filter)
+	c.handlersMu.Lock()
+	c.handlers = slices.DeleteFunc(c.handlers, func(h handler) bool { return slices.Equal(h.filters, []string{filter}) })
+	c.handlersMu.Unlock()
+}
+
 // Close ends the subscriptions.
 func (c *Client) Close() { c.b.endSession(c.s, &router{b: c.b}) }
 

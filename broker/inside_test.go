@@ -48,6 +48,20 @@ func TestAClientInsideTheProcessPublishesAndIsTold(t *testing.T) {
 	if err := c.Publish(broker.Message{Topic: "a/#"}); err == nil {
 		t.Error("a topic name with a wildcard passed")
 	}
+	if err := c.Subscribe("other", func(m broker.Message) { got <- m }); err != nil {
+		t.Fatal(err)
+	}
+	c.Unsubscribe("cmd/+/set")
+	out.Publish("cmd/1/set", "off", 1)
+	out.Publish("other", "1", 1)
+	select {
+	case m := <-got:
+		if m.Topic != "other" {
+			t.Errorf("after the end of its subscription it is given %+v", m)
+		}
+	case <-within(t).Done():
+		t.Fatal("the other subscription has ended too")
+	}
 }
 
 // What matches several filters comes once, and what was subscribed to before no more.

@@ -79,7 +79,7 @@ func (g *Gateway) handle(m Message) {
 // sort sends a command to its adapter, or refuses it. It runs on the goroutine
 // of the intake.
 func (g *Gateway) sort(_ context.Context, c *command) {
-	c.target = g.targets[c.message.Topic]
+	c.target = g.field.Load().targets[c.message.Topic]
 	req, err := parseFor(c.target, c.message.Payload)
 	c.request = req
 	switch {
@@ -108,7 +108,7 @@ func (g *Gateway) ignore(m Message) {
 		return
 	}
 	g.ignored.Add(1)
-	t := g.targets[m.Topic]
+	t := g.field.Load().targets[m.Topic]
 	if t == nil || !t.warned.CompareAndSwap(false, true) {
 		g.log.Debug("a retained command is ignored", "topic", m.Topic)
 		return
@@ -119,7 +119,7 @@ func (g *Gateway) ignore(m Message) {
 func (g *Gateway) unknown(set string) error {
 	device, name := g.topics.names(set)
 	switch {
-	case g.devices[device] == nil:
+	case g.field.Load().devices[device] == nil:
 		return fmt.Errorf("there is no device %.80q", device)
 	case name == "":
 		return fmt.Errorf("device %q takes no bytes as they are: a point is set at %s", device, g.topics.set(device, "POINT"))
@@ -137,7 +137,7 @@ func (g *Gateway) refuse(c *command, reason error) {
 
 // refuseUnread is refuse for a command that sort has not seen.
 func (g *Gateway) refuseUnread(c *command, reason error) {
-	c.request, _ = parseFor(g.targets[c.message.Topic], c.message.Payload) // for its id
+	c.request, _ = parseFor(g.field.Load().targets[c.message.Topic], c.message.Payload) // for its id
 	g.refuse(c, reason)
 }
 

@@ -61,9 +61,17 @@ type target struct {
 	warned atomic.Bool // of a retained command
 }
 
-// newDevice makes the device and enters its points as targets of commands.
-func newDevice(g *Gateway, r *runner, d point.Device) (*device, error) {
-	dev := &device{
+// newDevice makes the device, and the targets of its commands by their set topics.
+func newDevice(g *Gateway, r *runner, d point.Device) (dev *device, targets map[string]*target, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("device %q of adapter %q: %w", d.Name, r.adapter.Name(), err)
+		}
+	}()
+	if err := point.CheckDeviceName(d.Name); err != nil {
+		return nil, nil, fmt.Errorf("its name %w", err)
+	}
+	dev = &device{
 		gateway: g, runner: r, name: d.Name, made: [2]string{d.Manufacturer, d.Model},
 		statusTopic: g.topics.status(d.Name),
 		origin:      format.Origin{Gateway: g.cfg.ID, Device: d.Name, DeviceTopic: g.topics.ofDevice(d.Name)},
@@ -71,22 +79,23 @@ func newDevice(g *Gateway, r *runner, d point.Device) (*device, error) {
 	}
 	for _, info := range d.Points {
 		if err := point.CheckPointName(info.Name); err != nil {
-			return nil, fmt.Errorf("point %q: its name %w", info.Name, err)
+			return nil, nil, fmt.Errorf("point %q: its name %w", info.Name, err)
 		}
 		if dev.byName[info.Name] != nil {
-			return nil, fmt.Errorf("point %q is there twice: point names must be unique in a device", info.Name)
+			return nil, nil, fmt.Errorf("point %q is there twice: point names must be unique in a device", info.Name)
 		}
 		o := &outlet{info: info, topic: g.topics.value(d.Name, info.Name)}
 		dev.points = append(dev.points, o)
 		dev.byName[info.Name] = o
 	}
+	targets = make(map[string]*target, len(d.Points))
 	for _, o := range dev.points {
-		g.targets[g.topics.set(d.Name, o.info.Name)] = &target{device: dev, point: o}
+		targets[g.topics.set(d.Name, o.info.Name)] = &target{device: dev, point: o}
 	}
 	if d.Raw {
-		g.targets[g.topics.deviceSet(d.Name)] = &target{device: dev, point: &outlet{info: point.Info{Writable: true, Raw: true}}}
+		targets[g.topics.deviceSet(d.Name)] = &target{device: dev, point: &outlet{info: point.Info{Writable: true, Raw: true}}}
 	}
-	return dev, nil
+	return dev, targets, nil
 }
 
 // update takes what the adapter says of the device.

@@ -84,6 +84,12 @@ func (p *recorder) Subscribe(filter string, handle func(Message)) error {
 	return p.refuse
 }
 
+func (p *recorder) Unsubscribe(filter string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.exact, filter)
+}
+
 // take gives what was published since the last call, as "topic payload" with
 // " (retained)" behind the retained ones.
 func (p *recorder) take() []string {
@@ -132,6 +138,7 @@ type dropper struct{}
 
 func (*dropper) Publish(Message) error                 { return nil }
 func (*dropper) Subscribe(string, func(Message)) error { return nil }
+func (*dropper) Unsubscribe(string)                    {}
 
 func quietLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

@@ -7,7 +7,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -72,6 +71,9 @@ type Publisher interface {
 	// on, by others than this Publisher, and whose topic matches filter; Retain
 	// is as it was published. handle does not block, and publishes nothing.
 	Subscribe(filter string, handle func(Message)) error
+
+	// Unsubscribe ends what Subscribe began with this filter.
+	Unsubscribe(filter string)
 }
 
 // Gateway is the pump. Make one with New.
@@ -83,12 +85,10 @@ type Gateway struct {
 	clock  Clock
 	log    *slog.Logger
 
-	// Written by New alone.
-	runners   []*runner
-	observers []Observer
-	devices   map[string]*device // by name
-	targets   map[string]*target // by set topic
-	intake    *queue             // commands as they came
+	intake  *queue                // commands as they came
+	field   atomic.Pointer[field] // by New, and by Run when it is told to Replace
+	changes chan change
+	ended   chan struct{} // closed when Run returns
 
 	outcomes [len(outcomeNames)]atomic.Uint64 // commands, by how they ended
 	ignored  atomic.Uint64                    // retained commands
@@ -119,47 +119,15 @@ func New(cfg Config, adapters []Adapter, pub Publisher, clock Clock, log *slog.L
 	}
 	g := &Gateway{
 		cfg: cfg, topics: topics, format: encoder, pub: pub, clock: clock, log: log,
-		devices: map[string]*device{},
-		targets: map[string]*target{},
+		changes: make(chan change), ended: make(chan struct{}),
 	}
 	g.intake = newQueue(maxIntake, maxIntakeBytes, g.sort, g.refuseUnread)
-	var faults []error
-	for _, a := range adapters {
-		r := newRunner(g, a)
-		for _, d := range a.Devices() {
-			if err := g.addDevice(r, d); err != nil {
-				faults = append(faults, err)
-			}
-		}
-		g.runners = append(g.runners, r)
-		if o, ok := a.(Observer); ok {
-			g.observers = append(g.observers, o)
-		}
-	}
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
-	}
-	return g, nil
-}
-
-func (g *Gateway) addDevice(r *runner, d point.Device) error {
-	if err := point.CheckDeviceName(d.Name); err != nil {
-		return fmt.Errorf("device %q of adapter %q: its name %w", d.Name, r.adapter.Name(), err)
-	}
-	if other, ok := g.devices[d.Name]; ok {
-		if other.runner == r {
-			return fmt.Errorf("device %q is twice in adapter %q: device names must be unique", d.Name, r.adapter.Name())
-		}
-		return fmt.Errorf("device %q is in adapter %q and in adapter %q: device names must be unique over all adapters",
-			d.Name, other.runner.adapter.Name(), r.adapter.Name())
-	}
-	dev, err := newDevice(g, r, d)
+	f, err := newField(g, adapters, &field{})
 	if err != nil {
-		return fmt.Errorf("device %q of adapter %q: %w", d.Name, r.adapter.Name(), err)
+		return nil, err
 	}
-	g.devices[d.Name] = dev
-	r.devices = append(r.devices, dev)
-	return nil
+	g.field.Store(f)
+	return g, nil
 }
 
 // SetFilters are the topic filters of the commands: what matches one is for this
@@ -186,39 +154,46 @@ func (g *Gateway) Origin(topic string) (from format.Origin, pointName string, ok
 // subscribing to the commands, after which nothing runs either. Run is called
 // once.
 func (g *Gateway) Run(ctx context.Context) error {
+	defer close(g.ended)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, r := range g.runners {
+	f := g.field.Load()
+	for _, r := range f.runners {
 		r.announce("starting")
 	}
-	var running sync.WaitGroup
-	running.Go(func() { g.intake.run(ctx) })
-	for _, r := range g.runners {
-		running.Go(func() { r.run(ctx) })
-		running.Go(func() { r.commands.run(ctx) })
+	var sorting sync.WaitGroup
+	sorting.Go(func() { g.intake.run(ctx) })
+	for _, r := range f.runners {
+		r.start(ctx)
 	}
-	err := g.hear()
-	if err != nil {
-		cancel()
-	}
+	err := g.hear(f.hearers, nil)
 	for _, filter := range g.SetFilters() {
 		if err != nil {
 			break
 		}
 		if err = g.pub.Subscribe(filter, g.handle); err != nil {
 			err = fmt.Errorf("subscribe to commands at %s: %w", filter, err)
-			cancel()
-			break
 		}
 	}
-	running.Wait()
+	for err == nil && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case c := <-g.changes:
+			c.done <- g.change(ctx, c.adapters)
+		}
+	}
+	cancel()
+	sorting.Wait()
+	for _, r := range g.field.Load().runners {
+		r.running.Wait()
+	}
 	return err
 }
 
 // SayAgain publishes the last value of every point once more, with the time and the
 // quality that it had, for one who has just come and cannot wait for the next.
 func (g *Gateway) SayAgain() {
-	for _, r := range g.runners {
+	for _, r := range g.field.Load().runners {
 		for _, d := range r.devices {
 			d.sayAgain()
 		}
@@ -228,7 +203,7 @@ func (g *Gateway) SayAgain() {
 // Devices lists the devices with their points, in the order of the configuration.
 func (g *Gateway) Devices() []point.Device {
 	var all []point.Device
-	for _, r := range g.runners {
+	for _, r := range g.field.Load().runners {
 		all = append(all, r.adapter.Devices()...)
 	}
 	return all

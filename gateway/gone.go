@@ -19,7 +19,7 @@ func (g *Gateway) StatusFilter() string {
 // not any more. It is false for any other topic or payload, which stays.
 func (g *Gateway) ForgetStatus(topic string, payload []byte) bool {
 	device, _ := g.topics.names(topic)
-	if g.StatusFilter() == "" || device == "" || topic != g.topics.status(device) || g.devices[device] != nil ||
+	if g.StatusFilter() == "" || device == "" || topic != g.topics.status(device) || g.field.Load().devices[device] != nil ||
 		!bytes.HasPrefix(payload, []byte(`{"status":"o`)) || !bytes.Contains(payload, []byte(`"time":"`)) {
 		return false
 	}

@@ -23,33 +23,46 @@ type Hearer interface {
 	Hear(topic string, payload []byte)
 }
 
-// hear subscribes to what the adapters want to hear.
-func (g *Gateway) hear() error {
-	for _, r := range g.runners {
-		h, ok := r.adapter.(Hearer)
-		if !ok {
+// hear subscribes to the topics of hearers, but for those that are heard already. After
+// an error none of them is.
+func (g *Gateway) hear(hearers, already map[string][]Hearer) error {
+	begun := map[string][]Hearer{}
+	for name := range hearers {
+		if _, ok := already[name]; ok {
 			continue
 		}
-		for _, name := range h.Topics() {
-			err := g.pub.Subscribe(name, func(m Message) {
+		err := g.pub.Subscribe(name, func(m Message) {
+			for _, h := range g.field.Load().hearers[name] {
 				if m.Topic == name {
 					h.Hear(m.Topic, m.Payload)
 				}
-			})
-			if err != nil {
-				return fmt.Errorf("subscribe to %s for %s: %w", name, r.adapter.Name(), err)
 			}
+		})
+		begun[name] = nil
+		if err != nil {
+			g.unhear(begun, nil)
+			return fmt.Errorf("subscribe to %s, which a derived point needs: %w", name, err)
 		}
 	}
 	return nil
 }
 
+// unhear ends the subscriptions to topics of hearers, but for those that are still heard.
+func (g *Gateway) unhear(hearers, still map[string][]Hearer) {
+	for name := range hearers {
+		if _, ok := still[name]; !ok {
+			g.pub.Unsubscribe(name)
+		}
+	}
+}
+
 // show shows the observers what is said of a device; its mu is held.
 func (d *device) show(status *point.Status, samples []point.Sample) {
-	if len(d.gateway.observers) == 0 || status == nil && len(samples) == 0 {
+	observers := d.gateway.field.Load().observers
+	if len(observers) == 0 || status == nil && len(samples) == 0 {
 		return
 	}
-	for _, o := range d.gateway.observers {
+	for _, o := range observers {
 		o.Observe(point.Update{Device: d.name, Status: status, Samples: samples})
 	}
 }

@@ -108,7 +108,7 @@ func TestASampleCostsOneAllocation(t *testing.T) {
 		{Point: "voltage", Unit: "V", Quality: point.Bad, Reason: "no answer", Time: measured()},
 	}}
 	a := &attempt{started: time.Now()}
-	emit := func() { g.runners[0].emit(a, u) }
+	emit := func() { g.field.Load().runners[0].emit(a, u) }
 	emit()
 	if got := testing.AllocsPerRun(100, emit); got != float64(len(u.Samples)) {
 		t.Errorf("%v allocations for %d samples", got, len(u.Samples))

@@ -18,7 +18,7 @@ type queue struct {
 	mu      sync.Mutex // guards what follows
 	waiting []command
 	bytes   int
-	closed  bool
+	closed  error // why nothing is taken any more; nil: it is
 }
 
 func newQueue(most, mostBytes int, do func(context.Context, *command), left func(*command, error)) *queue {
@@ -30,8 +30,8 @@ func (q *queue) put(c command) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case q.closed:
-		return errStopping
+	case q.closed != nil:
+		return q.closed
 	case len(q.waiting) >= q.most || q.bytes+c.bytes() > q.mostBytes:
 		return fmt.Errorf("%d commands wait already", len(q.waiting))
 	}
@@ -70,11 +70,15 @@ func (q *queue) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+	why := errStopping
+	if context.Cause(ctx) == errReplaced {
+		why = errReplaced
+	}
 	q.mu.Lock()
-	q.closed = true
+	q.closed = why
 	q.mu.Unlock()
 	for c, ok := q.take(); ok; c, ok = q.take() {
-		q.left(&c, errStopping)
+		q.left(&c, why)
 	}
 }
 

@@ -29,11 +29,14 @@ type runner struct {
 	commands *queue
 	log      *slog.Logger
 
+	cancel  context.CancelCauseFunc // by start
+	running sync.WaitGroup          // by start
+
 	panics atomic.Uint64
 	strays atomic.Uint64 // updates of devices that there are not
 
 	mu       sync.Mutex // guards what follows
-	running  bool
+	runs     bool
 	restarts uint64
 	failure  error // why it ended last; nil once it runs well again
 	panicked bool  // one of the failures in a row was a panic
@@ -59,6 +62,28 @@ func newRunner(g *Gateway, a Adapter) *runner {
 	return r
 }
 
+// errReplaced is why a runner ends while the gateway goes on.
+var errReplaced = errors.New("the link was changed or taken out")
+
+// start runs the adapter and carries its commands until ctx ends, or cancel is called.
+// It is called once; running is done when both have ended.
+func (r *runner) start(ctx context.Context) {
+	ctx, r.cancel = context.WithCancelCause(ctx)
+	r.running.Go(func() {
+		defer r.cancel(nil)
+		r.run(ctx)
+	})
+	r.running.Go(func() { r.commands.run(ctx) })
+}
+
+// goodbye says why ctx, which start made, has ended.
+func goodbye(ctx context.Context) string {
+	if err := context.Cause(ctx); err == errReplaced {
+		return err.Error()
+	}
+	return "gateway stopped"
+}
+
 // run runs the adapter until ctx ends, however often it takes.
 func (r *runner) run(ctx context.Context) {
 	backoff := firstBackoff
@@ -68,7 +93,7 @@ func (r *runner) run(ctx context.Context) {
 		a.ended.Store(true)
 		if ctx.Err() != nil {
 			r.logPanic(err)
-			r.announce("gateway stopped")
+			r.announce(goodbye(ctx))
 			return
 		}
 		r.announce("adapter failed: " + err.Error())
@@ -81,7 +106,7 @@ func (r *runner) run(ctx context.Context) {
 		case <-wait.C:
 		case <-ctx.Done():
 			wait.Stop()
-			r.announce("gateway stopped")
+			r.announce(goodbye(ctx))
 			return
 		}
 		backoff = min(2*backoff, maxBackoff)
@@ -105,7 +130,7 @@ func (r *runner) once(ctx context.Context, a *attempt) (err error) {
 
 // emit is what the adapter calls.
 func (r *runner) emit(a *attempt, u point.Update) {
-	d := r.gateway.devices[u.Device]
+	d := r.gateway.field.Load().devices[u.Device]
 	if d == nil || d.runner != r {
 		if r.strays.Add(1) == 1 {
 			r.log.Warn("the adapter speaks of a device that is not its own", "device", u.Device)
@@ -184,12 +209,12 @@ func (r *runner) well(a *attempt) {
 
 func (r *runner) setRunning(on bool) {
 	r.mu.Lock()
-	r.running = on
+	r.runs = on
 	r.mu.Unlock()
 }
 
 func (r *runner) isRunning() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.running
+	return r.runs
 }

@@ -6,7 +6,8 @@ import (
 	"headgate/gateway/point"
 )
 
-// Stats is the pump as it stands. Its size follows from the config alone.
+// Stats is the pump as it stands. Its size follows from the config alone. What it counts
+// in all has in it what adapters have counted that were replaced.
 type Stats struct {
 	Adapters []AdapterStats
 	Devices  []DeviceStats // adapter by adapter, in the order of the config
@@ -67,18 +68,18 @@ func (g *Gateway) Stats() Stats {
 	}
 	s.Commands["ignored"] = g.ignored.Load()
 	s.Commands["dropped"] = g.flooded.Load()
-	for _, r := range g.runners {
+	f := g.field.Load()
+	sums := f.gone
+	for _, r := range f.runners {
 		s.Adapters = append(s.Adapters, r.stats())
-		s.Strays += r.strays.Load()
+		sums.strays += r.strays.Load()
 		for _, d := range r.devices {
 			ds, strays := d.stats()
 			s.Devices = append(s.Devices, ds)
-			s.Samples += ds.Samples
-			s.Bad += ds.Bad
-			s.Held += ds.Held
-			s.Strays += strays
+			sums.addDevice(&ds, strays)
 		}
 	}
+	s.Samples, s.Bad, s.Held, s.Strays = sums.samples, sums.bad, sums.held, sums.strays
 	return s
 }
 
@@ -87,7 +88,7 @@ func (r *runner) stats() AdapterStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := AdapterStats{
-		Name: r.adapter.Name(), Running: r.running, Restarts: r.restarts,
+		Name: r.adapter.Name(), Running: r.runs, Restarts: r.restarts,
 		Panics: r.panics.Load(), Queued: queued,
 	}
 	if r.failure != nil {
@@ -115,7 +116,7 @@ func (d *device) stats() (s DeviceStats, strays uint64) {
 // Device gives one device as it stands now; ok is false when there is none of that
 // name.
 func (g *Gateway) Device(name string) (s DeviceStats, ok bool) {
-	d := g.devices[name]
+	d := g.field.Load().devices[name]
 	if d == nil {
 		return s, false
 	}

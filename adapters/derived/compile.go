@@ -69,12 +69,11 @@ type compiler struct {
 }
 
 func compile(tables []Config, devices []point.Device, fault faults) *model {
-	c := &compiler{model: &model{slots: map[pointName]int{}}, tables: tables, points: map[string][]string{}, types: map[pointName]expression.Type{}, fault: fault}
+	c := &compiler{model: &model{slots: map[pointName]int{}}, tables: tables, points: map[string][]string{}, types: typesOf(devices), fault: fault}
 	for _, d := range devices {
 		for _, p := range d.Points {
 			if !p.Raw {
 				c.points[d.Name] = append(c.points[d.Name], p.Name)
-				c.types[pointName{d.Name, p.Name}] = expression.OfKind(p.Kind)
 			}
 		}
 	}

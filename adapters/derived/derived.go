@@ -37,6 +37,7 @@ const (
 type Adapter struct {
 	*model
 	devices []point.Device
+	needs   map[pointName]expression.Type // of other adapters
 	inbox   *inbox
 	file    keptFile
 	log     *slog.Logger
@@ -59,7 +60,7 @@ func New(tables []Config, devices []point.Device, path string, log *slog.Logger)
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	a := &Adapter{model: m, inbox: newInbox(), file: keptFile{path: path}, log: log}
+	a := &Adapter{model: m, needs: m.used(typesOf(devices)), inbox: newInbox(), file: keptFile{path: path}, log: log}
 	for _, t := range tables {
 		d := point.Device{Name: t.Name}
 		for _, p := range t.Points {
@@ -77,6 +78,41 @@ func New(tables []Config, devices []point.Device, path string, log *slog.Logger)
 func (m *model) infoOf(name pointName) point.Info {
 	i := slices.IndexFunc(m.formulas, func(f *formula) bool { return f.name == name })
 	return m.formulas[i].info
+}
+
+// Fits says whether it computes the same, were these the devices of all other adapters.
+func (a *Adapter) Fits(devices []point.Device) bool {
+	types := typesOf(devices)
+	for name, t := range a.needs {
+		if now, ok := types[name]; !ok || now != t {
+			return false
+		}
+	}
+	return true
+}
+
+// typesOf gives the points that can be computed with.
+func typesOf(devices []point.Device) map[pointName]expression.Type {
+	types := map[pointName]expression.Type{}
+	for _, d := range devices {
+		for _, p := range d.Points {
+			if !p.Raw {
+				types[pointName{d.Name, p.Name}] = expression.OfKind(p.Kind)
+			}
+		}
+	}
+	return types
+}
+
+// used gives those of the points that the formulas use.
+func (m *model) used(types map[pointName]expression.Type) map[pointName]expression.Type {
+	used := map[pointName]expression.Type{}
+	for name := range m.slots {
+		if t, ok := types[name]; ok {
+			used[name] = t
+		}
+	}
+	return used
 }
 
 // Name names it in logs.

@@ -342,3 +342,30 @@ func BenchmarkAReading(b *testing.B) {
 		a.take(&list[0])
 	}
 }
+
+func TestOtherDevicesFitWhileWhatIsNeededIsTheSame(t *testing.T) {
+	t.Parallel()
+	table := Config{Name: "sum", Points: []Point{{Name: "power", Expr: "meter1.voltage * meter1.current"}, {Name: "twice", Expr: "power * 2"}}}
+	table.SetDefaults()
+	a, err := New([]Config{table}, field(), "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	meter := field()[0]
+	text := point.Device{Name: "meter1", Points: []point.Info{{Name: "voltage", Kind: point.String}, {Name: "current"}}}
+	for what, c := range map[string]struct {
+		devices []point.Device
+		want    bool
+	}{
+		"the same":                {field(), true},
+		"what it needs alone":     {[]point.Device{meter}, true},
+		"one more":                {append(field(), point.Device{Name: "more", Points: []point.Info{{Name: "power"}}}), true},
+		"its device is gone":      {field()[1:], false},
+		"a point is gone":         {[]point.Device{{Name: "meter1", Points: meter.Points[:1]}}, false},
+		"a point has become text": {[]point.Device{text}, false},
+	} {
+		if got := a.Fits(c.devices); got != c.want {
+			t.Errorf("%s: got %v", what, got)
+		}
+	}
+}

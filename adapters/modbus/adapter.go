@@ -154,7 +154,7 @@ func (a *Adapter) Run(ctx context.Context, emit func(point.Update)) error {
 	defer func() {
 		a.count(func() { a.done = nil })
 		close(done)
-		a.refuseAll("the gateway is stopping")
+		a.refuseAll("the link is stopping")
 	}()
 	for {
 		err := a.opening(ctx)

@@ -64,7 +64,7 @@ func (a *Adapter) hand(ctx context.Context, w *write) written {
 	select {
 	case a.writes <- w:
 	case <-done:
-		return written{err: a.offlineError(w, "the gateway is stopping")}
+		return written{err: a.offlineError(w, "the link is stopping")}
 	case <-ctx.Done():
 		return written{err: fmt.Errorf("%s: %w: nothing was sent: %w", a.what(w), point.ErrTimeout, ctx.Err())}
 	}
@@ -214,7 +214,7 @@ func (a *Adapter) doWrite(ctx context.Context, w *write) error {
 func (a *Adapter) writeFailed(ctx context.Context, w *write, sent time.Time, err error) error {
 	u, now := w.device.unit, time.Now()
 	if ctx.Err() != nil {
-		w.finish(point.Value{}, fmt.Errorf("%s: %w: the gateway is stopping", a.what(w), point.ErrTimeout))
+		w.finish(point.Value{}, fmt.Errorf("%s: %w: the link is stopping", a.what(w), point.ErrTimeout))
 		return ctx.Err()
 	}
 	w.finish(point.Value{}, fmt.Errorf("%s: %w", a.what(w), err))

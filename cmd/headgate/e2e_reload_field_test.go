@@ -39,12 +39,12 @@ func TestAReloadBringsDevicesAndKeepsConnections(t *testing.T) {
 		c.SendAck(packet.PUBACK, p.PacketID)
 		return string(p.Topic)
 	}
-	reload(text+link("meter1"), "links and devices have started again")
+	reload(text+link("meter1"), "links and devices that were changed have started again")
 	if got := topicOf(); got != "plant/meter1/status" {
 		t.Fatalf("got %s", got)
 	}
 	c.Publish("plant/odd/status", "of somebody else", 1, func(p *packet.Publish) { p.Retain = true })
-	reload(text+link("meter2"), "links and devices have started again")
+	reload(text+link("meter2"), "links and devices that were changed have started again")
 	for topicOf() != "plant/meter2/status" {
 	}
 	reload(text+link("meter2")+"\n# a comment\n", "Reloaded: users, rights, limits, classes, listeners, certificates and logins to the page are in force.")

@@ -265,7 +265,7 @@ func TestAReloadMakesThePagesDevicesNew(t *testing.T) {
 	b.press("Check the file")
 	b.says(".said", "but it is not what runs: reload it.")
 	b.press("Reload")
-	b.says(".said", "links and devices have started again")
+	b.says(".said", "links and devices that were changed have started again")
 	b.says("pre", `name = "door"`)
 }
 

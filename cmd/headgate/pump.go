@@ -5,7 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
-	"sync"
+	"reflect"
 
 	"headgate/adapters/derived"
 	"headgate/adapters/modbus"
@@ -17,16 +17,20 @@ import (
 	"headgate/gateway/point"
 )
 
-// fieldPump is the pump with its adapters: all that a change of [gateway],
-// [homeassistant], [[modbus]], [[serial]] and [[derived]] makes anew, while the broker,
-// its clients and the bridges go on.
+// fieldPump is the pump with its adapters: what [gateway], [homeassistant],
+// [[modbus]], [[serial]] and [[derived]] say, while the broker, its clients and the
+// bridges go on. It does not change: other tables are another fieldPump, which shares
+// the pump with the one before unless [gateway] has changed, and the adapters whose
+// tables are the same.
 type fieldPump struct {
-	gateway *gateway.Gateway
-	home    *homeassistant.Announcer
-	modbus  []modbusPart
-	serial  []serialPart
-	client  *broker.Client
-	started chan struct{} // closed when it runs in place of another
+	gateway  *gateway.Gateway
+	client   *broker.Client // the gateway's
+	adapters []gateway.Adapter
+	home     *homeassistant.Announcer
+	ears     *broker.Client // home hears by it
+	modbus   []modbusPart
+	serial   []serialPart
+	derived  derivedPart
 }
 
 // serialPart is a serial line with its configuration.
@@ -35,77 +39,140 @@ type serialPart struct {
 	adapter *serial.Adapter
 }
 
-// newFieldPump makes the pump of a configuration. No port and no device is opened yet.
-func newFieldPump(file *config.File, b *broker.Broker, log *slog.Logger) (*fieldPump, error) {
-	f := &fieldPump{started: make(chan struct{})}
-	var adapters []gateway.Adapter
-	for _, c := range file.Modbus {
-		a, err := modbus.New(c, log)
-		if err != nil {
-			return nil, err
-		}
-		adapters = append(adapters, a)
-		f.modbus = append(f.modbus, modbusPart{c, a})
+// derivedPart is what is computed, with its configuration; without any its adapter is nil.
+type derivedPart struct {
+	config  []derived.Config
+	adapter *derived.Adapter
+}
+
+// newFieldPump makes the pump of a configuration, with what stays as it was of the one
+// that runs: nil has everything made anew. No port and no device is opened yet.
+func newFieldPump(file *config.File, was *fieldPump, b *broker.Broker, log *slog.Logger) (*fieldPump, error) {
+	f := &fieldPump{}
+	before := was
+	if was == nil {
+		before = f
 	}
-	for _, c := range file.Serial {
-		a, err := serial.New(c, log)
-		if err != nil {
-			return nil, err
-		}
-		adapters = append(adapters, a)
-		f.serial = append(f.serial, serialPart{c, a})
-	}
-	if len(file.Derived) > 0 {
-		var devices []point.Device
-		for _, a := range adapters {
-			devices = append(devices, a.Devices()...)
-		}
-		a, err := derived.New(file.Derived, devices, filepath.Join(file.Gateway.DataDir, "derived.totals"), log)
-		if err != nil {
-			return nil, err
-		}
-		adapters = append(adapters, a)
-	}
-	f.client = b.NewClient("gateway")
-	var err error
-	if f.gateway, err = gateway.New(file.Gateway, adapters, localPublisher{f.client}, b.Uptime, log); err != nil {
-		f.client.Close()
+	if err := f.makeAdapters(file, before, log); err != nil {
 		return nil, err
 	}
-	f.home = homeassistant.New(file.HomeAssistant, file.Gateway.ID, version(), f.gateway.Devices(), f.gateway, f.gateway.SayAgain, homeBroker{f.client, b}, log)
+	if was != nil {
+		f.gateway, f.client = was.gateway, was.client
+	} else {
+		f.client = b.NewClient("gateway")
+		var err error
+		if f.gateway, err = gateway.New(file.Gateway, f.adapters, localPublisher{f.client}, b.Uptime, log); err != nil {
+			f.client.Close()
+			return nil, err
+		}
+	}
+	f.ears = b.NewClient("homeassistant")
+	f.home = homeassistant.New(file.HomeAssistant, file.Gateway.ID, version(), f.devices(), f.gateway, f.gateway.SayAgain, homeBroker{f.client, f.ears, b}, log)
 	return f, nil
 }
 
-// run runs the pump, and tells Home Assistant of its devices, until ctx ends.
-func (f *fieldPump) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var telling sync.WaitGroup
-	telling.Go(func() { f.home.Run(ctx) })
-	err := f.gateway.Run(ctx)
-	cancel()
-	telling.Wait()
-	return err
+// makeAdapters makes the adapters of a configuration, or takes those that there were.
+func (f *fieldPump) makeAdapters(file *config.File, was *fieldPump, log *slog.Logger) error {
+	oldModbus, oldSerial := was.modbus, was.serial
+	for _, c := range file.Modbus {
+		part := modbusPart{config: c}
+		for _, old := range oldModbus {
+			if reflect.DeepEqual(old.config, c) {
+				part = old
+			}
+		}
+		if part.adapter == nil {
+			var err error
+			if part.adapter, err = modbus.New(c, log); err != nil {
+				return err
+			}
+		}
+		f.modbus, f.adapters = append(f.modbus, part), append(f.adapters, part.adapter)
+	}
+	for _, c := range file.Serial {
+		part := serialPart{config: c}
+		for _, old := range oldSerial {
+			if reflect.DeepEqual(old.config, c) {
+				part = old
+			}
+		}
+		if part.adapter == nil {
+			var err error
+			if part.adapter, err = serial.New(c, log); err != nil {
+				return err
+			}
+		}
+		f.serial, f.adapters = append(f.serial, part), append(f.adapters, part.adapter)
+	}
+	if len(file.Derived) == 0 {
+		return nil
+	}
+	devices := f.devices()
+	part := was.derived
+	if part.adapter == nil || !reflect.DeepEqual(part.config, file.Derived) || !part.adapter.Fits(devices) {
+		a, err := derived.New(file.Derived, devices, filepath.Join(file.Gateway.DataDir, "derived.totals"), log)
+		if err != nil {
+			return err
+		}
+		part = derivedPart{file.Derived, a}
+	}
+	f.derived, f.adapters = part, append(f.adapters, part.adapter)
+	return nil
+}
+
+// devices are those of the adapters, in the order of the configuration.
+func (f *fieldPump) devices() []point.Device {
+	var all []point.Device
+	for _, a := range f.adapters {
+		all = append(all, a.Devices()...)
+	}
+	return all
+}
+
+// announce tells Home Assistant of the devices, until stop is called, which waits.
+func (f *fieldPump) announce() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f.home.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+		f.ears.Close()
+	}
 }
 
 // fieldPumps runs one pump, and another in its place when it is told to.
 type fieldPumps struct {
-	next  chan *fieldPump
+	next  chan replacement
 	ended chan struct{} // closed when run has returned
 }
 
-func newFieldPumps() fieldPumps { return fieldPumps{make(chan *fieldPump), make(chan struct{})} }
+// replacement is a call of replacePump.
+type replacement struct {
+	pump *fieldPump
+	done chan error // has room for one
+}
+
+func newFieldPumps() fieldPumps { return fieldPumps{make(chan replacement), make(chan struct{})} }
 
 var errStopping = errors.New("the gateway stops")
 
 // replacePump has another pump run in place of the one that does. It waits until
-// that has ended, because a port is opened by one only: a second or two.
+// that, or those of its adapters that are not in the other, have ended, because a port
+// is opened by one only: a second or two. After an error the pump before runs.
 func (h *house) replacePump(f *fieldPump) error {
+	r := replacement{f, make(chan error, 1)}
 	select {
-	case h.pumps.next <- f:
-		<-f.started
-		return nil
+	case h.pumps.next <- r:
+		return <-r.done
 	case <-h.pumps.ended:
-		f.client.Close()
+		f.ears.Close()
+		if f.client != h.pump.Load().client {
+			f.client.Close()
+		}
 		return errStopping
 	}
 }
@@ -131,21 +198,47 @@ func (h *house) runPump(ctx context.Context) error {
 		h.forgetDevices(f.gateway)
 		runCtx, cancel := context.WithCancel(ctx)
 		done := make(chan error, 1)
-		go func() { done <- f.run(runCtx) }()
-		select {
-		case err := <-done: // at the end of ctx, too
-			cancel()
+		go func() { done <- f.gateway.Run(runCtx) }()
+		next, err := h.servePump(f, done)
+		cancel()
+		if next.pump == nil { // at the end of ctx, too
 			return err
-		case next := <-h.pumps.next:
-			cancel()
-			err := <-done
-			f.client.Close()
-			h.pump.Store(next)
-			close(next.started)
-			if err != nil {
-				return err
+		}
+		err = <-done
+		f.client.Close()
+		h.pump.Store(next.pump)
+		next.done <- nil
+		if err != nil {
+			return err
+		}
+		h.log.Info("links and devices start again with their new configuration")
+	}
+}
+
+// servePump changes adapters while a gateway runs, until that has ended, with the error
+// from done, or until another is to run.
+func (h *house) servePump(f *fieldPump, done <-chan error) (other replacement, err error) {
+	stop := f.announce()
+	defer func() { stop() }()
+	for {
+		select {
+		case err := <-done:
+			return replacement{}, err
+		case r := <-h.pumps.next:
+			if r.pump.gateway != f.gateway {
+				return r, nil
 			}
-			h.log.Info("links and devices start again with their new configuration")
+			if err := f.gateway.Replace(r.pump.adapters); err != nil {
+				r.pump.ears.Close()
+				r.done <- err
+				continue
+			}
+			h.pump.Store(r.pump)
+			h.forgetDevices(f.gateway)
+			stop()
+			stop = r.pump.announce()
+			r.done <- nil
+			h.log.Info("links that were changed start again with their new configuration")
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (c *reloadCmd) Run(k *kong.Kong) error {
 
 // reloadResult is what a reload has come to.
 type reloadResult struct {
-	// Links says that links and devices have started again.
+	// Links says that those links and devices have started again that were changed.
 	Links bool `json:"links"`
 
 	// Bridges says that some have begun, ended or begun again.
@@ -67,7 +67,7 @@ type reloadResult struct {
 func (r reloadResult) String() string {
 	said := "Reloaded: users, rights, limits, classes, listeners, certificates and logins to the page are in force"
 	if r.Links {
-		said += "; links and devices have started again"
+		said += "; links and devices that were changed have started again"
 	}
 	if r.Bridges {
 		said += "; bridges that were changed have started again"
@@ -97,7 +97,8 @@ type reloader struct {
 	broker  *broker.Broker
 	web     *web.Server
 	rules   *rule.Rules
-	control http.Handler // what the control socket serves
+	control http.Handler      // what the control socket serves
+	pump    func() *fieldPump // what runs
 	replace func(*fieldPump) error
 	bridges func([]config.Bridge) (bridgesReloaded, error)
 	service *service
@@ -112,7 +113,7 @@ type reloader struct {
 // newReloader makes one for a house that runs what it was built of.
 func (h *house) newReloader(path string) *reloader {
 	return &reloader{path: path, log: h.log, started: new(*h.config), broker: h.broker, web: h.web, rules: h.rules, control: h.controlHandler(),
-		replace: h.replacePump, bridges: h.reloadBridges, service: h.service}
+		pump: h.pump.Load, replace: h.replacePump, bridges: h.reloadBridges, service: h.service}
 }
 
 // running gives the files that were read last, and as TOML what the gateway runs with.
@@ -213,18 +214,23 @@ func (r *reloader) reloadBridges(file *config.File, res *reloadResult) error {
 	return err
 }
 
-// reloadPump starts links and devices again, if their tables have changed, or
-// those keys of [gateway] that are theirs alone. What they are called in topics
+// reloadPump starts those links and devices again whose tables have changed, and all
+// after a change of those keys of [gateway] that are theirs. What they are called in topics
 // others have been told at the start, and the store stays where it is.
 func (r *reloader) reloadPump(file *config.File) (done bool, err error) {
 	was, g := r.started.Gateway, file.Gateway
 	g.ID, g.DataDir, g.Topic = was.ID, was.DataDir, was.Topic
-	if reflect.DeepEqual(g, was) && reflect.DeepEqual(file.HomeAssistant, r.started.HomeAssistant) && reflect.DeepEqual(file.Modbus, r.started.Modbus) && reflect.DeepEqual(file.Serial, r.started.Serial) && reflect.DeepEqual(file.Derived, r.started.Derived) {
+	same := reflect.DeepEqual(g, was)
+	if same && reflect.DeepEqual(file.HomeAssistant, r.started.HomeAssistant) && reflect.DeepEqual(file.Modbus, r.started.Modbus) && reflect.DeepEqual(file.Serial, r.started.Serial) && reflect.DeepEqual(file.Derived, r.started.Derived) {
 		return false, nil
 	}
 	next := *file
 	next.Gateway = g
-	p, err := newFieldPump(&next, r.broker, r.log)
+	var running *fieldPump
+	if same {
+		running = r.pump()
+	}
+	p, err := newFieldPump(&next, running, r.broker, r.log)
 	if err == nil {
 		err = r.replace(p)
 	}

@@ -102,7 +102,7 @@ func (h *house) buildOn(file *config.File) (err error) {
 	if h.broker, err = broker.New(file.Broker, h.store, h.log); err != nil {
 		return err
 	}
-	f, err := newFieldPump(file, h.broker, h.log)
+	f, err := newFieldPump(file, nil, h.broker, h.log)
 	if err != nil {
 		return err
 	}

@@ -41,9 +41,13 @@ func (p localPublisher) Subscribe(filter string, handle func(gateway.Message)) e
 	})
 }
 
-// homeBroker gives the Announcer the broker: it publishes as the pump does.
+func (p localPublisher) Unsubscribe(filter string) { p.client.Unsubscribe(filter) }
+
+// homeBroker gives the Announcer the broker: it publishes as the pump does, and hears
+// by a client of its own, which ends with it.
 type homeBroker struct {
 	client *broker.Client
+	ears   *broker.Client
 	broker *broker.Broker
 }
 
@@ -52,7 +56,7 @@ func (b homeBroker) Publish(topic string, payload []byte) error {
 }
 
 func (b homeBroker) Subscribe(topic string, handle func([]byte)) error {
-	return b.client.Subscribe(topic, func(m broker.Message) { handle(m.Payload) })
+	return b.ears.Subscribe(topic, func(m broker.Message) { handle(m.Payload) })
 }
 
 func (b homeBroker) Retained(filter string, fn func(string, []byte)) {

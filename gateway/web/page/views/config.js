@@ -34,7 +34,7 @@ export function open(box, app) {
     say(said, '', 'Reloading…');
     try {
       const r = await post('reload');
-      say(said, r.restart?.length ? 'warn' : 'good', `Reloaded: users, rights, limits, classes, listeners, certificates and logins are in force${r.links ? '; links and devices have started again' : ''}${r.bridges ? '; bridges that were changed have started again' : ''}${r.rules ? '; rules are the new ones' : ''}${r.page ? `; the page is ${r.page === 'off' ? 'off' : 'at ' + r.page} now` : ''}.${r.restart?.length ? ` In force only after a restart: ${r.restart.join(', ')}.` : ''}`);
+      say(said, r.restart?.length ? 'warn' : 'good', `Reloaded: users, rights, limits, classes, listeners, certificates and logins are in force${r.links ? '; links and devices that were changed have started again' : ''}${r.bridges ? '; bridges that were changed have started again' : ''}${r.rules ? '; rules are the new ones' : ''}${r.page ? `; the page is ${r.page === 'off' ? 'off' : 'at ' + r.page} now` : ''}.${r.restart?.length ? ` In force only after a restart: ${r.restart.join(', ')}.` : ''}`);
     } catch (e) {
       say(said, 'bad', `Not reloaded, what runs goes on: ${e.message}`);
     }
