@@ -11,7 +11,7 @@ peer_packages=(mosquitto mosquitto-clients influxdb python3-cbor2 zstd python3-p
 emulated_skip='^(TestWhateverFileIsDamaged|TestSyncsThatEnd|TestOnASlowDisk|TestWhatAFailedSync)'
 
 # Packages of Node.js, kept between runs.
-node_packages=(mqtt@5.16.0 node-red@4.1.15 sparkplug-payload@1.0.3 axe-core@4.14.1)
+node_packages=(mqtt@5.16.0 node-red@4.1.15 sparkplug-payload@1.0.3 axe-core@4.14.1 @taplo/cli@0.7.0)
 node_dir=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/headgate-peers
 export HEADGATE_NODE_MODULES=$node_dir/node_modules
 
