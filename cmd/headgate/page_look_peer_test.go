@@ -71,8 +71,8 @@ func TestNobodyIsKeptFromUsingThePage(t *testing.T) {
 	}
 	t.Cleanup(func() { link.Close() })
 	h := runInside(t, p.config(link.Addr())+webTable())
-	h.reloader = h.newReloader(h.config.Paths[0])
 	eventually(t, "the page is there", func() bool { return h.web.Address() != "" })
+	h.reloader = h.newReloader(h.config.Paths[0])
 	c := dial(t, h.broker.Addresses()[0], "panel")
 	c.subscribe("hello/#", 1)
 	b := openBrowser(t)
