@@ -52,10 +52,10 @@ func (b *Broker) writeClock(now time.Time) {
 }
 
 // Uptime says in which boot a time of time.Now is, how long that had run by then, and
-// whether the machine's wall clock is right now.
+// whether the machine's wall clock is right, as of a second ago at most.
 func (b *Broker) Uptime(at time.Time) (boot uint32, uptime time.Duration, synced bool) {
 	i := b.clock.At(at)
-	return i.Boot, time.Duration(i.Mono) * time.Millisecond, b.clock.Synced()
+	return i.Boot, time.Duration(i.Mono) * time.Millisecond, b.clock.Synced(at)
 }
 
 // WallTime is the wall clock's time when a boot had run for uptime. It is known when

@@ -31,6 +31,7 @@ type Clock struct {
 	began  time.Time // by Go's clock, whose monotonic part stands still in a suspend
 	before Instant
 	known  atomic.Pointer[known]
+	asked  atomic.Pointer[answer]
 
 	mu sync.Mutex // serialises Tick
 }
@@ -41,6 +42,12 @@ type known struct {
 	boots  boots // the last one runs
 	start  int64 // ms since the boot when the Clock was made, and the suspends after it
 	offset int64 // wall clock less time since the boot, ms
+	synced bool
+}
+
+// answer is what Synced was told last.
+type answer struct {
+	at     time.Duration // since Clock.began
 	synced bool
 }
 
@@ -139,10 +146,17 @@ func milliseconds(ms int64) time.Duration {
 	return time.Duration(min(ms, most)) * time.Millisecond
 }
 
-// Synced says whether the wall clock is synced now.
-func (c *Clock) Synced() bool {
-	_, synced := c.src.Wall()
-	return synced
+// Synced says whether the wall clock is synced at now, a time by time.Now, or was less
+// than a second before: each sample asks, and the machine is asked once a second.
+func (c *Clock) Synced(now time.Time) bool {
+	since := now.Sub(c.began)
+	a := c.asked.Load()
+	if a == nil || (since-a.at).Abs() >= time.Second {
+		_, synced := c.src.Wall()
+		a = &answer{since, synced}
+		c.asked.Store(a)
+	}
+	return a.synced
 }
 
 // Wall gives the wall clock's time at an instant of a boot in which it was synced at

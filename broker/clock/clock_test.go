@@ -368,3 +368,18 @@ func TestWhatWasNotedBeforeTheClockWasSetHasItsTimeAfterwards(t *testing.T) {
 		}
 	}
 }
+
+func TestWhetherTheClockIsSyncedIsAskedOnceASecond(t *testing.T) {
+	m := newMachine()
+	c := m.start(t, nil)
+	for _, step := range []struct {
+		after      time.Duration
+		is, answer bool
+	}{{0, false, false}, {999 * time.Millisecond, true, false}, {time.Millisecond, true, true}, {999 * time.Millisecond, false, true}, {time.Millisecond, false, false}} {
+		m.now = m.now.Add(step.after)
+		m.synced = step.is
+		if got := c.Synced(m.now); got != step.answer {
+			t.Errorf("at %v: synced %v, want %v", m.now.Sub(m.begin), got, step.answer)
+		}
+	}
+}

@@ -98,7 +98,8 @@ func (l *loader) load(sources []*source) (*File, error) {
 		}
 		return nil, l.faults.sort(l.file.Paths)
 	}
-	return &l.file, nil
+	file := l.file // the files' texts and trees are let go
+	return &file, nil
 }
 
 // loader is one Load under way.
