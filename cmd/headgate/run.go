@@ -26,7 +26,7 @@ type runCmd struct {
 // gcPercent is how much more than what is in use the heap may have, unless GOGC in
 // the environment says otherwise. On a board of 512 MB memory is dearer than the
 // collector's time, which is little: a message allocates next to nothing.
-const gcPercent = 50
+const gcPercent = 40
 
 // Run runs it until SIGTERM or SIGINT; a second SIGINT ends it at once.
 func (c *runCmd) Run() error {
