@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"headgate/bridge/sparkplug"
@@ -145,7 +146,7 @@ func (m *nodeMetric) put(out *sparkplug.Metric, s FieldSample) {
 	}
 	out.Properties = append(out.Properties, property("Quality", sparkplug.Int32, int64(s.Quality)))
 	if s.Reason != "" {
-		out.Properties = append(out.Properties, property("Reason", sparkplug.String, s.Reason[:min(len(s.Reason), maxReason)]))
+		out.Properties = append(out.Properties, property("Reason", sparkplug.String, strings.ToValidUTF8(s.Reason[:min(len(s.Reason), maxReason)], "")))
 	}
 }
 

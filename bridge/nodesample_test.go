@@ -2,8 +2,10 @@ package bridge
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"headgate/bridge/sparkplug"
 )
@@ -44,4 +46,16 @@ func FuzzParseSample(f *testing.F) {
 			t.Fatalf("%q: %v", payload, err)
 		}
 	})
+}
+
+func TestAReasonThatIsCutIsStillUTF8(t *testing.T) {
+	m := nodeMetric{typ: sparkplug.Double}
+	for before := range 4 {
+		var out sparkplug.Metric
+		m.put(&out, FieldSample{Quality: QualityBad, Reason: strings.Repeat("x", before) + strings.Repeat("°", maxReason), Time: began})
+		reason, err := out.Properties[1].Value.As(sparkplug.String)
+		if s, ok := reason.(string); err != nil || !ok || !utf8.ValidString(s) || len(s) > maxReason || len(s) < maxReason-3 {
+			t.Errorf("after %d bytes: %q, %v", before, reason, err)
+		}
+	}
 }

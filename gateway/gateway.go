@@ -137,11 +137,6 @@ func (g *Gateway) SetFilters() []string { return g.topics.setFilters() }
 // ValueFilter matches the topics of all values, and of what the devices' status is.
 func (g *Gateway) ValueFilter() string { return g.topics.value("+", "+") }
 
-// CommandTopic is where commands to a point come.
-func (g *Gateway) CommandTopic(device, pointName string) string {
-	return g.topics.set(device, pointName)
-}
-
 // Origin reads the name of a value's topic: where the value is from, and its point. It
 // is false for any other topic.
 func (g *Gateway) Origin(topic string) (from format.Origin, pointName string, ok bool) {

@@ -74,7 +74,14 @@ func (b *birthCounter) write() error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(b.path+".new", b.path)
+	if err := os.Rename(b.path+".new", b.path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(b.path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // edgeField is the gateway's devices to an edge node, of whichever pump runs.
@@ -111,7 +118,7 @@ func fieldDevice(g *gateway.Gateway, s gateway.DeviceStats) bridge.FieldDevice {
 		p := &s.Points[i]
 		out := bridge.FieldPoint{Name: p.Name, Unit: p.Unit, Type: typeOfPoint(&p.Info)}
 		if p.Writable {
-			out.Set = g.CommandTopic(s.Name, p.Name)
+			out.Set = g.SetTopic(s.Name, p.Name)
 		}
 		if !p.Last.Time.IsZero() {
 			out.Last = bridge.FieldSample{Value: plainValue(p.Last.Value, p.Raw), Quality: sparkplugQuality(p.Last.Quality), Reason: p.Last.Reason, Time: p.Last.Time}
