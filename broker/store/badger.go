@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -40,8 +41,11 @@ func badgerOptions(dir string, log *badgerLog, tableBytes int64, blockBytes int)
 	o.TableSizeMultiplier = 1
 	o.NumMemtables = 2
 	o.NumLevelZeroTables = 2
-	o.NumLevelZeroTablesStall = 4
-	o.NumCompactors = 2
+	// Its compactors look for work twenty times a second each, which was most of what an
+	// idle gateway took of a processor. There are none, and no table waits for one: see
+	// compact.go for what keeps their number down.
+	o.NumCompactors = 0
+	o.NumLevelZeroTablesStall = math.MaxInt
 	o.NumGoroutines = 1
 	o.NumVersionsToKeep = 1
 	o.Compression = options.None

@@ -79,7 +79,6 @@ func spoolOptions(dir string, log *badgerLog, room int64) badger.Options {
 	// and gets every error. Badger would flush both files always, and would
 	// only log that a sync of the value log did not succeed.
 	o.SyncWrites = false
-	o.CompactL0OnClose = false
 	return o
 }
 

@@ -100,6 +100,7 @@ func (s *Store) checkpoint(c *checkpoint) {
 	}
 	s.sweep()
 	s.keepReserve()
+	s.compact()
 	s.evacuate()
 }
 

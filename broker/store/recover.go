@@ -434,14 +434,15 @@ func (q *Queue) replay(k Kind, list []ordinals) {
 }
 
 // recoverTail opens the last generation for writing, or a new one if that is
-// nearly full or damaged. Without room for it the committer waits for some.
+// nearly full, damaged or of many tables. Without room for it the committer waits
+// for some.
 func (s *Store) recoverTail() {
 	gens := s.spool.list()
 	if len(gens) > 0 {
 		g := gens[len(gens)-1]
 		bad := g.end.Load() != math.MaxUint64
 		g.bad.Range(func(any, any) bool { bad = true; return false })
-		if g.bytes.Load() < s.spool.room/4*3 && !bad && s.space.writable(memAlloc+s.spool.room) {
+		if g.bytes.Load() < s.spool.room/4*3 && !bad && g.tables() < mostTables && s.space.writable(memAlloc+s.spool.room) {
 			g.mu.Lock()
 			err := g.close()
 			g.mu.Unlock()

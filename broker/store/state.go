@@ -36,8 +36,9 @@ type stateDB struct {
 	makeRoom  func(bytes int64) bool // has the disk space that is about to be taken
 	allocated string                 // the write-ahead log of which the disk blocks were taken
 
-	// broken: a checkpoint was not taken, see rebuild. Of the caller of write.
-	broken bool
+	// Of the caller of write:
+	broken     bool // a checkpoint was not taken, see rebuild
+	compactNot int  // with so many tables compacting did not succeed
 
 	mu      sync.RWMutex // guards what follows; held while it is read
 	db      *badger.DB   // nil: between two
@@ -149,7 +150,6 @@ func stateOptions(dir string, blog *badgerLog) badger.Options {
 	o.SyncWrites = true
 	o.ValueLogFileSize = 1 << 20
 	o.ValueThreshold = memTableBytes * 15 / 100 // nothing goes to the value log
-	o.CompactL0OnClose = true
 	return o
 }
 

@@ -26,10 +26,22 @@ type runCmd struct {
 // gcPercent is how much more than what is in use the heap may have, unless GOGC in
 // the environment says otherwise. On a board of 512 MB memory is dearer than the
 // collector's time, which is little: a message allocates next to nothing.
-const gcPercent = 40
+//
+// Until the parts are made it is startPercent, so that nothing is collected in between
+// but at a large start. What the configuration's reading has left would become Badger's
+// memtables, of which 10 MB are cleared then, and so resident; of memory that was never
+// used only what is written is.
+const (
+	gcPercent    = 40
+	startPercent = 500
+)
 
 // Run runs it until SIGTERM or SIGINT; a second SIGINT ends it at once.
 func (c *runCmd) Run() error {
+	tuned := os.Getenv("GOGC") != ""
+	if !tuned {
+		debug.SetGCPercent(startPercent)
+	}
 	file, err := config.Load(c.path())
 	if err != nil {
 		return err
@@ -43,12 +55,12 @@ func (c *runCmd) Run() error {
 	ctx, stop := untilStopped()
 	defer stop()
 
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	h, err := build(file, log)
 	if err != nil {
 		return err
+	}
+	if !tuned {
+		debug.SetGCPercent(gcPercent)
 	}
 	log.Info("gateway starts", "gateway", file.Gateway.ID, "path", absolute(file.Gateway.DataDir))
 	h.service = newService(os.Getenv)
