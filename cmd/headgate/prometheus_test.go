@@ -58,9 +58,13 @@ func TestPromtoolFindsNoFaultInTheAlerts(t *testing.T) {
 }
 
 func TestAlertsAndTheDashboardAskForMetricsThatThereAre(t *testing.T) {
-	source, err := os.ReadFile("webmetrics.go")
-	if err != nil {
-		t.Fatal(err)
+	var source []byte
+	for _, name := range []string{"webmetrics.go", "webmodbus.go"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, text...)
 	}
 	for _, name := range []string{"alerts.yml", "grafana.json"} {
 		text, err := os.ReadFile(filepath.Join(moduleRoot(t), "packaging", "prometheus", name))
