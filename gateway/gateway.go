@@ -88,6 +88,7 @@ type Gateway struct {
 	intake  *queue                // commands as they came
 	field   atomic.Pointer[field] // by New, and by Run when it is told to Replace
 	changes chan change
+	hears   chan struct{} // closed when Run has subscribed to the commands
 	ended   chan struct{} // closed when Run returns
 
 	outcomes [len(outcomeNames)]atomic.Uint64 // commands, by how they ended
@@ -119,7 +120,7 @@ func New(cfg Config, adapters []Adapter, pub Publisher, clock Clock, log *slog.L
 	}
 	g := &Gateway{
 		cfg: cfg, topics: topics, format: encoder, pub: pub, clock: clock, log: log,
-		changes: make(chan change), ended: make(chan struct{}),
+		changes: make(chan change), hears: make(chan struct{}), ended: make(chan struct{}),
 	}
 	g.intake = newQueue(maxIntake, maxIntakeBytes, g.sort, g.refuseUnread)
 	f, err := newField(g, adapters, &field{})
@@ -170,6 +171,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 			err = fmt.Errorf("subscribe to commands at %s: %w", filter, err)
 		}
 	}
+	if err == nil {
+		close(g.hears)
+	}
 	for err == nil && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -184,6 +188,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	return err
 }
+
+// Listening is closed when Run hears commands: what is published from then on is not
+// missed.
+func (g *Gateway) Listening() <-chan struct{} { return g.hears }
 
 // SayAgain publishes the last value of every point once more, with the time and the
 // quality that it had, for one who has just come and cannot wait for the next.

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"reflect"
+	"time"
 
 	"headgate/adapters/derived"
 	"headgate/adapters/modbus"
@@ -158,22 +160,55 @@ type replacement struct {
 
 func newFieldPumps() fieldPumps { return fieldPumps{make(chan replacement), make(chan struct{})} }
 
-var errStopping = errors.New("the gateway stops")
+// replaceTime is how long a pump, or those of its adapters that are to end, may take for
+// that, and another one until it hears commands.
+const replaceTime = 20 * time.Second
 
-// replacePump has another pump run in place of the one that does. It waits until
-// that, or those of its adapters that are not in the other, have ended, because a port
-// is opened by one only: a second or two. After an error the pump before runs.
+var (
+	errStopping = errors.New("the gateway stops")
+	errStuck    = fmt.Errorf("links and devices have not ended within %v: they start again when they have", replaceTime)
+)
+
+// replacePump has another pump run in place of the one that does, and returns when that
+// one hears commands. It waits until the one before, or those of its adapters that are
+// not in the other, have ended, because a port is opened by one only: a second or two,
+// and no longer than replaceTime. After an error, but for errStuck, the pump before runs.
 func (h *house) replacePump(f *fieldPump) error {
 	r := replacement{f, make(chan error, 1)}
+	late := time.NewTimer(replaceTime)
+	defer late.Stop()
+	err := errStuck
 	select {
 	case h.pumps.next <- r:
-		return <-r.done
+		return h.replaced(r, late.C)
 	case <-h.pumps.ended:
-		f.ears.Close()
-		if f.client != h.pump.Load().client {
-			f.client.Close()
+		err = errStopping
+	case <-late.C:
+	}
+	f.ears.Close()
+	if f.client != h.pump.Load().client {
+		f.client.Close()
+	}
+	return err
+}
+
+// replaced waits for a replacement that is under way.
+func (h *house) replaced(r replacement, late <-chan time.Time) error {
+	select {
+	case err := <-r.done:
+		if err != nil {
+			return err
 		}
+	case <-late:
+		return errStuck
+	}
+	select {
+	case <-r.pump.gateway.Listening():
+		return nil
+	case <-h.pumps.ended:
 		return errStopping
+	case <-late:
+		return errStuck
 	}
 }
 
