@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
+	"hash/fnv"
 	"io"
 	"log/slog"
 	"math"
@@ -25,6 +27,7 @@ import (
 type access struct {
 	log     *slog.Logger
 	limiter auth.Limiter
+	turns   [loginTurns]chan struct{} // of addresses: one password of each is checked at a time
 	now     atomic.Pointer[accounts]
 
 	mu       sync.Mutex // guards what follows
@@ -48,6 +51,7 @@ const (
 	loginTime   = 12 * time.Hour // without a request
 	maxLogins   = 64             // past it, the one that was used longest ago goes
 	loginWait   = 5 * time.Second
+	loginTurns  = 64      // addresses that share one are few
 	maxPassword = 4 << 10 // bytes of a login request
 )
 
@@ -106,23 +110,43 @@ func (a *access) change(next *accounts) {
 	}
 }
 
+// newAccess makes that of some accounts.
+func newAccess(log *slog.Logger) *access {
+	a := &access{log: log}
+	for i := range a.turns {
+		a.turns[i] = make(chan struct{}, 1)
+	}
+	return a
+}
+
 // check verifies a password, with wait how long the address has to wait before it
-// may try again.
+// may try again. Guesses that come at once wait for each other, so that the first
+// that are wrong stop the others. A right password does not make up for wrong ones:
+// who has one account could guess at another without end.
 func (a *access) check(r *http.Request, name, password string) (one *account, wait time.Duration, err error) {
 	now := a.now.Load()
 	from := remoteOf(r)
+	ctx, cancel := context.WithTimeout(r.Context(), loginWait)
+	defer cancel()
+	turn := a.turns[turnOf(from)]
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return nil, 0, auth.ErrBusy
+	}
 	if wait := a.limiter.Blocked(from, time.Now()); wait > 0 {
 		return nil, wait, nil
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), loginWait)
-	defer cancel()
 	user, err := now.policy.Authenticate(ctx, auth.Login{Named: true, Username: name, Password: []byte(password)}, false)
+	if errors.Is(err, auth.ErrBusy) { // nobody has looked at the password
+		return nil, 0, auth.ErrBusy
+	}
 	if err != nil {
 		a.limiter.Failed(from, time.Now())
 		a.log.Warn("login refused", "remote", r.RemoteAddr, "err", err)
 		return nil, 0, err
 	}
-	a.limiter.Succeeded(from)
 	if one = now.list[user]; one == nil {
 		return nil, 0, auth.ErrBadCredentials
 	}
@@ -133,6 +157,15 @@ func remoteOf(r *http.Request) netip.Addr {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	addr, _ := netip.ParseAddr(host)
 	return addr.Unmap()
+}
+
+// turnOf gives the turn of an address. Those of one /64, which a single host may have,
+// share theirs.
+func turnOf(addr netip.Addr) int {
+	bytes := addr.AsSlice()
+	sum := fnv.New32a()
+	sum.Write(bytes[:min(len(bytes), 8)])
+	return int(sum.Sum32() % loginTurns)
 }
 
 // serveLogin takes {"user": ..., "password": ...} and answers with who that is, and
@@ -154,6 +187,9 @@ func (a *access) serveLogin(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", seconds)
 		refuse(w, http.StatusTooManyRequests, "too many wrong passwords came from there: try again in "+seconds+" s")
 		return
+	case errors.Is(err, auth.ErrBusy):
+		refuse(w, http.StatusServiceUnavailable, err.Error()+": try again")
+		return
 	case err != nil:
 		refuse(w, http.StatusUnauthorized, err.Error())
 		return
@@ -173,10 +209,10 @@ func (a *access) begin(one *account, now time.Time) string {
 	}
 	for len(a.sessions) >= maxLogins {
 		var oldest [sha256.Size]byte
-		before := now.Add(1)
+		var since time.Time // others may have been used after now
 		for key, l := range a.sessions {
-			if l.used.Before(before) {
-				oldest, before = key, l.used
+			if since.IsZero() || l.used.Before(since) {
+				oldest, since = key, l.used
 			}
 		}
 		delete(a.sessions, oldest)

@@ -48,6 +48,10 @@ const (
 	blockBytes    = 64 << 10
 	blockSuffix   = ".blk"
 	archiveTime   = 24 * time.Hour // that a plot shows
+
+	// neverSet is the minute, in 2024, before which a clock was not set yet: a block of
+	// such rows says nothing of how old the blocks before it are.
+	neverSet = 54 * 365 * 24 * 60
 )
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
@@ -239,7 +243,7 @@ func (a *archive) plot(device, name string, now time.Time) (Plot, error) {
 		if err != nil {
 			return p, fmt.Errorf("history: %w", err)
 		}
-		if first := a.read(text, places, device+"/"+name, minutes); first != 0 && first < oldest && first > 0 {
+		if last := a.read(text, places, device+"/"+name, minutes); last < oldest && last > neverSet {
 			break
 		}
 	}
@@ -257,13 +261,17 @@ func (a *archive) plot(device, name string, now time.Time) (Plot, error) {
 	return p, nil
 }
 
-// read takes a point's values out of a block, and gives the first minute in it; 0:
+// read takes a point's values out of a block, and gives the newest minute in it; 0:
 // it has none. A damaged row ends it.
-func (a *archive) read(text []byte, places map[uint32]int, point string, minutes map[int64]span) (first int64) {
+func (a *archive) read(text []byte, places map[uint32]int, point string, minutes map[int64]span) (newest int64) {
 	if len(text) < archiveHead || !strings.HasPrefix(string(text), archiveMagic) || text[len(archiveMagic)] != archiveFormat {
 		return 0
 	}
-	count := int(binary.LittleEndian.Uint32(text[archiveHead-8:]))
+	points := binary.LittleEndian.Uint32(text[archiveHead-8:])
+	if uint64(points) > uint64(len(text)) { // which an int may not hold
+		return 0
+	}
+	count := int(points)
 	hash := binary.LittleEndian.Uint32(text[archiveHead-4:])
 	place, known := places[hash]
 	if !known {
@@ -271,18 +279,13 @@ func (a *archive) read(text []byte, places map[uint32]int, point string, minutes
 		places[hash] = place
 	}
 	size := rowBytes(count)
-	if count > len(text) {
-		return 0
-	}
 	for rows := text[archiveHead:]; len(rows) >= size; rows = rows[size:] {
 		row := rows[:size]
 		if binary.LittleEndian.Uint32(row[size-4:]) != crc32.Checksum(row[:size-4], castagnoli()) {
 			break
 		}
 		minute := int64(binary.LittleEndian.Uint32(row))
-		if first == 0 {
-			first = minute
-		}
+		newest = max(newest, minute)
 		if place >= 0 {
 			at := row[4+place*spanBytes:]
 			if _, later := minutes[minute]; !later { // newer blocks come first
@@ -290,7 +293,7 @@ func (a *archive) read(text []byte, places map[uint32]int, point string, minutes
 			}
 		}
 	}
-	return first
+	return newest
 }
 
 // place is where a point stands in the list of that hash; -1: nowhere.

@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -117,6 +118,48 @@ func TestADamagedRowOfTheArchiveIsLeftOut(t *testing.T) {
 			t.Errorf("%q: got %d minutes", damaged, len(p.Times))
 		}
 	}
+}
+
+func TestARestartWithoutAClockDoesNotHideTheDayBefore(t *testing.T) {
+	dir := t.TempDir()
+	const noon = 29_900_000 // in 2026
+	rows(t, openTestArchive(t, dir, 1e6, archiveDevices), noon-300, 300)
+	rows(t, openTestArchive(t, dir, 1e6, archiveDevices), 3, 2) // no time server was there
+	a := openTestArchive(t, dir, 1e6, archiveDevices)
+	rows(t, a, 3, 2)
+	rows(t, a, noon+5, 5) // now it is
+	p := plotOf(t, a, "voltage", noon+9)
+	if len(p.Times) != 310 || p.Times[0] != (noon-300)*60 {
+		t.Fatalf("got %d minutes, want 310", len(p.Times))
+	}
+}
+
+func FuzzArchiveBlock(f *testing.F) {
+	a, err := openArchive(f.TempDir(), 1e6, archiveDevices)
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer a.close()
+	if err := a.add(1000, a.names, make([]span, a.count)); err != nil {
+		f.Fatal(err)
+	}
+	text, err := os.ReadFile(a.blockFile(a.number))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	for _, n := range []byte{1, 0, 255} { // of points
+		b := slices.Clone(text)
+		copy(b[archiveHead-8:], []byte{n, n, n, n})
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		minutes := map[int64]span{}
+		a.read(text, map[uint32]int{}, "meter/voltage", minutes)
+		if len(minutes) > len(text) {
+			t.Errorf("%d minutes of %d bytes", len(minutes), len(text))
+		}
+	})
 }
 
 func TestADiskThatIsFullLosesRowsAndNothingElse(t *testing.T) {

@@ -57,7 +57,7 @@ type Server struct {
 	src     Source
 	log     *slog.Logger
 	lines   *Log
-	access  access
+	access  *access
 	answers http.Handler // to all that comes by a port
 
 	history *history
@@ -111,7 +111,7 @@ func New(cfg Config, src Source, lines *Log, log *slog.Logger) (*Server, error) 
 	if err != nil {
 		return nil, err
 	}
-	s.access.log = log
+	s.access = newAccess(log)
 	s.access.now.Store(users)
 	s.routes = append(s.ownRoutes(), src.Routes()...)
 	s.answers, err = s.handler()
