@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"headgate/gateway/point"
@@ -29,6 +30,7 @@ type Adapter struct {
 	units     []*unit
 	devices   []*device
 	counts    counts
+	turns     atomic.Uint64 // of the loops of Run
 
 	writes chan *write
 
@@ -157,6 +159,7 @@ func (a *Adapter) Run(ctx context.Context, emit func(point.Update)) error {
 		a.refuseAll("the link is stopping")
 	}()
 	for {
+		a.turns.Add(1)
 		err := a.opening(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -177,6 +180,7 @@ func (a *Adapter) serve(ctx context.Context) error {
 	}
 	row := 0
 	for ctx.Err() == nil {
+		a.turns.Add(1)
 		a.takeWrites()
 		now := time.Now()
 		due := a.release(now)

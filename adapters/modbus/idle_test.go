@@ -190,3 +190,24 @@ func TestTheGreatestConnectDelayOfItsDevicesIsTheLinks(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoOwnsALinkLooksForSomethingToDoHoweverSeldomItIsAsked: else nobody could tell
+// him from one that is stuck.
+func TestWhoOwnsALinkLooksForSomethingToDoHoweverSeldomItIsAsked(t *testing.T) {
+	t.Parallel()
+	s := modbussim.New()
+	ln := listen(t, "127.0.0.1:0")
+	serveTCP(t, s, ln)
+	s.Unit(1).SetHolding(0, 1)
+	x := runConfig(t, Config{Name: "meter", URL: "tcp://" + ln.Addr().String(), Device: []Device{every(time.Hour, deviceOf("m", 1, holding("x", 0)))}})
+	x.value(0, "m", "x", "1")
+	turns, requests := x.Turns(), x.Stats().Requests
+	for end := time.Now().Add(guard); x.Turns() < turns+2; <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("he does not look")
+		}
+	}
+	if n := x.Stats().Requests; n != requests {
+		t.Errorf("there were %d requests meanwhile", n-requests)
+	}
+}

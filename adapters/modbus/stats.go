@@ -70,6 +70,11 @@ func (a *Adapter) Stats() Stats {
 	return s
 }
 
+// Turns counts how often the goroutine that owns the link has looked whether there is
+// something to do: once a second at least while the link is open, but for the time
+// that a request takes.
+func (a *Adapter) Turns() uint64 { return a.turns.Load() }
+
 // count changes what Stats gives.
 func (a *Adapter) count(f func()) {
 	a.mu.Lock()

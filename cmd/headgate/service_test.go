@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"headgate/adapters/modbus"
 	"headgate/adapters/serial"
 )
 
@@ -110,6 +111,41 @@ func TestAPartThatStandsStillIsStuck(t *testing.T) {
 	for _, s := range steps {
 		if got := strings.Join(w.look(start.Add(s.at), s.moves), ", "); got != s.stuck {
 			t.Errorf("after %v: got %q, want %q", s.at, got, s.stuck)
+		}
+	}
+}
+
+func TestAPartThatWasGoneBeginsAnew(t *testing.T) {
+	start := time.Now()
+	var w watchdog
+	link := []movement{{"link", 1, true, time.Minute}}
+	w.look(start, link)
+	w.look(start.Add(time.Minute), nil) // a reload without it
+	if got := w.look(start.Add(time.Hour), link); len(got) > 0 {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAModbusLinkOfWhichTheOwnerIsStuckIsFoundAlsoWhereAPointIsReadSeldom(t *testing.T) {
+	start := time.Now()
+	device := modbus.Device{Timeout: time.Second, Point: []modbus.Point{{Interval: time.Second}, {Interval: 24 * time.Hour}}}
+	c := modbus.Config{Name: "rs485", Device: []modbus.Device{device}}
+	open := modbus.Stats{Open: true, Opened: 1, Requests: 7}
+	for _, s := range []struct {
+		name  string
+		st    modbus.Stats
+		turns uint64 // after three minutes
+		stuck string
+	}{
+		{"it looks for something to do", open, 2, ""},
+		{"it waits for ever", open, 1, "modbus link rs485 (for 3m0s)"},
+		{"it asks without a pause", modbus.Stats{Open: true, Opened: 1, Requests: 8}, 1, ""},
+		{"the link is gone", modbus.Stats{Opened: 1, Requests: 7}, 1, ""},
+	} {
+		var w watchdog
+		w.look(start, []movement{modbusMovement(c, open, 1)})
+		if got := strings.Join(w.look(start.Add(3*time.Minute), []movement{modbusMovement(c, s.st, s.turns)}), ", "); got != s.stuck {
+			t.Errorf("%s: got %q, want %q", s.name, got, s.stuck)
 		}
 	}
 }

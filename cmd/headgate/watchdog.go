@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"headgate/adapters/modbus"
 	"headgate/adapters/serial"
 )
 
@@ -26,7 +27,7 @@ const (
 	// stuckAfter is how long a part with something to do may rest.
 	stuckAfter = 30 * time.Second
 
-	// linkStuckAfter is that of a link: units that are silent are asked every 30 s.
+	// linkStuckAfter is that of a link: who is silent is asked every 30 s.
 	linkStuckAfter = 2 * time.Minute
 )
 
@@ -43,19 +44,19 @@ type watchdog struct {
 
 // look takes what the parts say now, and gives those that are stuck.
 func (w *watchdog) look(now time.Time, moves []movement) (stuck []string) {
-	if w.parts == nil {
-		w.parts = map[string]rested{}
-	}
+	parts := make(map[string]rested, len(moves)) // without those that are gone
 	for _, m := range moves {
 		before, known := w.parts[m.part]
 		if !known || !m.due || before.count != m.count {
-			w.parts[m.part] = rested{m.count, now}
+			parts[m.part] = rested{m.count, now}
 			continue
 		}
+		parts[m.part] = before
 		if rest := now.Sub(before.since); rest > max(m.still, stuckAfter) {
 			stuck = append(stuck, fmt.Sprintf("%s (for %v)", m.part, rest.Round(time.Second)))
 		}
 	}
+	w.parts = parts
 	return stuck
 }
 
@@ -74,26 +75,27 @@ func (h *house) movements() []movement {
 		b.Stats()
 	}
 	for _, m := range h.pump.Load().modbus {
-		st := m.adapter.Stats()
-		rest, polls := linkStuckAfter, false
-		for _, d := range m.config.Device {
-			for _, p := range d.Point {
-				if p.Access != "w" {
-					rest, polls = max(rest, 3*p.Interval), true
-				}
-			}
-		}
-		moves = append(moves, movement{
-			part:  "modbus link " + m.config.Name,
-			count: st.Requests + st.Opened,
-			due:   st.Open && polls,
-			still: rest,
-		})
+		moves = append(moves, modbusMovement(m.config, m.adapter.Stats(), m.adapter.Turns()))
 	}
 	for _, line := range h.pump.Load().serial {
 		moves = append(moves, serialMovements(line.config, line.adapter.Stats(), line.adapter.Turns())...)
 	}
 	return moves
+}
+
+// modbusMovement is that of who owns a link: he looks for something to do each second,
+// however seldom a point is read, but while he waits for an answer.
+func modbusMovement(c modbus.Config, st modbus.Stats, turns uint64) movement {
+	longest := c.Timeout
+	for _, d := range c.Device {
+		longest = max(longest, d.Timeout)
+	}
+	return movement{
+		part:  "modbus link " + c.Name,
+		count: turns + st.Requests + st.Opened,
+		due:   st.Open,
+		still: max(linkStuckAfter, 3*longest),
+	}
 }
 
 // serialMovements are those of a serial line: of who reads it, and of who asks.
