@@ -52,6 +52,7 @@ type Bridge struct {
 	edge      *edgeNode     // nil: a bridge of topics
 	probe     time.Duration // for an answer after Retry
 	retry     chan struct{} // of Retry: taken by whoever waits for the upstream
+	renew     chan struct{} // of Renew: taken by a session, or by the next attempt
 
 	// Owned by Run, and lent to the session that it runs.
 	dialect  dialect
@@ -95,6 +96,7 @@ func New(cfg Config, src Source, log *slog.Logger) (*Bridge, error) {
 		pace:     newPace(&cfg),
 		probe:    probeTime,
 		retry:    make(chan struct{}, 1),
+		renew:    make(chan struct{}, 1),
 		dialect:  newDialect(cfg.Version),
 		backoff:  backoff{max: cfg.MaxBackoff},
 	}
@@ -149,6 +151,15 @@ func (b *Bridge) Run(ctx context.Context) error {
 // if it is dead. It may be called at any time and does not wait.
 func (b *Bridge) Retry() { wake(b.retry) }
 
+// Renew is for a caller who knows that certificates, keys or the password have been
+// exchanged in their files: a connection that stands is ended in order and made anew with
+// them, and one that is waited for is tried at once. It may be called at any time and
+// does not wait.
+func (b *Bridge) Renew() {
+	wake(b.renew)
+	b.Retry()
+}
+
 // tell says to the wiring whether there is a connection.
 func (b *Bridge) tell(connected bool, peer string) {
 	if b.cfg.Connected != nil {
@@ -161,6 +172,10 @@ func (b *Bridge) tell(connected bool, peer string) {
 func (b *Bridge) attempt(ctx context.Context) (wait time.Duration, why error) {
 	version := b.dialect.version()
 	b.counters.attempts(b.remote())
+	select {
+	case <-b.renew: // the files are read now
+	default:
+	}
 	l, err := b.connect(ctx, version)
 	if ctx.Err() != nil {
 		if err == nil {

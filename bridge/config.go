@@ -143,7 +143,8 @@ type Credentials struct {
 	SharedAccessKeyFile string `toml:"shared_access_key_file"`
 }
 
-// TLS is the table tls = { ... }. The files are PEM and read at every attempt to connect, so that a renewed one counts.
+// TLS is the table tls = { ... }. The files are PEM and read at every attempt to connect, so that a renewed one counts; a reload
+// has a connection made anew that was made with others, or with another password_file.
 type TLS struct {
 	// CAFile holds the certificates to trust in place of the system's.
 	CAFile string `toml:"ca_file"`

@@ -22,7 +22,8 @@ const (
 	maxKey = 4096 // bytes of a file with a key
 )
 
-// errRenew ends a connection of which the password is soon none any more.
+// errRenew ends a connection of which the password is soon none any more, or was
+// exchanged, or a certificate.
 var errRenew = errors.New("the password is renewed")
 
 // secret gives the password for a connection that is made now, nil for none, and

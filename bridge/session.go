@@ -169,6 +169,9 @@ func (s *session) run(outer context.Context) error {
 		finish(outer.Err())
 	case <-renew:
 		finish(errRenew)
+	case <-s.b.renew:
+		s.b.log.Info("connection is made anew, with the certificates and the password that there are now")
+		finish(errRenew)
 	case why := <-s.leave:
 		finish(why)
 	}

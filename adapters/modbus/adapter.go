@@ -33,6 +33,7 @@ type Adapter struct {
 	turns     atomic.Uint64 // of the loops of Run
 
 	writes chan *write
+	renew  chan struct{} // of Renew; has room for one
 
 	// Of Run alone.
 	emit     func(point.Update)
@@ -63,7 +64,7 @@ func New(cfg Config, log *slog.Logger) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("modbus link %q: url %w", cfg.Name, err)
 	}
-	a := &Adapter{name: cfg.Name, log: log.With("link", cfg.Name), timeout: cfg.Timeout, idleClose: cfg.IdleClose, writes: make(chan *write)}
+	a := &Adapter{name: cfg.Name, log: log.With("link", cfg.Name), timeout: cfg.Timeout, idleClose: cfg.IdleClose, writes: make(chan *write), renew: make(chan struct{}, 1)}
 	a.transport = newTransport(l, cfg, &a.counts)
 	for _, c := range cfg.Device {
 		if err := a.add(c); err != nil {
@@ -181,6 +182,9 @@ func (a *Adapter) serve(ctx context.Context) error {
 	row := 0
 	for ctx.Err() == nil {
 		a.turns.Add(1)
+		if err := a.renewed(ctx); err != nil {
+			return err
+		}
 		a.takeWrites()
 		now := time.Now()
 		due := a.release(now)

@@ -84,7 +84,8 @@ type Config struct {
 }
 
 // TLS is the table tls = { ... }. The files are PEM and read at every attempt to
-// connect, so that a renewed one counts.
+// connect, so that a renewed one counts; a reload has a connection made anew that was
+// made with others.
 type TLS struct {
 	// CAFile holds the certificates to trust in place of the system's.
 	CAFile string `toml:"ca_file"`

@@ -26,6 +26,9 @@ func (a *Adapter) idle(ctx context.Context, wait time.Duration) error {
 	case w := <-writes:
 		a.pending = append(a.pending, w)
 		return nil
+	case <-a.renew:
+		a.Renew() // serve sees to it
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:

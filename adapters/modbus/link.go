@@ -21,8 +21,36 @@ const (
 	maxTCPBackoff    = 10 * time.Second
 )
 
+// Renew is for a caller who knows that files of the link's TLS have been exchanged: a
+// connection that stands is closed before the next request, and made anew with them. It
+// may be called at any time and does not wait.
+func (a *Adapter) Renew() {
+	select {
+	case a.renew <- struct{}{}:
+	default:
+	}
+}
+
+// renewed does what Renew has asked for, if it has.
+func (a *Adapter) renewed(ctx context.Context) error {
+	select {
+	case <-a.renew:
+	default:
+		return nil
+	}
+	if a.asleep {
+		return nil
+	}
+	a.log.Info("connection is made anew, with the certificates that there are now")
+	return a.reopen(ctx)
+}
+
 // opening opens the link and serves it until it fails, or ctx ends.
 func (a *Adapter) opening(ctx context.Context) error {
+	select {
+	case <-a.renew: // the files are read now
+	default:
+	}
 	if err := a.transport.open(ctx); err != nil {
 		return err
 	}

@@ -209,6 +209,16 @@ func newAuthority(t *testing.T) *authority {
 
 func (a *authority) path(name string) string { return filepath.Join(a.dir, name) }
 
+// rename puts the certificate and the key of one name into the files of another.
+func (a *authority) rename(t *testing.T, from, to string) {
+	t.Helper()
+	for _, end := range []string{".pem", ".key"} {
+		if err := os.Rename(a.path(from+end), a.path(to+end)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func (a *authority) issue(t *testing.T, name string) tls.Certificate {
 	t.Helper()
 	_, pair := a.write(t, name, &x509.Certificate{

@@ -53,6 +53,10 @@ type reloadResult struct {
 	// Bridges says that some have begun, ended or begun again.
 	Bridges bool `json:"bridges"`
 
+	// Renewed names the links and bridges that connect anew, because their certificates,
+	// keys or passwords were exchanged in their files.
+	Renewed []string `json:"renewed"`
+
 	// Rules says that some have begun, ended or begun again.
 	Rules bool `json:"rules"`
 
@@ -71,6 +75,9 @@ func (r reloadResult) String() string {
 	}
 	if r.Bridges {
 		said += "; bridges that were changed have started again"
+	}
+	if len(r.Renewed) > 0 {
+		said += "; connections are made anew with files that were exchanged: " + strings.Join(r.Renewed, ", ")
 	}
 	if r.Rules {
 		said += "; rules are the new ones"
@@ -101,6 +108,7 @@ type reloader struct {
 	pump    func() *fieldPump // what runs
 	replace func(*fieldPump) error
 	bridges func([]config.Bridge) (bridgesReloaded, error)
+	parts   func() []connected
 	service *service
 
 	hup      chan os.Signal // by listen
@@ -108,12 +116,14 @@ type reloader struct {
 
 	mu      sync.Mutex   // one reload at a time; guards what follows
 	started *config.File // what the gateway runs with: of a reload, what is in force
+	sums    fileSums     // of the files that its parts read when they connect
 }
 
 // newReloader makes one for a house that runs what it was built of.
 func (h *house) newReloader(path string) *reloader {
+	sums, _ := fileSums(nil).renew(h.connectedParts())
 	return &reloader{path: path, log: h.log, started: new(*h.config), broker: h.broker, web: h.web, rules: h.rules, control: h.controlHandler(),
-		pump: h.pump.Load, replace: h.replacePump, bridges: h.reloadBridges, service: h.service}
+		pump: h.pump.Load, replace: h.replacePump, bridges: h.reloadBridges, parts: h.connectedParts, sums: sums, service: h.service}
 }
 
 // running gives the files that were read last, and as TOML what the gateway runs with.
@@ -142,7 +152,7 @@ func (r *reloader) reload() (res reloadResult, err error) {
 		}
 		r.log.Info("configuration reloaded", "restart", strings.Join(res.Restart, ", "))
 	}()
-	file, err := config.Load(r.path)
+	file, err := config.Reload(r.path)
 	if err != nil {
 		return res, err
 	}
@@ -169,6 +179,7 @@ func (r *reloader) reload() (res reloadResult, err error) {
 	if err = r.reloadBridges(file, &res); err != nil {
 		return res, err
 	}
+	r.sums, res.Renewed = r.sums.renew(r.parts())
 	old := reflect.ValueOf(r.started).Elem()
 	for i := range old.NumField() {
 		name := old.Type().Field(i).Tag.Get("toml")

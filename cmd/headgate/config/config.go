@@ -113,6 +113,7 @@ type loader struct {
 	secrets secrets
 
 	wantFiles bool    // look for the files that the configuration names
+	reads     bool    // and is who is going to read them
 	notes     []Fault // what that could not tell
 }
 
