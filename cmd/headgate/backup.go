@@ -43,6 +43,9 @@ func (c *backupCmd) Run(k *kong.Kong) error {
 		_, _, err = c.write(file, k.Stdout)
 		return err
 	}
+	if within(file.Gateway.DataDir, c.To) {
+		return fmt.Errorf("backup: %s is in the data directory, and each backup would have all those before it: want a place outside of %s", c.To, file.Gateway.DataDir)
+	}
 	// One that was broken off may be a link, or have another mode.
 	if err := os.Remove(c.To + ".part"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("backup: %w", err)
@@ -70,6 +73,17 @@ func (c *backupCmd) Run(k *kong.Kong) error {
 		fmt.Fprintf(k.Stdout, "Without the files with secrets that the configuration names, %d of them: --secrets takes them too.\n", left)
 	}
 	return nil
+}
+
+// within says whether a file that may not be there yet is in a directory or below it.
+func within(dir, file string) bool {
+	dir, err := filepath.EvalSymlinks(absolute(dir))
+	parent, other := filepath.EvalSymlinks(filepath.Dir(absolute(file)))
+	if err != nil || other != nil {
+		return false
+	}
+	rel, err := filepath.Rel(dir, parent)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // write writes the backup; left is how many files with secrets it does not have.

@@ -85,3 +85,27 @@ func TestABackupWithoutSecretsHasNoneOfTheDataDirectory(t *testing.T) {
 		}
 	}
 }
+
+func TestABackupIsNotPartOfTheNextOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	data, config, link := filepath.Join(dir, "data"), filepath.Join(dir, "headgate.toml"), filepath.Join(dir, "link")
+	s, err := store.Open(filepath.Join(data, storeName), store.Config{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("{DIR}", data, "{USERS}", filepath.Join(dir, "users")).Replace(backupConfig)
+	err = errors.Join(s.Close(), os.WriteFile(config, []byte(text), 0o600), os.WriteFile(filepath.Join(dir, "users"), nil, 0o600),
+		os.Mkdir(filepath.Join(data, "old"), 0o700), os.Symlink(filepath.Join(data, "old"), link))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{filepath.Join(data, "plant.backup"), filepath.Join(data, "old", "plant.backup"), filepath.Join(link, "plant.backup")} {
+		if status, text := said("backup", to, "--config", config); status == 0 || !strings.Contains(text, "is in the data directory") {
+			t.Errorf("%s: backup ends with %d: %s", to, status, text)
+		}
+	}
+	if status, text := said("backup", filepath.Join(dir, "data.backup"), "--config", config); status != 0 {
+		t.Errorf("backup ends with %d: %s", status, text)
+	}
+}

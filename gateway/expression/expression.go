@@ -110,6 +110,7 @@ type Program struct {
 	root  eval
 	slots []int
 	calls []*call
+	runs  uint64
 }
 
 // eval computes a part of an expression. A nil is what could not be computed; the
@@ -150,7 +151,9 @@ func (p *Program) Slots() []int { return p.slots }
 // Run computes it; inputs are by slot. now is the time for what waits (held).
 func (p *Program) Run(inputs []Input, now time.Time) Result {
 	r := run{inputs: inputs, now: now}
+	p.runs++
 	v := p.root(&r)
+	p.rememberOthers(inputs, now)
 	if v == nil {
 		r.spoil(point.Bad, "it has no value")
 	}

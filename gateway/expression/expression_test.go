@@ -201,21 +201,24 @@ func TestAFunctionRemembersWhatWasBefore(t *testing.T) {
 		in    []any
 		want  []any
 	}{
-		"integrate(u / 1000, '1h')":       {time.Minute, []any{1000.0, 1000.0, 4000.0}, []any{0.0, 1.0 / 60, 1.0/60 + 2.5/60}},
-		"integrate(u, '1m')":              {time.Minute, []any{6.0, nil, 6.0, 6.0}, []any{0.0, 0.0, 0.0, 6.0}},
-		"integrate(u, '1m', '30s')":       {time.Minute, []any{6.0, 6.0}, []any{0.0, 0.0}},
-		"total(u, 65536)":                 {time.Second, []any{65530.0, 65535.0, 4.0, 10.0}, []any{0.0, 5.0, 10.0, 16.0}},
-		"total(u)":                        {time.Second, []any{50.0, 60.0, 3.0}, []any{0.0, 10.0, 13.0}},
-		"total(u, 65536) ":                {time.Second, []any{300.0, 310.0, 5.0}, []any{0.0, 10.0, 15.0}},
-		"rate(u, '1m')":                   {time.Second, []any{1.0, 2.0, 1.0}, []any{nil, 60.0, -60.0}},
-		"rate(u, '1s', 256)":              {time.Second, []any{250.0, 4.0, 6.0}, []any{nil, 10.0, 2.0}},
-		"rate(u, '1s')":                   {time.Second, []any{1.0, nil, 6.0, 7.0}, []any{nil, nil, nil, 1.0}},
-		"max_over(u, '4m')":               {time.Minute, []any{9.0, 1.0, 2.0, 3.0, 1.0, 1.0}, []any{9.0, 9.0, 9.0, 9.0, 3.0, 3.0}},
-		"min_over(u, '4m')":               {time.Minute, []any{1.0, 5.0, nil, 6.0}, []any{1.0, 1.0, 1.0, 1.0}},
-		"mean_over(u, '2m')":              {time.Minute, []any{1.0, 3.0, 5.0, 7.0}, []any{1.0, 2.0, 4.0, 6.0}},
-		"held(u > 5, '2s')":               {time.Second, []any{6.0, 6.0, 6.0, 1.0, 6.0}, []any{false, false, true, false, false}},
-		"hysteresis(u, 85, 90)":           {time.Second, []any{86.0, 90.0, 86.0, 84.9, 89.0}, []any{false, true, true, false, false}},
-		"hysteresis(u, 85, 90) ? 1 : u*0": {time.Second, []any{90.0, nil}, []any{1.0, 1.0}},
+		"integrate(u / 1000, '1h')":               {time.Minute, []any{1000.0, 1000.0, 4000.0}, []any{0.0, 1.0 / 60, 1.0/60 + 2.5/60}},
+		"integrate(u, '1m')":                      {time.Minute, []any{6.0, nil, 6.0, 6.0}, []any{0.0, 0.0, 0.0, 6.0}},
+		"integrate(u, '1m', '30s')":               {time.Minute, []any{6.0, 6.0}, []any{0.0, 0.0}},
+		"total(u, 65536)":                         {time.Second, []any{65530.0, 65535.0, 4.0, 10.0}, []any{0.0, 5.0, 10.0, 16.0}},
+		"total(u)":                                {time.Second, []any{50.0, 60.0, 3.0}, []any{0.0, 10.0, 13.0}},
+		"total(u, 65536) ":                        {time.Second, []any{300.0, 310.0, 5.0}, []any{0.0, 10.0, 15.0}},
+		"rate(u, '1m')":                           {time.Second, []any{1.0, 2.0, 1.0}, []any{nil, 60.0, -60.0}},
+		"rate(u, '1s', 256)":                      {time.Second, []any{250.0, 4.0, 6.0}, []any{nil, 10.0, 2.0}},
+		"rate(u, '1s')":                           {time.Second, []any{1.0, nil, 6.0, 7.0}, []any{nil, nil, nil, 1.0}},
+		"max_over(u, '4m')":                       {time.Minute, []any{9.0, 1.0, 2.0, 3.0, 1.0, 1.0}, []any{9.0, 9.0, 9.0, 9.0, 3.0, 3.0}},
+		"min_over(u, '4m')":                       {time.Minute, []any{1.0, 5.0, nil, 6.0}, []any{1.0, 1.0, 1.0, 1.0}},
+		"mean_over(u, '2m')":                      {time.Minute, []any{1.0, 3.0, 5.0, 7.0}, []any{1.0, 2.0, 4.0, 6.0}},
+		"held(u > 5, '2s')":                       {time.Second, []any{6.0, 6.0, 6.0, 1.0, 6.0}, []any{false, false, true, false, false}},
+		"hysteresis(u, 85, 90)":                   {time.Second, []any{86.0, 90.0, 86.0, 84.9, 89.0}, []any{false, true, true, false, false}},
+		"u != 1 and held(u > 5, '2s')":            {time.Second, []any{6.0, 1.0, 6.0, 6.0, 6.0}, []any{false, false, false, false, true}},
+		"u < 100 ? 0 : total(u)":                  {time.Second, []any{90.0, 95.0, 105.0}, []any{0.0, 0.0, 15.0}},
+		"u == 1 and hysteresis(total(u), 10, 20)": {time.Second, []any{5.0, 30.0, 1.0}, []any{false, false, true}},
+		"hysteresis(u, 85, 90) ? 1 : u*0":         {time.Second, []any{90.0, nil}, []any{1.0, 1.0}},
 	} {
 		p, err := Compile(source, names())
 		if err != nil {
@@ -268,8 +271,10 @@ func FuzzCompile(f *testing.F) {
 			}
 			return
 		}
-		if got := p.Run(inputs(), noon()); (got.Value == nil) != (got.Quality == point.Bad) {
-			t.Errorf("%q: got %+v", source, got)
+		for at := range 3 {
+			if got := p.Run(inputs(), noon().AddDate(100*(at%2), 0, 0)); (got.Value == nil) != (got.Quality == point.Bad) {
+				t.Errorf("%q: got %+v", source, got)
+			}
 		}
 	})
 }

@@ -45,3 +45,49 @@ func TestWhatIsTooLargeToBeAddedUpIsNoValueAndSpoilsNoTotal(t *testing.T) {
 		}
 	}
 }
+func TestAnInputThatIsNoFiniteNumberIsBad(t *testing.T) {
+	for _, source := range []string{"u <= 5", "u >= 5", "u == 5", "u", "u != 5", "u in [1]", "hysteresis(u, 1, 2)", "held(u >= 5, '1s')", "max_over(u, '1m')", "text(u)", "u > 5 ? 1 : 2"} {
+		for _, x := range []float64{math.NaN(), math.Inf(1)} {
+			p, err := Compile(source, names())
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := inputs()
+			in[0].Value = x
+			if r := p.Run(in, noon()); r.Value != nil || r.Quality != point.Bad {
+				t.Errorf("%s of %v is %v, %v", source, x, r.Value, r.Quality)
+			}
+		}
+	}
+	p, err := Compile("u ?? 7", names())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := inputs()
+	in[0].Value = math.NaN()
+	if r := p.Run(in, noon()); r.Value != 7.0 || r.Quality != point.Good {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestAHysteresisThatWasNeverKnownIsNotKnownAfterARestart(t *testing.T) {
+	const source = "hysteresis(u, 1, 2)"
+	old, err := Compile(source, names())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := inputs()
+	in[0].Value, in[0].Quality = nil, point.Bad
+	old.Run(in, noon())
+	called, kept := old.Kept()
+	for _, values := range [][]float64{kept[0], nil} {
+		p, err := Compile(source, names())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Restore(0, called[0], values)
+		if r := p.Run(in, noon()); r.Value != nil || r.Quality != point.Bad {
+			t.Errorf("of %v it is %v, %v", values, r.Value, r.Quality)
+		}
+	}
+}

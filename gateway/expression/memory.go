@@ -295,10 +295,17 @@ func (m *hysteresis) step(v any, _, _ time.Time) any {
 }
 
 func (m *hysteresis) keep() []float64 {
-	if m.is {
+	switch {
+	case !m.known:
+		return nil
+	case m.is:
 		return []float64{1}
 	}
 	return []float64{0}
 }
 
-func (m *hysteresis) restore(kept []float64) { m.is, m.known = len(kept) == 1 && kept[0] == 1, true }
+func (m *hysteresis) restore(kept []float64) {
+	if len(kept) == 1 {
+		m.is, m.known = kept[0] == 1, true
+	}
+}

@@ -319,6 +319,9 @@ func (p *parser) input(slot, from int) node {
 			}
 			r.spoil(in.Quality, reason)
 		}
+		if f, ok := in.Value.(float64); ok { // a register may hold NaN
+			return r.finite(f, in.Name)
+		}
 		return in.Value
 	}}, from)
 }

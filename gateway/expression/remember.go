@@ -47,6 +47,8 @@ var remembering = map[string]function{
 type call struct {
 	name   string
 	memory memory
+	eval   eval
+	run    uint64 // the last one in which it was computed
 }
 
 // remember makes the node of a function that remembers.
@@ -61,9 +63,24 @@ func (p *parser) remember(f token, spec function, args []node) (node, error) {
 	if err != nil {
 		return node{}, err
 	}
-	p.prog.calls = append(p.prog.calls, &call{f.word, m})
-	x := args[0]
-	return p.finish(node{typ: spec.result, eval: func(r *run) any { return r.remembered(x, spec.arg, m) }}, f.at), nil
+	x, prog, c := args[0], p.prog, &call{name: f.word, memory: m}
+	c.eval = func(r *run) any {
+		c.run = prog.runs
+		return r.remembered(x, spec.arg, m)
+	}
+	prog.calls = append(prog.calls, c)
+	return p.finish(node{typ: spec.result, eval: c.eval}, f.at), nil
+}
+
+// rememberOthers computes the calls that a run did not need, behind an "and" or a "?":
+// what they would not hear of, they could not remember. One within another one stands
+// before it.
+func (p *Program) rememberOthers(inputs []Input, now time.Time) {
+	for _, c := range slices.Backward(p.calls) {
+		if c.run != p.runs {
+			c.eval(&run{inputs: inputs, now: now})
+		}
+	}
 }
 
 // remembered steps a memory. Only what is good goes in. While the argument is not, the
