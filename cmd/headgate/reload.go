@@ -202,19 +202,15 @@ func (r *reloader) nowInForce(file *config.File) {
 	r.started.Broker, r.started.Store.Class, r.started.Paths = file.Broker, file.Store.Class, file.Paths
 }
 
-// reloadWeb has the page be what was prepared. What is kept of its points on disk
-// stays as it is.
+// reloadWeb has the page be what was prepared. Where the days of its points are stays.
 func (r *reloader) reloadWeb(file *config.File, page *web.Change, res *reloadResult) {
-	was, before := r.started.Web, r.web.Address()
+	dir, before := r.started.Web.HistoryDir, r.web.Address()
 	page.Apply()
 	if at := r.web.Address(); at != before {
 		res.Page = cmp.Or(at, web.Off)
 	}
 	r.started.Web = file.Web
-	r.started.Web.HistoryBytes, r.started.Web.HistoryDir = was.HistoryBytes, was.HistoryDir
-	if file.Web.HistoryBytes != was.HistoryBytes {
-		res.Restart = append(res.Restart, "web.history_bytes")
-	}
+	r.started.Web.HistoryDir = dir
 }
 
 // reloadBridges has the bridges of a configuration run.

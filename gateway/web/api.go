@@ -63,15 +63,16 @@ func (s *Server) serveHistory(w http.ResponseWriter, r *http.Request) {
 
 // servePlot gives the last hour of a point, or with of=day the last day.
 func (s *Server) servePlot(w http.ResponseWriter, device, name, of string) {
+	days := s.days.now.Load()
 	switch {
 	case of == "" || of == "hour":
 		answer(w, http.StatusOK, s.history.plot(device, name, time.Now()))
 	case of != "day":
 		refuse(w, http.StatusUnprocessableEntity, fmt.Sprintf("of=%.40q: want hour or day", of))
-	case s.archive == nil:
+	case days == nil:
 		refuse(w, http.StatusNotFound, "no days are kept here: set web.history_bytes")
 	default:
-		p, err := s.archive.plot(device, name, time.Now())
+		p, err := days.plot(device, name, time.Now())
 		if err != nil {
 			refuse(w, http.StatusInternalServerError, err.Error())
 			return

@@ -27,15 +27,15 @@ import (
 // A block is of one list of points; a changed configuration begins another one. The
 // names are in a file beside it, once a list. One goroutine adds.
 type archive struct {
-	dir   string
-	limit int64 // bytes of all blocks
+	dir string
 
 	mu    sync.Mutex // guards what follows, for plot
 	names string     // of the points: see pointNames
 	hash  uint32
 	count int
 
-	// add's own.
+	// Of whoever calls add.
+	limit  int64    // bytes of all blocks
 	file   *os.File // the newest block; nil: the next row begins one
 	number int      // of it
 	size   int64    // of it
@@ -188,15 +188,8 @@ func (a *archive) add(minute int64, names string, row []span) (err error) {
 
 // begin makes a new block, and room for it.
 func (a *archive) begin() error {
-	blocks, err := a.blocks()
-	if err != nil {
+	if err := a.trim(1); err != nil {
 		return err
-	}
-	kept := int(a.limit / max(blockBytes, int64(archiveHead+a.rowBytes())))
-	for ; len(blocks) >= max(kept, 1); blocks = blocks[1:] {
-		if err := os.Remove(a.blockFile(blocks[0])); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
 	}
 	file, err := os.OpenFile(a.blockFile(a.number+1), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
 	if errors.Is(err, fs.ErrExist) { // of an attempt that found no room for its head
@@ -213,6 +206,22 @@ func (a *archive) begin() error {
 	}
 	a.file, a.size = file, int64(len(head))
 	a.number++
+	return nil
+}
+
+// trim removes the oldest blocks, until there is room below the limit for so many more.
+// The newest one stays.
+func (a *archive) trim(more int) error {
+	blocks, err := a.blocks()
+	if err != nil {
+		return err
+	}
+	kept := int(a.limit / max(blockBytes, int64(archiveHead+a.rowBytes())))
+	for ; len(blocks)+more > max(kept, 1); blocks = blocks[1:] {
+		if err := os.Remove(a.blockFile(blocks[0])); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	return nil
 }
 

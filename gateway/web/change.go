@@ -11,17 +11,18 @@ import (
 type Change struct {
 	s           *Server
 	listen      string
+	history     HistoryLimit
 	certificate *tls.Config
 	accounts    *accounts
 	listener    net.Listener // where the page goes; nil: it stays, or is off
 	paused      *port        // whose address has been in the way
 }
 
-// Prepare makes ready what cfg changes, but for HistoryBytes and HistoryDir; cfg is
-// as New takes it. The error says what of it is not possible, and then nothing is
-// changed. There is one Change at a time.
+// Prepare makes ready what cfg changes, but for HistoryDir; cfg is as New takes it. The
+// error says what of it is not possible, and then nothing is changed. There is one Change
+// at a time.
 func (s *Server) Prepare(cfg Config) (*Change, error) {
-	c := &Change{s: s, listen: cfg.Listen}
+	c := &Change{s: s, listen: cfg.Listen, history: cfg.HistoryBytes}
 	var err error
 	if c.certificate, err = cfg.tls(); err != nil {
 		return nil, err
@@ -65,6 +66,7 @@ func (c *Change) Apply() {
 		s.leave() // before what it has served may be open to everybody
 	}
 	s.access.change(c.accounts)
+	s.days.setLimit(c.history)
 	s.listen, s.certificate = c.listen, c.certificate
 	switch {
 	case c.listener != nil && s.ended:

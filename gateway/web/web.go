@@ -61,8 +61,7 @@ type Server struct {
 	answers http.Handler // to all that comes by a port
 
 	history *history
-	archive *archive    // nil: there is none
-	rows    chan minute // to be written
+	days    *archiving
 	topics  *topics
 	hub     *hub
 	routes  []Route // of the API
@@ -95,13 +94,7 @@ func New(cfg Config, src Source, lines *Log, log *slog.Logger) (*Server, error) 
 	s := &Server{src: src, log: log, lines: lines, history: newHistory(src.Devices()), stopping: make(chan struct{}),
 		listen: cfg.Listen, room: make(chan struct{}, maxConnections), failed: make(chan error, 1)}
 	s.topics = newTopics(src.Watch)
-	if cfg.HistoryBytes > 0 && cfg.HistoryDir != "" {
-		archive, err := openArchive(cfg.HistoryDir, int64(cfg.HistoryBytes), src.Devices())
-		if err != nil {
-			log.Warn("the days of the points are not kept", "err", err)
-		}
-		s.archive, s.rows = archive, make(chan minute, 1)
-	}
+	s.days = newArchiving(&cfg, src.Devices(), log)
 	s.hub = newHub(s)
 	var err error
 	if s.certificate, err = cfg.tls(); err != nil {
@@ -147,9 +140,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.topics.stop() // when the hub asks for them no more
 	defer wg.Wait()
 	wg.Go(func() { s.hub.run(ctx) })
-	if s.archive != nil {
-		defer s.keepRows(ctx)()
-	}
+	defer s.keepRows(ctx)()
 	defer s.close()
 	again := time.NewTicker(bindPause)
 	defer again.Stop()
