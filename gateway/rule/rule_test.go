@@ -197,6 +197,28 @@ func TestARuleSaysWhyItFails(t *testing.T) {
 	})
 }
 
+func TestWhatARuleMakesOfAPayloadIsBounded(t *testing.T) {
+	c := Config{Name: "a", From: "in", To: "out", Keep: "last", Payload: "[" + strings.Repeat("payload, ", 400) + "1]"}
+	r, err := New([]Config{c}, &fakeBroker{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := (*r.rules.Load())[0]
+	for payload, want := range map[string]string{
+		`"` + strings.Repeat("x", 1000) + `"`:       "",
+		`"` + strings.Repeat("x", 10_000) + `"`:     "payload: what comes of it is longer than 1 MB",
+		"[" + strings.Repeat("{},", 800) + "{}]":   "",
+		"[" + strings.Repeat("[1],", 3000) + "[1]]": "payload: what comes of it is longer than 1 MB",
+		`{"` + strings.Repeat("x", 10_000) + `":1}`: "payload: what comes of it is longer than 1 MB",
+		`"` + strings.Repeat(`\u0001`, 1000) + `"`:  "payload: what comes of it is longer than 1 MB",
+	} {
+		out, _, err := one.make(Message{Topic: "in", Payload: []byte(payload)})
+		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && got != want || len(out.Payload) > maxPayload && err == nil {
+			t.Errorf("%.20s...: got %d bytes, %v", payload, len(out.Payload), err)
+		}
+	}
+}
+
 func TestFaultsOfARule(t *testing.T) {
 	for want, c := range map[string]Config{
 		"name: is missing":                    {From: "a", To: "b"},
