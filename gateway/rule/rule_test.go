@@ -207,7 +207,7 @@ func TestWhatARuleMakesOfAPayloadIsBounded(t *testing.T) {
 	for payload, want := range map[string]string{
 		`"` + strings.Repeat("x", 1000) + `"`:       "",
 		`"` + strings.Repeat("x", 10_000) + `"`:     "payload: what comes of it is longer than 1 MB",
-		"[" + strings.Repeat("{},", 800) + "{}]":   "",
+		"[" + strings.Repeat("{},", 800) + "{}]":    "",
 		"[" + strings.Repeat("[1],", 3000) + "[1]]": "payload: what comes of it is longer than 1 MB",
 		`{"` + strings.Repeat("x", 10_000) + `":1}`: "payload: what comes of it is longer than 1 MB",
 		`"` + strings.Repeat(`\u0001`, 1000) + `"`:  "payload: what comes of it is longer than 1 MB",
