@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 
 	"headgate/bridge/sparkplug"
 	"headgate/broker/packet"
@@ -70,6 +71,12 @@ func (r *reader) refuseFor(name, key, why string) {
 	}
 }
 
+// lateState is how late a STATE may come at most. One that says online and is older
+// than the last by more is of a host whose clock was wrong and has been set back: else
+// the node would wait until that time comes. What says offline may be the will of a
+// session that lasted long, and never counts when it is older.
+const lateState = 24 * time.Hour
+
 // hostState takes STATE of the primary host. One that is older than the last does
 // not count. [tck-id-message-flow-edge-node-birth-publish-phid-wait-timestamp]
 // [tck-id-operational-behavior-edge-node-termination-host-offline-timestamp]
@@ -84,7 +91,9 @@ func (r *reader) hostState(payload []byte) {
 		return
 	}
 	address := r.b.remote()
-	if *state.Timestamp < e.states[address] {
+	last := e.states[address]
+	setBack := *state.Online && *state.Timestamp < last-lateState.Milliseconds()
+	if *state.Timestamp < last && !setBack {
 		return
 	}
 	e.states[address] = *state.Timestamp

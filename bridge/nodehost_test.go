@@ -99,6 +99,25 @@ func TestAnEdgeNodeIsBornOnlyWhileItsPrimaryHostIsOnline(t *testing.T) {
 	}
 }
 
+func TestAnEdgeNodeDoesNotWaitForeverForAHostWhoseClockWasYearsAhead(t *testing.T) {
+	t.Parallel()
+	u := listenUpstream(t)
+	b := start(t, withHost(nodeConfig(u.addr, newPlant())), newMemory(t))
+	c := u.welcome(nil)
+	c.grant(3)
+	const ahead, now = 2_100_000_000_000, 1_800_000_000_000 // milliseconds
+	c.state(false, ahead)
+	c.state(true, ahead-1000)
+	c.expectNothing("that came late")
+	c.state(true, now)
+	c.births()
+	c.state(false, now-100*24*3600*1000)
+	c.expectNothing("that is the will of an earlier session")
+	if got := b.Stats().Held; got != "" {
+		t.Errorf("held: %s", got)
+	}
+}
+
 func TestAnEdgeNodeWalksToTheAddressWhereItsHostIsOnline(t *testing.T) {
 	t.Parallel()
 	one, two := listenUpstream(t), listenUpstream(t)
