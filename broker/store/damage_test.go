@@ -226,3 +226,64 @@ func newestGeneration(t *testing.T, dir string) string {
 	}
 	return entries[len(entries)-1].Name()
 }
+
+// The control is loadState without verify: State gives an error or a wrong value, and
+// nothing is told.
+func TestAByteOfTheStateThatHasChangedCostsFewKeysAndIsTold(t *testing.T) {
+	t.Parallel()
+	const keys = 400
+	dir := t.TempDir()
+	s := open(t, dir, small())
+	for i := range keys {
+		s.Commit([]Record{{Kind: Put, Key: fmt.Sprintf("key %03d", i), Data: fmt.Appendf(nil, "value %03d", i)}}, nil)
+	}
+	// So the log does not have the keys any more.
+	q := queue(t, s, damagedQueue)
+	fill(t, s, q, 0, 10_000, 400)
+	for _, it := range expect(t, q.Reader(nil), 0, 10_000) {
+		q.Ack(it.Number)
+	}
+	await(t, "the first generation goes", func() bool {
+		checkpointNow(t, s)
+		return s.spool.list()[0].id > 1
+	})
+	closeStore(t, s)
+	run(t, "rm", "-f", reserveOf(dir))
+	tables, err := filepath.Glob(filepath.Join(stateDir(dir), "*.sst"))
+	if err != nil || len(tables) != 1 {
+		t.Fatalf("the state has the tables %v, %v", tables, err)
+	}
+	whole, err := os.ReadFile(tables[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := len(whole) / 12
+	if proof() {
+		step = 43
+	}
+	lost, aside := 0, 0
+	for at := step / 2; at < len(whole); at += step {
+		harmed := filepath.Join(t.TempDir(), "copy")
+		run(t, "cp", "-r", "--sparse=always", dir, harmed)
+		b := bytes.Clone(whole)
+		b[at] ^= 0x20
+		if err := os.WriteFile(filepath.Join(stateDir(harmed), filepath.Base(tables[0])), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, times := lookAt(t, harmed)
+		switch {
+		case f.Fault != "" || f.Entries == 0:
+			t.Errorf("byte %d: %d entries in the ledger; %s", at, f.Entries, f.Fault)
+		case f.State == 0 || times > 1: // not a block, but what says where they are
+			aside++
+		case f.State < keys-8: // Badger reads a few in advance, from both ends
+			t.Errorf("byte %d: %d of %d keys are left", at, f.State, keys)
+		}
+		lost += keys - f.State
+		os.RemoveAll(harmed)
+	}
+	t.Logf("%d keys of %d lost, the state put aside %d times", lost, keys, aside)
+	if aside > len(whole)/step/2 {
+		t.Errorf("the state was given up %d times", aside)
+	}
+}

@@ -145,11 +145,29 @@ func loadState(dir string, s *Store) (*stateDB, checkpoint, error) {
 	if err != nil {
 		return nil, checkpoint{}, errors.Join(err, st.close())
 	}
+	if cause := st.verify(); cause != nil {
+		if err := s.mendState(st, cause); err != nil {
+			return nil, checkpoint{}, errors.Join(err, st.close())
+		}
+	}
 	c, err := st.load()
 	if err != nil {
 		return nil, c, errors.Join(err, st.close())
 	}
 	return st, c, nil
+}
+
+// mendState goes on with what can be read of a state database with damage.
+func (s *Store) mendState(st *stateDB, cause error) error {
+	aside, count, err := st.mend()
+	if err != nil {
+		return fmt.Errorf("%w; to save what can be read: %w", cause, err)
+	}
+	s.log.Error("the state database is damaged: it was put aside, and what can be read of it is kept", "path", aside, "count", count, "err", cause)
+	s.counters.damagedGenerations.Add(1)
+	s.stateLost = true
+	s.ledger.add(Loss{Reason: fmt.Sprintf("the state database was damaged, and put aside to %s; %d entries of it could be read, of which some may be wrong", filepath.Base(aside), count)})
+	return nil
 }
 
 // findGap looks whether the log reaches back to the checkpoint, as it does unless
