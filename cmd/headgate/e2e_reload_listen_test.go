@@ -62,3 +62,24 @@ func TestAReloadGivesUpOnAPumpThatIsStuck(t *testing.T) {
 		t.Errorf("the new one does not begin: %v", err)
 	}
 }
+
+// What a restart alone changes is named by its keys, and changes nothing before: a bridge
+// does not take another client identifier, which follows from the gateway's, for its own.
+func TestAReloadOfWhatNeedsARestartChangesNothing(t *testing.T) {
+	t.Parallel()
+	base := strings.ReplaceAll(bridgesConfig, "{DIR}", t.TempDir()) + bridgeTo("cloud", "127.0.0.1:1", "#", "")
+	h := runInside(t, base)
+	r := h.newReloader(h.config.Paths[0])
+	text := strings.Replace(base, `id = "plant"`, "id = \"works\"\ntopic = \"{device}/{point}\"", 1) + "[store]\nring_bytes = \"5MB\"\ncompression = \"zstd\"\n"
+	if err := os.WriteFile(r.path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := h.bridges()[0]
+	res, err := r.reload()
+	if err != nil || res.Bridges || res.Links || h.bridges()[0] != before {
+		t.Errorf("got %+v, %v", res, err)
+	}
+	if want := "only after a restart: gateway.id, gateway.topic, store.ring_bytes, store.compression."; !strings.Contains(res.String(), want) {
+		t.Errorf("it says %q, want %q", res, want)
+	}
+}

@@ -78,6 +78,12 @@ func TestAReloadChangesThePage(t *testing.T) {
 	free := closed.Addr().String()
 	closed.Close()
 	res, err = reload(base + "[[broker.listener]]\nurl = \"mqtt://" + taken.Addr().String() + "\"\n" + page(free, "second secret") + "[store]\n")
+	if len(res.Unbound) != 1 || !strings.Contains(res.String(), "Nobody can connect to mqtt://"+taken.Addr().String()+": its address cannot be bound") {
+		t.Errorf("of a listener whose port is taken it says %s", res)
+	}
+	if alarms := h.status().Alarms; len(alarms) != 1 || !strings.Contains(alarms[0].Text, taken.Addr().String()) {
+		t.Errorf("the alarms are %v", alarms)
+	}
 	if err != nil || res.Page != "http://"+free || !strings.Contains(res.String(), "the page is at http://"+free+" now") {
 		t.Fatalf("another address: %v: %v", err, res)
 	}

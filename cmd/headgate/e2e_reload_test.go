@@ -77,9 +77,9 @@ func TestARunningGatewayReloadsItsConfiguration(t *testing.T) {
 	}
 	// What needs a restart is named.
 	old := headgate.addr()
-	write(strings.ReplaceAll(text, "{USER}", "bob") + "[[broker.listener]]\nurl = \"mqtt://127.0.0.1:0\"\n[store]\nmax_bytes = \"900MB\"\n[[serial]]\nname = \"s\"\nurl = \"serial:///dev/none?baud=9600\"\nparse = { regexp = '(?P<v>.*)' }\nframe = { kind = \"line\" }\n")
+	write(strings.ReplaceAll(text, "{USER}", "bob") + "[[broker.listener]]\nurl = \"mqtt://127.0.0.1:0\"\n[store]\nring_bytes = \"3MB\"\n[[serial]]\nname = \"s\"\nurl = \"serial:///dev/none?baud=9600\"\nparse = { regexp = '(?P<v>.*)' }\nframe = { kind = \"line\" }\n")
 	status, said := reload()
-	if status != 0 || !strings.Contains(said, "links and devices that were changed have started again") || !strings.Contains(said, "only after a restart: store.") {
+	if status != 0 || !strings.Contains(said, "links and devices that were changed have started again") || !strings.Contains(said, "only after a restart: store.ring_bytes.") {
 		t.Errorf("reload of other tables ends with %d: %s", status, said)
 	}
 	headgate.waitFor("it listens where it did not before", func() bool { return headgate.addr() != old })

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"headgate/adapters/derived"
@@ -129,6 +131,19 @@ func (f *fieldPump) devices() []point.Device {
 		all = append(all, a.Devices()...)
 	}
 	return all
+}
+
+// others names those of its adapters that another one has not got, and those of that one
+// that it has not got.
+func (f *fieldPump) others(than *fieldPump) (names []string) {
+	for _, pair := range [][2]*fieldPump{{f, than}, {than, f}} {
+		for _, a := range pair[0].adapters {
+			if !slices.Contains(pair[1].adapters, a) && !slices.Contains(names, a.Name()) {
+				names = append(names, a.Name())
+			}
+		}
+	}
+	return names
 }
 
 // announce tells Home Assistant of the devices, until stop is called, which waits.
@@ -272,8 +287,11 @@ func (h *house) servePump(f *fieldPump, done <-chan error) (other replacement, e
 			h.forgetDevices(f.gateway)
 			stop()
 			stop = r.pump.announce()
+			if names := r.pump.others(f); len(names) > 0 {
+				h.log.Info("links that were changed start again with their new configuration", "link", strings.Join(names, ", "))
+			}
+			f = r.pump
 			r.done <- nil
-			h.log.Info("links that were changed start again with their new configuration")
 		}
 	}
 }

@@ -33,7 +33,7 @@ const reloadPath = "/api/v1/reload"
 
 // Run checks the configuration first: a faulty one is not reloaded.
 func (c *reloadCmd) Run(k *kong.Kong) error {
-	file, err := config.Load(c.path())
+	file, _, err := config.Check(c.path())
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,10 @@ type reloadResult struct {
 	// Page is where the page has gone, as a URL or "off"; "": it stays.
 	Page string `json:"page"`
 
-	// Restart names the tables whose change needs a restart.
+	// Unbound are the URLs of listeners that have no port: they are tried again.
+	Unbound []string `json:"unbound"`
+
+	// Restart names the keys, and bridges, whose change needs a restart.
 	Restart []string `json:"restart"`
 }
 
@@ -90,10 +93,13 @@ func (r reloadResult) String() string {
 		said += "; the page is at " + r.Page + " now"
 	}
 	said += "."
-	if len(r.Restart) == 0 {
-		return said
+	for _, url := range r.Unbound {
+		said += "\nNobody can connect to " + url + ": its address cannot be bound, and is tried again; headgate log says why."
 	}
-	return said + "\nChanged too, but in force only after a restart: " + strings.Join(r.Restart, ", ") + "."
+	if len(r.Restart) > 0 {
+		said += "\nChanged too, but in force only after a restart: " + strings.Join(r.Restart, ", ") + "."
+	}
+	return said
 }
 
 // reloader reads the configuration again while the gateway runs: at SIGHUP, and
@@ -152,7 +158,7 @@ func (r *reloader) reload() (res reloadResult, err error) {
 		}
 		r.log.Info("configuration reloaded", "restart", strings.Join(res.Restart, ", "))
 	}()
-	file, err := config.Reload(r.path)
+	file, err := config.Reload(r.path, r.started.Gateway.ID)
 	if err != nil {
 		return res, err
 	}
@@ -180,21 +186,30 @@ func (r *reloader) reload() (res reloadResult, err error) {
 		return res, err
 	}
 	r.sums, res.Renewed = r.sums.renew(r.parts())
-	old := reflect.ValueOf(r.started).Elem()
-	for i := range old.NumField() {
-		name := old.Type().Field(i).Tag.Get("toml")
-		if name == "broker" || name == "bridge" || name == "web" || name == "-" {
-			continue
-		}
-		before, after := old.Field(i).Interface(), reflect.ValueOf(file).Elem().Field(i).Interface()
-		if name == "store" { // its classes are the broker's
-			before, after = r.started.Store.Config, file.Store.Config
-		}
-		if !reflect.DeepEqual(before, after) {
-			res.Restart = append(res.Restart, name)
+	res.Unbound = r.broker.Unbound()
+	now := *file
+	now.Broker, now.Bridge, now.Web, now.Store.Class = r.started.Broker, r.started.Bridge, r.started.Web, r.started.Store.Class
+	res.Restart = append(res.Restart, changedKeys("", reflect.ValueOf(*r.started), reflect.ValueOf(now))...)
+	return res, nil
+}
+
+// changedKeys names the keys that are not the same in two tables of one type, and
+// of lists of tables the list. prefix is that of the names.
+func changedKeys(prefix string, before, after reflect.Value) (keys []string) {
+	for i := range before.NumField() {
+		field, was, is := before.Type().Field(i), before.Field(i), after.Field(i)
+		name := field.Tag.Get("toml")
+		switch {
+		case name == "-" || !field.IsExported() || reflect.DeepEqual(was.Interface(), is.Interface()):
+		case field.Anonymous:
+			keys = append(keys, changedKeys(prefix, was, is)...)
+		case was.Kind() == reflect.Struct:
+			keys = append(keys, changedKeys(prefix+name+".", was, is)...)
+		default:
+			keys = append(keys, prefix+name)
 		}
 	}
-	return res, nil
+	return keys
 }
 
 // nowInForce notes what the broker has taken of a configuration.

@@ -117,6 +117,9 @@ func (h *house) status() statusReport {
 	for _, a := range s.Alarms() {
 		r.Alarms = append(r.Alarms, alarmReport{a.Name, a.Text, timeOrNull(a.Since)})
 	}
+	for _, url := range h.broker.Unbound() {
+		r.Alarms = append(r.Alarms, alarmReport{"listener", "nobody can connect to " + url + ": its address cannot be bound, and is tried again; headgate log says why", nil})
+	}
 	rules, _ := h.rules.Stats()
 	for i := range rules {
 		if s := &rules[i]; s.Useless() {

@@ -254,12 +254,12 @@ func TestThePageShowsWhatRunsAfterAReload(t *testing.T) {
 		t.Error("after the reload the file differs from what runs")
 	}
 	// What needs a restart is not shown as if it ran.
-	check(more + "[[bridge]]\nname = \"second\"\nurl = \"mqtt://127.0.0.1:1\"\n[[bridge.up]]\nfilter = \"x\"\n[store]\nmax_bytes = \"777MB\"\n")
+	check(more + "[[bridge]]\nname = \"second\"\nurl = \"mqtt://127.0.0.1:1\"\n[[bridge.up]]\nfilter = \"x\"\n[store]\nring_bytes = \"7777kB\"\n")
 	var res reloadResult
-	if askPage(t, h, "anna", "POST", "/api/v1/reload", "", &res); !slices.Equal(res.Restart, []string{"store"}) || !res.Bridges {
+	if askPage(t, h, "anna", "POST", "/api/v1/reload", "", &res); !slices.Equal(res.Restart, []string{"store.ring_bytes"}) || !res.Bridges {
 		t.Errorf("got %+v", res)
 	}
-	if got := runs(); strings.Contains(got, "777") || !strings.Contains(got, `"second"`) {
+	if got := runs(); strings.Contains(got, "7777") || !strings.Contains(got, `"second"`) {
 		t.Errorf("a limit that needs a restart is shown as if it was in force, or a bridge that runs is not shown:\n%s", got)
 	}
 }

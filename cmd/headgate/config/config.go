@@ -7,6 +7,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -115,6 +116,7 @@ type loader struct {
 	wantFiles bool    // look for the files that the configuration names
 	reads     bool    // and is who is going to read them
 	notes     []Fault // what that could not tell
+	gatewayID string  // for bridges; "": as the configuration has it
 }
 
 // report adds a fault of the value n.
@@ -211,7 +213,7 @@ func (l *loader) check() {
 		l.checkPart(&f.Rule[i], joinIndex("rule", i))
 	}
 	for i := range f.Bridge {
-		f.Bridge[i].GatewayID = f.Gateway.ID
+		f.Bridge[i].GatewayID = cmp.Or(l.gatewayID, f.Gateway.ID)
 		l.checkPart(&f.Bridge[i], joinIndex("bridge", i))
 	}
 	f.Broker.Classes = f.Store.Class

@@ -25,11 +25,12 @@ func Check(path string) (f *File, notes []Fault, err error) {
 
 // Reload is Load for a gateway that runs already: a file that a bridge or a link would
 // wait for at the start is a fault here, for it is not to give up a connection that
-// stands for one that cannot be made.
-func Reload(path string) (*File, error) {
+// stands for one that cannot be made. id is the gateway's, which a restart alone changes:
+// what bridges make of it, such as their client identifiers, is made of that.
+func Reload(path, id string) (*File, error) {
 	sources, faults := readAll(path)
 	l := newLoader(faults)
-	l.wantFiles, l.reads = true, true
+	l.wantFiles, l.reads, l.gatewayID = true, true, id
 	return l.load(sources)
 }
 

@@ -35,7 +35,7 @@ func TestAFileThatAConnectionNeedsIsAFaultOfAReloadByItsLine(t *testing.T) {
 	}
 	says := func(want ...string) {
 		t.Helper()
-		_, err := Reload(path)
+		_, err := Reload(path, "plant")
 		_, _, alsoCheck := Check(path)
 		for _, err := range []error{err, alsoCheck} {
 			if err == nil {
