@@ -150,14 +150,21 @@ func (s *Store) copyTo(dir string, tail *generation) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(spoolDir(dir), 0o700); err != nil {
-		return err
-	}
 	st, ok := s.state.(*stateDB)
 	if !ok {
 		return errors.New("it has no state database")
 	}
-	if err := st.copyAll(stateDir(dir)); err != nil {
+	bytes, err := takenBytes(st.dir)
+	if err != nil {
+		return err
+	}
+	if err := s.roomToCopy(bytes); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(spoolDir(dir), 0o700); err != nil {
+		return err
+	}
+	if err := st.copyAll(stateDir(dir), s.roomToCopy); err != nil {
 		return fmt.Errorf("copy the state database: %w", err)
 	}
 	for _, g := range s.spool.list() {
@@ -177,9 +184,40 @@ func (s *Store) copyTo(dir string, tail *generation) error {
 	return nil
 }
 
-// copyAll writes a database with all that st holds.
-func (st *stateDB) copyAll(dir string) (err error) {
-	fresh := &stateDB{dir: dir, log: st.log, makeRoom: st.makeRoom}
+// copyStep is after how many bytes of the state it is looked again whether there is
+// room for a copy, which others may have taken.
+const copyStep = 256 << 10
+
+// roomToCopy says whether the disk has room for so many bytes of a copy, and for what
+// Badger takes beside them: it dies where there is none for what it writes through a
+// map. What is left is enough for another generation; the reserve is not for copies.
+func (s *Store) roomToCopy(bytes int64) error {
+	if s.space.writable(bytes + 3*memAlloc + s.spool.room) {
+		return nil
+	}
+	return fmt.Errorf("%w: %v free in the file system of %s are not enough for a copy of the state", ErrFull, Bytes(s.space.free.Load()), s.dir)
+}
+
+// takenBytes is what the files of a directory take on disk.
+func takenBytes(dir string) (bytes int64, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		info, err := e.Info()
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		bytes += info.Sys().(*syscall.Stat_t).Blocks * 512
+	}
+	return bytes, err
+}
+
+// copyAll writes a database with all that st holds, as long as there is room for the
+// next step.
+func (st *stateDB) copyAll(dir string, room func(bytes int64) error) (err error) {
+	fresh := &stateDB{dir: dir, log: st.log, makeRoom: func(bytes int64) bool { return room(bytes) == nil }}
 	if err := fresh.openDB(); err != nil {
 		return err
 	}
@@ -189,10 +227,17 @@ func (st *stateDB) copyAll(dir string) (err error) {
 	err = st.view(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{})
 		defer it.Close()
+		bytes := 0
 		for it.Rewind(); it.Valid(); it.Next() {
 			value, err := it.Item().ValueCopy(nil)
 			if err != nil {
 				return err
+			}
+			if bytes += len(value); bytes >= copyStep {
+				if err := room(copyStep); err != nil {
+					return err
+				}
+				bytes = 0
 			}
 			if w.set(it.Item().KeyCopy(nil), value); w.err != nil {
 				return w.err
