@@ -32,8 +32,9 @@ const copyName = "COPY"
 var errCopying = errors.New("another copy is being made: wait until it is done")
 
 // Copy makes a copy of all that was acknowledged until now, in a directory beside
-// the data, while the store goes on. The caller calls done when it has read it: till
-// then what is in it takes space. There is one at a time.
+// the data, while the store goes on. It is only to be read, as it shares files with
+// the store. The caller calls done when it has read it: till then what is in it takes
+// space. There is one at a time.
 func (s *Store) Copy(ctx context.Context) (dir string, done func() error, err error) {
 	if s.memory || s.look {
 		return "", nil, errors.New("copy the store: it is not one that is written to a disk")
