@@ -15,7 +15,7 @@ import (
 )
 
 // On a full disk a store would die by SIGBUS, so these run in child processes.
-var childJobs = map[string]func(dir, book string){"fill": fillUp, "drain": drain, "look": look, "lose": loseDisk, "hang": hangAndGoOn, "weigh": weigh, "spare": spareLoad}
+var childJobs = map[string]func(dir, book string){"fill": fillUp, "drain": drain, "look": look, "lose": loseDisk, "hang": hangAndGoOn, "weigh": weigh, "spare": spareLoad, "compact": compactOn}
 
 func fatal(err error) {
 	if err != nil {

@@ -19,6 +19,7 @@ type job struct {
 // wait for, in the order in which it is asked. It ends when jobs is closed.
 func (s *Store) keepHouse() {
 	defer close(s.keeper)
+	s.compact(mostTables)
 	for j := range s.jobs {
 		switch {
 		case j.seal != nil:
@@ -100,7 +101,7 @@ func (s *Store) checkpoint(c *checkpoint) {
 	}
 	s.sweep()
 	s.keepReserve()
-	s.compact()
+	s.compact(fewTables)
 	s.evacuate()
 }
 

@@ -124,7 +124,7 @@ func (s *Store) makeRoom(bytes int64) bool {
 		return true
 	}
 	for {
-		lack := bytes + s.space.margin() - s.space.free.Load()
+		lack := bytes + s.space.promised.Load() + s.space.margin() - s.space.free.Load()
 		if lack <= 0 {
 			return true
 		}

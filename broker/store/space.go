@@ -22,6 +22,8 @@ type space struct {
 	left   atomic.Int64 // what the tail takes for sure
 	last   atomic.Bool  // it stands in the reserve's place
 	next   int64        // what the next generation takes on disk
+
+	promised atomic.Int64 // what the state database takes just now, at most
 }
 
 // follow takes how full the tail is.
@@ -128,7 +130,7 @@ func (sp *space) writable(bytes int64) bool {
 		return false
 	}
 	sp.free.Store(free)
-	return free-bytes >= sp.minFree/4
+	return free-sp.promised.Load()-bytes >= sp.minFree/4
 }
 
 // margin is what is left of the disk when the reserve is used: for directories, and
