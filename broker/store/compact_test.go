@@ -332,7 +332,7 @@ func TestTheStateIsReadWhileItsTablesAreBroughtTogether(t *testing.T) {
 					continue
 				}
 				dir := t.TempDir()
-				if err := st.copyAll(dir); err != nil {
+				if err := st.copyAll(dir, func(int64) error { return nil }); err != nil {
 					t.Error(err)
 				}
 				other, err := openState(dir, quiet(), func(int64) bool { return true })
