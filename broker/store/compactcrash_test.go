@@ -82,7 +82,7 @@ func inspectState(t *testing.T, dir string, b *book) (round int) {
 	if err != nil || int(c.applied) != durable && int(c.applied) != durable+1 {
 		t.Fatalf("the checkpoint is that of round %d, want %d or the next one: %v", c.applied, durable, err)
 	}
-	keys, rounds := 0, 0
+	keys := 0
 	if err := st.each("", func(key string, value func() ([]byte, error)) error {
 		v, err := value()
 		var k, r int
@@ -93,8 +93,7 @@ func inspectState(t *testing.T, dir string, b *book) (round int) {
 			if fmt.Sscanf(key, "round %d", &r); r != durable && r != durable+1 {
 				t.Errorf("%s is there, which was removed", key)
 			}
-			rounds++
-			return nil
+			return nil // where the next round is there in part, none may be
 		}
 		fmt.Sscanf(key, "key %d", &k)
 		fmt.Sscanf(string(v[4:]), "%d", &r)
@@ -107,8 +106,8 @@ func inspectState(t *testing.T, dir string, b *book) (round int) {
 		}
 		keys++
 		return nil
-	}); err != nil || keys != compactKeys || rounds == 0 {
-		t.Errorf("%d keys, want %d, and %d rounds: %v", keys, compactKeys, rounds, err)
+	}); err != nil || keys != compactKeys {
+		t.Errorf("%d keys, want %d: %v", keys, compactKeys, err)
 	}
 	return int(c.applied)
 }
