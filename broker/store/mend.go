@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -26,19 +27,28 @@ var errNoMark = errors.New("the record up to which it goes cannot be read")
 // mend makes a database of what can be read of st, which takes its place, and gives
 // where the old one was put. The caller is the only one that uses st.
 func (st *stateDB) mend() (aside string, count int, err error) {
-	if err := os.RemoveAll(st.dir + newSuffix); err != nil {
+	dir := st.dir + newSuffix
+	bytes, err := takenBytes(st.dir)
+	if err == nil && !st.makeRoom(bytes) {
+		err = fmt.Errorf("%d bytes for what can be read: %w", bytes, syscall.ENOSPC)
+	}
+	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
 		return "", 0, err
 	}
-	fresh := &stateDB{dir: st.dir + newSuffix, log: st.log, makeRoom: st.makeRoom}
-	if err := fresh.openDB(); err != nil {
-		return "", 0, err
+	fresh := &stateDB{dir: dir, log: st.log, makeRoom: st.makeRoom}
+	if err = fresh.openDB(); err == nil {
+		count, err = st.copyReadable(fresh)
 	}
-	count, err = st.copyReadable(fresh)
-	if err := errors.Join(err, fresh.close(), st.closeDB()); err != nil {
-		return "", 0, err
+	err = errors.Join(err, fresh.close())
+	_ = st.closeDB() // it has nothing to write; what it says of its damage is known
+	if st.closing != nil {
+		err = errors.Join(err, errClosing)
 	}
-	if aside, err = putAside(st.dir); err != nil {
-		return "", 0, err
+	if err == nil {
+		aside, err = putAside(st.dir)
+	}
+	if err != nil { // nobody must take it for one that is whole
+		return "", 0, errors.Join(err, os.RemoveAll(dir))
 	}
 	return aside, count, st.openDB()
 }
