@@ -127,6 +127,23 @@ func (b *Broker) Listen() error {
 	return errors.Join(errs...)
 }
 
+// ListenerFault is why nobody can connect to a listener.
+type ListenerFault struct {
+	URL string // as configured
+	Err error
+}
+
+// ListenerFaults gives the listeners whose address could not be bound when that was
+// tried last, in the config's order.
+func (b *Broker) ListenerFaults() (faults []ListenerFault) {
+	for _, l := range b.listening.all() {
+		if err := l.Fault(); err != nil {
+			faults = append(faults, ListenerFault{l.cfg.URL, err})
+		}
+	}
+	return faults
+}
+
 // Addresses gives where the bound listeners listen, in the config's order; ""
 // for one that is not bound.
 func (b *Broker) Addresses() []string {

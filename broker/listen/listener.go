@@ -70,8 +70,9 @@ type Listener struct {
 
 	accepted, refused, failed, active atomic.Int64
 
-	mu    sync.Mutex   // guards bound
-	bound net.Listener // nil while the address is not bound
+	mu      sync.Mutex   // guards what follows
+	bound   net.Listener // nil while the address is not bound
+	unbound error        // why it could not be bound when that was tried last; nil: it could
 }
 
 // New makes a listener and reads its files; cfg has its defaults. It binds
@@ -123,12 +124,21 @@ func (l *Listener) Listen() error {
 		lc.SetMultipathTCP(false) // with older kernels its sockets take no such options
 		ln, err = lc.Listen(context.Background(), "tcp", l.address.address)
 	}
+	l.unbound = err
 	if err != nil {
 		return fmt.Errorf("listener %s: %w", l.cfg.URL, err)
 	}
 	l.bound = ln
 	l.log.Info("listening", "address", ln.Addr().String())
 	return nil
+}
+
+// Fault is why nobody can connect: the address could not be bound. It is nil when it
+// is bound, and before that was tried.
+func (l *Listener) Fault() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unbound
 }
 
 // Addr is the address that is bound; nil while it is not.

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +26,9 @@ func TestTheStatusPage(t *testing.T) {
 		Bridges: []bridgeReport{{Name: "cloud", Remote: "cloud.example:8883", State: "waiting", Since: ago(2 * time.Hour), Messages: 1200, Bytes: 3_400_000,
 			LastError: "connection refused", LastErrorAt: ago(5 * time.Second)}},
 		Devices: []deviceReport{{Name: "meter", Adapter: "rs485", Online: true, Since: ago(50 * time.Hour), Updated: ago(time.Second), Points: 4},
+			{Name: "scale", Adapter: "scale", Online: true, Since: ago(50 * time.Hour), Updated: ago(time.Second), Points: 1},
 			{Name: "pump", Adapter: "rs485", Reason: "no answer", Since: ago(90 * time.Second)}},
+		Page: pageReport{Address: "http://127.0.0.1:8080"},
 	}
 	want := `headgate  v1.0.0, gateway plant, up 3d4h
 ALARM     disk for 1m15s: the disk does not take what is written: input/output error
@@ -40,7 +44,9 @@ card      2 GB a day, of 30 TB in all: a new one lasts 41 years, 20 % of the eMM
 bridge    cloud to cloud.example:8883: waiting for 2h0m, 1200 messages wait (3.4 MB)
           last error 5s ago: connection refused
 device    meter on rs485: online for 2d2h, 4 points, heard 1s ago
+device    scale on scale: online for 2d2h, 1 point, heard 1s ago
 device    pump on rs485: offline for 1m30s: no answer
+page      http://127.0.0.1:8080
 `
 	if got := r.page(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -103,5 +109,30 @@ func TestARunningGatewaySaysHowItIs(t *testing.T) {
 	headgate.terminate()
 	if status, said := runStatus(headgate); status != exitFailed || !hasAll(said, []string{"no gateway runs here", "headgate run"}) {
 		t.Errorf("without it: status %d: %s", status, said)
+	}
+}
+
+func TestTheStatusNamesTheAddressesThatItCannotHave(t *testing.T) {
+	t.Parallel()
+	var taken [2]string
+	for i := range taken {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		taken[i] = l.Addr().String()
+	}
+	headgate := runHeadgate(t, fmt.Sprintf("[gateway]\ndata_dir = %q\n[[broker.listener]]\nurl = \"mqtt://127.0.0.1:0\"\n[[broker.listener]]\nurl = \"mqtt://%s\"\n[web]\nlisten = %q\n", t.TempDir(), taken[0], taken[1]))
+	var said string
+	eventually(t, "the status has both", func() bool {
+		var status int
+		status, said = runStatus(headgate)
+		return status == exitTrouble && strings.Contains(said, "page      nowhere: ")
+	})
+	for _, want := range []string{"ALARM     listener mqtt://" + taken[0] + ": nobody can connect there: ", "address already in use; does another program have it", `[web] listen takes another address, or "off"`} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q is missing in\n%s", want, said)
+		}
 	}
 }

@@ -27,10 +27,16 @@ func (r *statusReport) page() string {
 		d := &r.Devices[i]
 		switch {
 		case d.Online:
-			p.line("device", "%s on %s: online%s, %d points, heard %s ago", d.Name, d.Adapter, forHow(p.ago(d.Since)), d.Points, p.ago(d.Updated))
+			p.line("device", "%s on %s: online%s, %s, heard %s ago", d.Name, d.Adapter, forHow(p.ago(d.Since)), counted(d.Points, "point"), p.ago(d.Updated))
 		default:
 			p.line("device", "%s on %s: offline%s: %s", d.Name, d.Adapter, forHow(p.ago(d.Since)), d.Reason)
 		}
+	}
+	switch {
+	case r.Page.Address != "":
+		p.line("page", "%s", r.Page.Address)
+	case r.Page.Fault != "":
+		p.line("page", "nowhere: %s; [web] listen takes another address, or \"off\"", r.Page.Fault)
 	}
 	return p.b.String()
 }
@@ -152,4 +158,12 @@ func size(n int64) string {
 		v, u = v/1000, u+1
 	}
 	return fmt.Sprintf("%.3g %cB", v, units[u])
+}
+
+// counted gives a number with what is counted, which has an s for more than one.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

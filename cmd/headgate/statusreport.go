@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	"headgate/bridge"
@@ -23,6 +25,12 @@ type statusReport struct {
 	Store   storeReport    `json:"store"`
 	Bridges []bridgeReport `json:"bridges"`
 	Devices []deviceReport `json:"devices"`
+	Page    pageReport     `json:"page"`
+}
+
+type pageReport struct {
+	Address string `json:"address"` // as a URL; "" where there is none
+	Fault   string `json:"fault"`   // why there is none; "" where none is wanted
 }
 
 type alarmReport struct {
@@ -117,8 +125,10 @@ func (h *house) status() statusReport {
 	for _, a := range s.Alarms() {
 		r.Alarms = append(r.Alarms, alarmReport{a.Name, a.Text, timeOrNull(a.Since)})
 	}
-	for _, url := range h.broker.Unbound() {
-		r.Alarms = append(r.Alarms, alarmReport{"listener", "nobody can connect to " + url + ": its address cannot be bound, and is tried again; headgate log says why", nil})
+	r.Alarms = append(r.Alarms, h.listenerAlarms()...)
+	r.Page.Address = h.web.Address()
+	if err := h.web.Fault(); err != nil {
+		r.Page.Fault = addressFault(err)
 	}
 	rules, _ := h.rules.Stats()
 	for i := range rules {
@@ -138,10 +148,30 @@ func (h *house) status() statusReport {
 	return r
 }
 
+// minAmplified is the payload of a day from which on it is told how much is written for
+// each byte of it: of less, the machine's other writes are all that there is to see.
+const minAmplified = 1 << 20
+
+// listenerAlarms are the addresses that the broker's listeners cannot have.
+func (h *house) listenerAlarms() (alarms []alarmReport) {
+	for _, l := range h.broker.ListenerFaults() {
+		alarms = append(alarms, alarmReport{Name: "listener " + l.URL, Text: "nobody can connect there: " + addressFault(l.Err)})
+	}
+	return alarms
+}
+
+// addressFault says why an address could not be bound, and of one that is taken by whom it may be.
+func addressFault(err error) string {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return err.Error() + "; does another program have it, such as mosquitto or a second headgate?"
+	}
+	return err.Error()
+}
+
 func newWearReport(w *store.Wear, cfg *store.Config) wearReport {
 	r := wearReport{Day: w.Day.Format(time.DateOnly), Payload: w.Payload, Files: known(w.Files), Disk: known(w.Disk), Device: w.Device,
 		PerDay: known(w.PerDay), LifeDays: known(w.LifeDays), EMMCUsed: known(int64(w.EMMCUsed)), EMMCSpare: w.EMMCSpare}
-	if w.Amplification > 0 {
+	if w.Amplification > 0 && w.Payload >= minAmplified {
 		r.Amplification = &w.Amplification
 	}
 	if n := int64(cfg.CardEndurance); n > 0 {

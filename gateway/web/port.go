@@ -36,10 +36,22 @@ func (s *Server) bind() error {
 		return nil
 	}
 	l, err := net.Listen("tcp", s.listen)
+	s.fault = err
 	if err == nil {
 		s.openPort(l)
 	}
 	return err
+}
+
+// Fault is why the page is nowhere: its address could not be bound. It is nil where
+// it is bound, where it is to be off, and before that was tried.
+func (s *Server) Fault() error {
+	s.binding.Lock()
+	defer s.binding.Unlock()
+	if s.port != nil || s.listen == Off {
+		return nil
+	}
+	return s.fault
 }
 
 // openPort has the page be at l. The caller holds binding.

@@ -77,6 +77,7 @@ type Server struct {
 	listen      string     // as the configuration has it
 	certificate *tls.Config
 	port        *port // nil: there is none
+	fault       error // why there is none, when that was tried last
 	ended       bool  // Run has
 
 	address atomic.Pointer[string] // of the port, as a URL; nil: not bound
