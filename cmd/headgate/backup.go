@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -117,7 +118,7 @@ func (c *backupCmd) write(file *config.File, out io.Writer) (bytes int64, left i
 	if !c.Secrets {
 		without = secrets
 	}
-	if err := addData(a, file, without); err != nil {
+	if err := addData(a, file, without, answerPatience); err != nil {
 		return 0, 0, err
 	}
 	return a.size, left, errors.Join(a.close(), to.Flush())
@@ -175,16 +176,34 @@ func secretFiles(file *config.File) (list []string) {
 }
 
 // addData appends the data directory: as the gateway that runs gives it, or from the
-// directory of one that does not; without the files of some paths.
-func addData(a *archiveWriter, file *config.File, without []string) error {
+// directory of one that does not; without the files of some paths. A gateway that
+// gives nothing for patience is given up.
+func addData(a *archiveWriter, file *config.File, without []string, patience time.Duration) error {
 	from, to := io.Pipe()
 	defer from.Close()
 	ended := make(chan error, 1)
-	client := control.New(control.Paths(file.Gateway.DataDir))
+	// The gateway at the usual socket may be another one.
+	paths := control.Paths(file.Gateway.DataDir)
+	slices.Reverse(paths)
+	client := control.New(paths)
+	asked := backupPath + "?data_dir=" + url.QueryEscape(absolute(file.Gateway.DataDir))
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	quiet := time.AfterFunc(patience, func() { cancel(fmt.Errorf("the gateway has given nothing for %v", patience)) })
+	defer quiet.Stop()
 	go func() {
-		err := client.Stream(context.Background(), backupPath, to)
-		if errors.Is(err, control.ErrNoGateway) {
-			err = writeIdleData(file.Gateway.DataDir, to)
+		// Who has the store open is the gateway that is meant: only without one, the
+		// directory is read as it stands.
+		began, err := writeIdleData(file.Gateway.DataDir, to)
+		if err != nil && !began {
+			idle := err
+			err = client.Stream(ctx, asked, answerWriter{to, quiet, patience})
+			if errors.Is(err, control.ErrNoGateway) {
+				err = idle
+			}
+		}
+		if why := context.Cause(ctx); err != nil && why != nil {
+			err = why
 		}
 		to.CloseWithError(err)
 		ended <- err
@@ -211,18 +230,34 @@ func addData(a *archiveWriter, file *config.File, without []string) error {
 	}
 }
 
+// answerPatience is how long a gateway may give nothing: first it makes a copy of its
+// state and ends a generation.
+const answerPatience = 10 * time.Minute
+
+// answerWriter puts off the end of who waits for the gateway with all that it gives.
+type answerWriter struct {
+	io.Writer
+	quiet    *time.Timer
+	patience time.Duration
+}
+
+func (p answerWriter) Write(b []byte) (int, error) {
+	p.quiet.Reset(p.patience)
+	return p.Writer.Write(b)
+}
+
 // writeIdleData writes the data directory of a gateway that does not run as a tar,
-// and keeps one from starting meanwhile.
-func writeIdleData(dataDir string, w io.Writer) error {
+// and keeps one from starting meanwhile. began is false where one runs, or there is none.
+func writeIdleData(dataDir string, w io.Writer) (began bool, err error) {
 	dir := filepath.Join(absolute(dataDir), storeName)
 	if err := store.CheckFormat(dir); err != nil {
-		return fmt.Errorf("no gateway runs here, and in gateway.data_dir %q there is no store: %w", dataDir, err)
+		return false, fmt.Errorf("no gateway runs here, and in gateway.data_dir %q there is no store: %w", dataDir, err)
 	}
 	unlock, err := store.Lock(dir)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return errors.Join(writeData(dataDir, dir, w), unlock())
+	return true, errors.Join(writeData(dataDir, dir, w), unlock())
 }
 
 // storeName is the store's directory in the data directory.
@@ -255,8 +290,14 @@ func writeData(dataDir, storeDir string, w io.Writer) error {
 // backupPatience is how long a tool may take for what it was given.
 const backupPatience = time.Minute
 
-// serveBackup gives the data directory as a tar, while the gateway goes on.
+// serveBackup gives the data directory as a tar, while the gateway goes on, if it is
+// the one that is asked for.
 func (h *house) serveBackup(w http.ResponseWriter, r *http.Request) {
+	if asked := r.FormValue("data_dir"); asked != "" && !sameFile(asked, h.config.Gateway.DataDir) {
+		control.Answer(w, nil, fmt.Errorf("the gateway that runs here, %s, has its data in %s, not in %s: name its configuration with --config",
+			h.config.Gateway.ID, absolute(h.config.Gateway.DataDir), asked))
+		return
+	}
 	dir, done, err := h.store.Copy(r.Context())
 	if err != nil {
 		control.Answer(w, nil, err)
@@ -273,6 +314,12 @@ func (h *house) serveBackup(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // who reads sees that it is not all
 	}
 	h.log.Info("backup made", "path", path.Clean(h.config.Gateway.DataDir), "took", time.Since(begin).Round(time.Millisecond))
+}
+
+func sameFile(one, other string) bool {
+	a, err := os.Stat(one)
+	b, noB := os.Stat(other)
+	return err == nil && noB == nil && os.SameFile(a, b)
 }
 
 // patientWriter ends an answer that nobody takes any more.

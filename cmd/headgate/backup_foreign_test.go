@@ -2,10 +2,16 @@ package main
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +19,8 @@ import (
 	"time"
 
 	"headgate/broker/store"
+	"headgate/cmd/headgate/config"
+	"headgate/cmd/headgate/control"
 )
 
 func TestABackupWhoseNamesLeadOutOfTheirPlaceIsDamaged(t *testing.T) {
@@ -107,5 +115,46 @@ func TestABackupIsNotPartOfTheNextOne(t *testing.T) {
 	}
 	if status, text := said("backup", filepath.Join(dir, "data.backup"), "--config", config); status != 0 {
 		t.Errorf("backup ends with %d: %s", status, text)
+	}
+}
+
+func TestABackupDoesNotWaitForAGatewayThatGivesNothing(t *testing.T) {
+	t.Parallel()
+	file := &config.File{}
+	file.Gateway.DataDir = t.TempDir()
+	l, err := net.Listen("unix", filepath.Join(file.Gateway.DataDir, "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- control.Serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Write(make([]byte, 100)) // of a header of 512
+			http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}))
+	}()
+	a, err := newArchiveWriter(io.Discard, manifest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := addData(a, file, nil, 50*time.Millisecond); err == nil || !strings.Contains(err.Error(), "has given nothing for 50ms") {
+		t.Errorf("got %v", err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAGatewayGivesNoBackupOfTheDataOfAnother(t *testing.T) {
+	t.Parallel()
+	h := &house{config: &config.File{}}
+	h.config.Gateway.ID, h.config.Gateway.DataDir = "one", t.TempDir()
+	answer := httptest.NewRecorder()
+	h.serveBackup(answer, httptest.NewRequest("GET", backupPath+"?data_dir="+url.QueryEscape(t.TempDir()), nil))
+	if answer.Code == http.StatusOK || !strings.Contains(answer.Body.String(), "the gateway that runs here, one, has its data in ") {
+		t.Errorf("got %d %s", answer.Code, answer.Body)
 	}
 }
