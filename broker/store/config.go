@@ -96,14 +96,13 @@ func (b Bytes) String() string {
 	if b == Unlimited {
 		return "unlimited"
 	}
-	if b != 0 {
-		for _, u := range byteUnits {
-			if u.size > 1 && strings.HasSuffix(u.name, "B") && int64(b)%u.size == 0 {
-				return strconv.FormatInt(int64(b)/u.size, 10) + u.name
-			}
+	name, size := "B", int64(1)
+	for _, u := range byteUnits {
+		if u.size > size && strings.HasSuffix(u.name, "B") && b != 0 && int64(b)%u.size == 0 {
+			name, size = u.name, u.size
 		}
 	}
-	return strconv.FormatInt(int64(b), 10) + "B"
+	return strconv.FormatInt(int64(b)/size, 10) + name
 }
 
 // Config is the [store] table.

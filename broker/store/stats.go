@@ -113,7 +113,6 @@ func (s *Store) Stats() Stats {
 		DamagedSegments:    c.damagedSegments.Load(),
 		DamagedGenerations: c.damagedGenerations.Load(),
 		LostRecords:        s.lost.Load(),
-		MaxBytes:           s.space.maxBytes,
 	}
 	now := time.Now()
 	st.CommitP50, st.CommitP99 = s.latencies.percentiles(now)
@@ -125,7 +124,7 @@ func (s *Store) Stats() Stats {
 	if r := &s.refusal; r.reason != nil && now.Sub(r.last) <= quietAfter {
 		st.Refusing, st.RefusedFor = r.since, r.reason.Error()
 	}
-	st.NextRecord, st.Queues = s.next, len(s.queues)
+	st.NextRecord, st.Queues, st.MaxBytes = s.next, len(s.queues), s.space.maxBytes
 	st.RingBytes, st.PendingBytes = s.ring.bytes, s.pending
 	s.mu.Unlock()
 	st.Lost, st.LastLoss = s.ledger.total()

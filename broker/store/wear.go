@@ -41,7 +41,8 @@ type Wear struct {
 	EMMCUsed  int
 	EMMCSpare string
 
-	BudgetPassed bool // more than Config.DailyWriteBudget on this day
+	Endurance, Budget int64 // Config.CardEndurance and Config.DailyWriteBudget, as they are in force
+	BudgetPassed      bool  // more than Budget on this day
 }
 
 const (
@@ -70,17 +71,17 @@ func (d *day) written(disk bool) int64 {
 // wear counts what is written. It needs no write of its own: what it has to know
 // after a restart is part of each checkpoint.
 type wear struct {
-	log       *slog.Logger
-	dir       string
-	endurance int64
-	budget    int64
-	device    *blockDevice // nil: not known
-	selfIO    string       // the kernel's file about this process
+	log    *slog.Logger
+	dir    string
+	device *blockDevice // nil: not known
+	selfIO string       // the kernel's file about this process
 
 	payload *atomic.Int64 // of records since the start
 
 	mu           sync.Mutex // guards what follows
-	today, last  day        // last: the day before that something ran
+	endurance    int64
+	budget       int64
+	today, last  day // last: the day before that something ran
 	sampled      time.Time
 	paid         int64 // payload, as it was then
 	files, disk  int64 // the kernel's counters, as they were then; -1: not known
@@ -175,7 +176,7 @@ func (w *wear) stats(now time.Time) Wear {
 	defer w.mu.Unlock()
 	d := &w.today
 	st := Wear{Day: time.Unix(d.number*86400, 0).UTC(), Payload: d.payload, Files: d.files, Disk: d.disk,
-		PerDay: unknown, LifeDays: unknown, EMMCUsed: w.emmcUsed, EMMCSpare: w.emmcSpare, BudgetPassed: w.budgetPassed()}
+		PerDay: unknown, LifeDays: unknown, EMMCUsed: w.emmcUsed, EMMCSpare: w.emmcSpare, Endurance: w.endurance, Budget: w.budget, BudgetPassed: w.budgetPassed()}
 	if w.device != nil {
 		st.Device = w.device.name
 	}

@@ -94,7 +94,7 @@ func TestWhatIsWrittenOnADayIsKnownOverRestarts(t *testing.T) {
 		m.files(500 + 8000*round)
 		st := s.Stats()
 		got, want := st.Wear, Wear{Day: before.Day, Payload: 1000 * round, Files: 8000 * round, Disk: 20480 * round, Device: "mmcblk0",
-			Amplification: 20.48, PerDay: -1, LifeDays: -1, EMMCUsed: -1}
+			Amplification: 20.48, PerDay: -1, LifeDays: -1, EMMCUsed: -1, Budget: int64(Unlimited)}
 		if dayOf(time.Now()) != before.Day.Unix()/86400 {
 			t.Skip("midnight came in between")
 		}

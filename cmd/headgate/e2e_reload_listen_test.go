@@ -83,3 +83,26 @@ func TestAReloadOfWhatNeedsARestartChangesNothing(t *testing.T) {
 		t.Errorf("it says %q, want %q", res, want)
 	}
 }
+
+func TestAReloadPutsTheLimitsOfTheStoreIntoForce(t *testing.T) {
+	t.Parallel()
+	base := strings.ReplaceAll(bridgesConfig, "{DIR}", t.TempDir())
+	h := runInside(t, base)
+	r := h.newReloader(h.config.Paths[0])
+	for _, c := range []struct{ limit, restart string }{{"2GB", "[]"}, {"100MB", "[store.max_bytes]"}} {
+		text := base + "[store]\nmax_bytes = \"" + c.limit + "\"\nat_limit = \"drop_oldest\"\ncard_endurance = \"30TB\"\ndaily_write_budget = \"500MB\"\n"
+		if err := os.WriteFile(r.path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if res, err := r.reload(); err != nil || fmt.Sprint(res.Restart) != c.restart {
+			t.Errorf("%s: got %+v, %v", c.limit, res, err)
+		}
+		s := h.status().Store
+		if s.Limit != 2e9 || s.Today.Endurance == nil || *s.Today.Endurance != 30e12 || s.Today.Budget == nil || *s.Today.Budget != 500e6 {
+			t.Errorf("%s: the status has %+v", c.limit, s)
+		}
+		if _, text := r.running(); !strings.Contains(text, `max_bytes = "2GB"`) || !strings.Contains(text, `at_limit = "drop_oldest"`) {
+			t.Errorf("%s: what runs is shown as\n%s", c.limit, text)
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"headgate/broker"
+	"headgate/broker/store"
 	"headgate/cmd/headgate/config"
 	"headgate/cmd/headgate/control"
 	"headgate/gateway/rule"
@@ -107,6 +108,7 @@ func (r reloadResult) String() string {
 type reloader struct {
 	path    string
 	log     *slog.Logger
+	store   *store.Store
 	broker  *broker.Broker
 	web     *web.Server
 	rules   *rule.Rules
@@ -128,7 +130,7 @@ type reloader struct {
 // newReloader makes one for a house that runs what it was built of.
 func (h *house) newReloader(path string) *reloader {
 	sums, _ := fileSums(nil).renew(h.connectedParts())
-	return &reloader{path: path, log: h.log, started: new(*h.config), broker: h.broker, web: h.web, rules: h.rules, control: h.controlHandler(),
+	return &reloader{path: path, log: h.log, started: new(*h.config), store: h.store, broker: h.broker, web: h.web, rules: h.rules, control: h.controlHandler(),
 		pump: h.pump.Load, replace: h.replacePump, bridges: h.reloadBridges, parts: h.connectedParts, sums: sums, service: h.service}
 }
 
@@ -212,9 +214,15 @@ func changedKeys(prefix string, before, after reflect.Value) (keys []string) {
 	return keys
 }
 
-// nowInForce notes what the broker has taken of a configuration.
+// nowInForce notes what the broker has taken of a configuration, and has the store take
+// its limits.
 func (r *reloader) nowInForce(file *config.File) {
 	r.started.Broker, r.started.Store.Class, r.started.Paths = file.Broker, file.Store.Class, file.Paths
+	now, then := &r.started.Store.Config, &file.Store.Config
+	if r.store.SetLimits(*then) {
+		now.MaxBytes = then.MaxBytes
+	}
+	now.AtLimit, now.CardEndurance, now.DailyWriteBudget = then.AtLimit, then.CardEndurance, then.DailyWriteBudget
 }
 
 // reloadWeb has the page be what was prepared. Where the days of its points are stays.

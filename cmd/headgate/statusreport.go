@@ -118,7 +118,7 @@ func (h *house) status() statusReport {
 			Messages: b.Queued, Bytes: b.QueuedBytes, Used: s.SpoolBytes, Limit: s.MaxBytes, Free: s.FreeBytes, Lost: int64(s.Lost),
 			Commits: s.Commits, CommitP50: s.CommitP50.Seconds(), CommitP99: s.CommitP99.Seconds(),
 			Spared: s.Spared, SparedBytes: s.SparedBytes,
-			Today: newWearReport(&s.Wear, &h.config.Store.Config),
+			Today: newWearReport(&s.Wear),
 		},
 		Bridges: h.bridgeReports(), Devices: []deviceReport{},
 	}
@@ -168,17 +168,17 @@ func addressFault(err error) string {
 	return err.Error()
 }
 
-func newWearReport(w *store.Wear, cfg *store.Config) wearReport {
+func newWearReport(w *store.Wear) wearReport {
 	r := wearReport{Day: w.Day.Format(time.DateOnly), Payload: w.Payload, Files: known(w.Files), Disk: known(w.Disk), Device: w.Device,
 		PerDay: known(w.PerDay), LifeDays: known(w.LifeDays), EMMCUsed: known(int64(w.EMMCUsed)), EMMCSpare: w.EMMCSpare}
 	if w.Amplification > 0 && w.Payload >= minAmplified {
 		r.Amplification = &w.Amplification
 	}
-	if n := int64(cfg.CardEndurance); n > 0 {
-		r.Endurance = &n
+	if w.Endurance > 0 {
+		r.Endurance = &w.Endurance
 	}
-	if cfg.DailyWriteBudget != store.Unlimited {
-		r.Budget = known(int64(cfg.DailyWriteBudget))
+	if w.Budget > 0 && w.Budget < int64(store.Unlimited) {
+		r.Budget = &w.Budget
 	}
 	return r
 }
