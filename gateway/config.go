@@ -14,7 +14,8 @@ type Config struct {
 	// topic level, so without "/", "+" and "#". Default: the host's name.
 	ID string `toml:"id"`
 
-	// DataDir is the directory that holds what must outlive a restart. Default
+	// DataDir is the directory that holds what must outlive a restart. A relative
+	// one is in the directory that headgate is started in. Default
 	// "/var/lib/headgate".
 	DataDir string `toml:"data_dir"`
 

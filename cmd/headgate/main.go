@@ -78,7 +78,7 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "headgate: %v\nTry: headgate --help\n", err)
+		fmt.Fprintf(stderr, "headgate: %v\nTry: %s --help\n", err, misused(err))
 		return exitUsage
 	}
 	err = ctx.Run()
@@ -98,4 +98,15 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "headgate: %v\n", err)
 	return exitFailed
+}
+
+// misused gives the command that the line was about, as far as it names one.
+func misused(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) {
+		if node := parse.Context.Selected(); node != nil {
+			return node.FullPath()
+		}
+	}
+	return "headgate"
 }

@@ -199,8 +199,28 @@ func (p *progress) step(what string, found int) {
 func (p *progress) draw(done int, text string) {
 	if p.out != nil {
 		full := barWidth * max(done, 0) / p.steps
-		fmt.Fprintf(p.out, "\r\x1b[K[%s%s] %s", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), text)
+		line := fmt.Sprintf("[%s%s] %s", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), text)
+		io.WriteString(p.out, "\r\x1b[K"+fitted(line, widthOf(p.out)))
 	}
+}
+
+// widthOf is how wide a terminal is; 80 where that is not known.
+func widthOf(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return 80
+}
+
+// fitted cuts what would not fit into a line of so many characters: of a line that is
+// wrapped only the last part is written over by the next one.
+func fitted(line string, width int) string {
+	if r := []rune(line); len(r) >= width {
+		return string(r[:max(width-4, 0)]) + "..."
+	}
+	return line
 }
 
 // clear takes the bar off the screen.

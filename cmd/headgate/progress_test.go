@@ -26,3 +26,11 @@ func TestTheBarOfAScanFills(t *testing.T) {
 		t.Errorf("got %q, want %q", got[4], want)
 	}
 }
+
+func TestALineThatIsDrawnAgainFitsTheTerminal(t *testing.T) {
+	for line, want := range map[string]string{"short": "short", "nine cha.": "nine cha.", "ten chars.": "ten ch...", "größer als": "größer...", "": ""} {
+		if got := fitted(line, 10); got != want {
+			t.Errorf("%q: got %q, want %q", line, got, want)
+		}
+	}
+}

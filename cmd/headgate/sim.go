@@ -91,9 +91,9 @@ type simScreen struct {
 
 // begin says what there is.
 func (s *simScreen) begin() {
-	s.say("A bus of %d simulated Modbus devices, %s. To poll it, copy into a configuration:", len(simDevices()), s.bus.mode)
+	s.say("A bus of %d simulated Modbus devices, %s.\nTo poll it, copy into a configuration:", len(simDevices()), s.bus.mode)
 	s.say("%s", s.bus.config())
-	s.say("or look at it: headgate modbus scan --units 1-5 --url '%s'", s.bus.url())
+	s.say("or look at it:\n  headgate modbus scan --units 1-5 --url '%s'", s.bus.url())
 	if !s.raw {
 		return
 	}
@@ -130,7 +130,7 @@ func (s *simScreen) run(ctx context.Context, keys <-chan byte) error {
 			}
 		case <-tick.C:
 			if s.raw {
-				io.WriteString(s.out, "\r\x1b[K"+s.state())
+				io.WriteString(s.out, "\r\x1b[K"+fitted(s.state(), widthOf(s.out)))
 			}
 		}
 	}

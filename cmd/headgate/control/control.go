@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -212,5 +213,9 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("%w: nothing answers on %s: start it with headgate run, or systemctl start headgate", ErrNoGateway, strings.Join(c.paths, " or "))
+	hint := "start it with headgate run, or systemctl start headgate"
+	if slices.ContainsFunc(c.paths, func(path string) bool { return !filepath.IsAbs(path) }) {
+		hint += "; its data_dir is relative: ask from the directory that it was started in"
+	}
+	return nil, fmt.Errorf("%w: nothing answers on %s: %s", ErrNoGateway, strings.Join(c.paths, " or "), hint)
 }
