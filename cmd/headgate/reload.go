@@ -64,7 +64,7 @@ type reloadResult struct {
 	// Page is where the page has gone, as a URL or "off"; "": it stays.
 	Page string `json:"page"`
 
-	// Unbound are the URLs of listeners that have no port: they are tried again.
+	// Unbound are listeners whose address cannot be bound, each with why: they are tried again.
 	Unbound []string `json:"unbound"`
 
 	// Restart names the keys, and bridges, whose change needs a restart.
@@ -94,8 +94,8 @@ func (r reloadResult) String() string {
 		said += "; the page is at " + r.Page + " now"
 	}
 	said += "."
-	for _, url := range r.Unbound {
-		said += "\nNobody can connect to " + url + ": its address cannot be bound, and is tried again; headgate log says why."
+	for _, listener := range r.Unbound {
+		said += "\nNobody can connect there, and it is tried again: " + listener
 	}
 	if len(r.Restart) > 0 {
 		said += "\nChanged too, but in force only after a restart: " + strings.Join(r.Restart, ", ") + "."
@@ -188,7 +188,9 @@ func (r *reloader) reload() (res reloadResult, err error) {
 		return res, err
 	}
 	r.sums, res.Renewed = r.sums.renew(r.parts())
-	res.Unbound = r.broker.Unbound()
+	for _, l := range r.broker.ListenerFaults() {
+		res.Unbound = append(res.Unbound, "listener "+l.URL+": "+addressFault(l.Err))
+	}
 	now := *file
 	now.Broker, now.Bridge, now.Web, now.Store.Class = r.started.Broker, r.started.Bridge, r.started.Web, r.started.Store.Class
 	res.Restart = append(res.Restart, changedKeys("", reflect.ValueOf(*r.started), reflect.ValueOf(now))...)
