@@ -127,9 +127,9 @@ func (w *wear) turn(now time.Time) {
 
 // sample adds what was written since the last one.
 func (w *wear) sample(now time.Time) {
-	files, disk := writtenByUs(w.selfIO), w.device.written()
-	w.mu.Lock()
+	w.mu.Lock() // also for reading them: of two at once the older would count once more
 	defer w.mu.Unlock()
+	files, disk := writtenByUs(w.selfIO), w.device.written()
 	d := &w.today
 	payload := w.payload.Load()
 	d.payload += payload - w.paid

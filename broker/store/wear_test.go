@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -113,6 +114,27 @@ func TestWhatIsWrittenOnADayIsKnownOverRestarts(t *testing.T) {
 			}
 		}
 		closeStore(t, s)
+	}
+}
+
+// The control is sample with the counters read before it holds the lock.
+func TestWhatIsWrittenCountsOnceHoweverManyAsk(t *testing.T) {
+	m := newMachine(t, t.TempDir())
+	w, _ := m.wear(Config{}, nil, noon)
+	var asking sync.WaitGroup
+	for range 4 {
+		asking.Go(func() {
+			for range 500 {
+				w.sample(noon)
+			}
+		})
+	}
+	for n := range int64(500) {
+		m.files(500 + n)
+	}
+	asking.Wait()
+	if st := w.stats(noon); st.Files != 499 {
+		t.Errorf("%d bytes were written, want 499", st.Files)
 	}
 }
 
