@@ -3,6 +3,8 @@ package config
 import (
 	"math"
 	"net"
+	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -32,6 +34,7 @@ func (l *loader) checkWise() {
 			l.warn(Warning, joinIndex("broker.listener", i)+".url", "%s", late)
 		}
 	}
+	l.checkStrangers()
 	for i := range f.Modbus {
 		l.checkUnits(&f.Modbus[i], joinIndex("modbus", i))
 		if len(l.faults) == 0 {
@@ -47,6 +50,25 @@ func (l *loader) checkWise() {
 	if len(f.Modbus)+len(f.Serial)+len(f.Broker.Listener) == 0 {
 		l.notes = append(l.notes, Fault{Severity: Note, File: f.Paths[0],
 			Text: "there is nothing to do: add a [[modbus]] or [[serial]] table for a device; headgate demo --dir DIR leaves an example in DIR"})
+	}
+}
+
+// checkStrangers finds listeners for other machines, of which none may connect.
+func (l *loader) checkStrangers() {
+	b := &l.file.Broker
+	if len(b.User) > 0 || b.PasswordFile != "" {
+		return
+	}
+	for i := range b.Listener {
+		c := &b.Listener[i]
+		u, err := url.Parse(c.URL)
+		if err != nil || u.Scheme == "unix" || c.Anonymous || c.ClientCAFile != "" || u.Hostname() == "localhost" {
+			continue
+		}
+		if addr, err := netip.ParseAddr(u.Hostname()); err == nil && addr.Unmap().IsLoopback() {
+			continue
+		}
+		l.warn(Note, joinIndex("broker.listener", i)+".url", "other machines reach %q, but only this one may connect: there is no [[broker.user]] and no password_file; anonymous = true lets all in", c.URL)
 	}
 }
 
