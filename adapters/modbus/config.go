@@ -122,7 +122,7 @@ type Device struct {
 	// ProfilePoints names the points of the profile that are wanted. Default: all.
 	ProfilePoints []string `toml:"profile_points"`
 
-	// Manufacturer and model say what the device is, where it is announced: in Home
+	// Manufacturer and Model say what the device is, where it is announced: in Home
 	// Assistant's list of devices. Defaults: those of its profile.
 	Manufacturer string `toml:"manufacturer"`
 	Model        string `toml:"model"`
