@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/alecthomas/kong"
 
@@ -34,7 +35,11 @@ func (c *statusCmd) Run(k *kong.Kong) error {
 		e.SetIndent("", "  ")
 		err = e.Encode(r)
 	} else {
-		_, err = fmt.Fprint(k.Stdout, r.page())
+		page := r.page()
+		if isTerminal(k.Stdout) {
+			page = wrapped(page, widthOf(k.Stdout))
+		}
+		_, err = io.WriteString(k.Stdout, page)
 	}
 	if err == nil && r.inTrouble() {
 		return &ended{status: exitTrouble}

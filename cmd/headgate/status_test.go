@@ -136,3 +136,12 @@ func TestTheStatusNamesTheAddressesThatItCannotHave(t *testing.T) {
 		}
 	}
 }
+
+func TestALongLineOfTheStatusGoesOnBelowItsText(t *testing.T) {
+	t.Parallel()
+	page := "device    meter on rs485: offline for 3s: grün\nshort\ndevice    /a/path/that/is/longer/than/it\n"
+	want := "device    meter on rs485:\n          offline for 3s:\n          grün\nshort\ndevice    /a/path/that/is/longer/than/it\n"
+	if got := wrapped(page, 26); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -167,3 +167,29 @@ func counted(n int, what string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
+
+// wrapped breaks the lines of a page at spaces, so that they fit so many characters;
+// what goes on stands below the text, not below the word that the line begins with.
+func wrapped(page string, width int) string {
+	const indent = 10
+	if width < 2*indent {
+		return page
+	}
+	var b strings.Builder
+	for line := range strings.Lines(page) {
+		text := []rune(strings.TrimSuffix(line, "\n"))
+		for len(text) > width {
+			at := width
+			for at > indent && text[at] != ' ' {
+				at--
+			}
+			if at == indent {
+				break // a word as long as the line
+			}
+			b.WriteString(string(text[:at]) + "\n")
+			text = append([]rune(strings.Repeat(" ", indent)), text[at+1:]...)
+		}
+		b.WriteString(string(text) + "\n")
+	}
+	return b.String()
+}
