@@ -133,6 +133,8 @@ inside headgate pub -q 1 -t plant/a -m 'through it all'
 inside systemctl reload headgate
 inside journalctl -u headgate HEADGATE_ADDRESS=127.0.0.1:1883 --no-pager | grep listening >/dev/null || fail 'the journal has no fields'
 
+inside readlink "/proc/$(property MainPID)/cwd" | grep /etc/headgate >/dev/null || fail 'a relative name of a file is not one beside the configuration'
+
 step 'killed'
 pid=$(property MainPID)
 inside sh -c "kill -9 $pid"
