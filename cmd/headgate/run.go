@@ -74,7 +74,7 @@ func (c *runCmd) Run() error {
 type house struct {
 	log     *slog.Logger
 	config  *config.File
-	started time.Time // by run
+	started time.Time
 	store   *store.Store
 	broker  *broker.Broker
 	pump    atomic.Pointer[fieldPump]
@@ -97,7 +97,7 @@ type house struct {
 func build(file *config.File, log *slog.Logger) (*house, error) {
 	lines := web.NewLog(log.Handler())
 	log = slog.New(lines)
-	h := &house{log: log, lines: lines, config: file}
+	h := &house{log: log, lines: lines, config: file, started: time.Now()}
 	st, err := openStore(file.Gateway.DataDir, file.Store.Config, log)
 	if err != nil {
 		return nil, err
@@ -141,7 +141,6 @@ type stage struct {
 // up; then it stops them in reverse and closes the store. What was acknowledged
 // is on disk at any time, so nothing is lost when it is not waited for.
 func (h *house) run(ctx context.Context) error {
-	h.started = time.Now()
 	stages := []stage{{"broker", h.broker.Run}}
 	stages = append(stages, stage{"bridges", h.runBridges}, stage{"network", h.watchNetwork})
 	stages = append(stages, stage{"rules", h.rules.Run})
