@@ -47,7 +47,7 @@ func (s *Store) compact(most int) {
 	}
 	st.compactNot = above
 	var lost int
-	err := probe(s.dir, s.lock)
+	err := probe(s.dir, probeFile, s.lock)
 	if err == nil {
 		lost, err = st.compact(&s.space)
 	}

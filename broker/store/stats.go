@@ -54,7 +54,11 @@ type Stats struct {
 	// FailingSince is since when the disk has not taken what was written to it,
 	// and LastError why; zero if it takes everything.
 	FailingSince time.Time
-	LastError    string
+
+	// Stuck says that a write does not come back although the disk takes others: the
+	// fault is the store's own.
+	Stuck     bool
+	LastError string
 
 	// Refusing is since when messages are refused for want of room, and RefusedFor
 	// what wants it; zero while they are taken.
@@ -133,6 +137,7 @@ func (s *Store) Stats() Stats {
 			st.FailingSince, st.LastError = since, err.Error()
 		}
 	}
+	st.Stuck = s.stuck(now)
 	for _, q := range s.Queues() {
 		st.Messages += q.Stats().Messages
 	}

@@ -121,6 +121,8 @@ type Store struct {
 	unsealed []*generation // of the keeper: see seal
 
 	logTrouble   trouble
+	asking       atomic.Bool  // by askDisk
+	answered     atomic.Int64 // when the disk was asked last and answered, in ns since 1970
 	stateTrouble trouble
 
 	wear      *wear // nil: without a disk

@@ -123,7 +123,7 @@ func (s *Store) recommit(b *batch, err error) error {
 
 // attempt tries to write a batch that was not taken before.
 func (s *Store) attempt(b *batch) error {
-	if err := probe(s.dir, s.lock); err != nil {
+	if err := probe(s.dir, probeFile, s.lock); err != nil {
 		return err
 	}
 	return s.write(b)
@@ -175,7 +175,7 @@ const probeFile = "PROBE"
 // probe says whether the disk takes writes: a small file is written, synced and
 // removed. It must be the directory that was opened: where a disk was pulled,
 // what it was mounted on is still there.
-func probe(dir string, lock *os.File) error {
+func probe(dir, name string, lock *os.File) error {
 	opened, err := lock.Stat()
 	if err != nil {
 		return err
@@ -185,7 +185,7 @@ func probe(dir string, lock *os.File) error {
 	} else if !os.SameFile(opened, there) {
 		return fmt.Errorf("%s is another directory than the one that was opened: mount that one again, or restart", dir)
 	}
-	path := filepath.Join(dir, probeFile)
+	path := filepath.Join(dir, name)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -22,6 +23,7 @@ func (s *Store) watch() {
 		}
 		now := time.Now()
 		s.refuseLate(now)
+		s.askDisk(now)
 		if now.Sub(sampled) >= sampleInterval {
 			s.wear.sample(now)
 			sampled = now
@@ -63,8 +65,36 @@ func (s *Store) refuseLate(now time.Time) {
 	runWaiters(late, fmt.Errorf("%w: %w", ErrHeld, cause))
 }
 
+var errNoReturn = errors.New("does not come back")
+
 // hangs is why nothing is known of a write.
-func (s *Store) hangs() error { return fmt.Errorf("a write to %s does not come back", s.dir) }
+func (s *Store) hangs() error { return fmt.Errorf("a write to %s %w", s.dir, errNoReturn) }
+
+const (
+	askInterval = 10 * time.Second
+	askFile     = "ASK"
+)
+
+// askDisk has the disk take something else while a write does not come back: where it
+// does, it is not the disk that the committer waits for. Nobody waits for the answer.
+func (s *Store) askDisk(now time.Time) {
+	_, err := s.logTrouble.now()
+	if !errors.Is(err, errNoReturn) || now.UnixNano()-s.answered.Load() < int64(askInterval) || !s.asking.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer s.asking.Store(false)
+		if probe(s.dir, askFile, s.lock) == nil {
+			s.answered.Store(now.UnixNano())
+		}
+	}()
+}
+
+// stuck says whether the committer does not come back although the disk takes something.
+func (s *Store) stuck(now time.Time) bool {
+	_, err := s.logTrouble.now()
+	return errors.Is(err, errNoReturn) && now.UnixNano()-s.answered.Load() < 3*int64(askInterval)
+}
 
 // splitWaiters takes out of a list those that are not to wait any longer.
 func splitWaiters(late, list []waiter) (outOf, rest []waiter) {

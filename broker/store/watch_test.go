@@ -99,3 +99,31 @@ func TestClosingDoesNotWaitForEverForAWriteThatDoesNotComeBack(t *testing.T) {
 	back()
 	<-s.committer
 }
+
+func TestACommitterThatIsStuckIsToldFromADiskThatHangs(t *testing.T) {
+	t.Parallel()
+	cfg := small()
+	cfg.Patience = 200 * time.Millisecond
+	s := open(t, t.TempDir(), cfg)
+	q := queue(t, s, "client")
+	fill(t, s, q, 0, 10, 0)
+	tail := s.spool.list()[len(s.spool.list())-1]
+	tail.mu.RLock() // as a reader that never comes to its end would
+	s.Commit([]Record{message("0000010", q)}, func(error) {})
+	await(t, "the store says that it is stuck", func() bool { return s.Stats().Stuck })
+	tail.mu.RUnlock()
+	await(t, "it goes on", func() bool { st := s.Stats(); return !st.Stuck && st.FailingSince.IsZero() })
+	expect(t, q.Reader(nil), 0, 11)
+
+	slow := open(t, t.TempDir(), cfg)
+	q = queue(t, slow, "client")
+	slow.asking.Store(true) // the disk has not answered
+	back := hangDisk(t, slow)
+	slow.Commit([]Record{message("0000000", q)}, func(error) {})
+	await(t, "the store says that it fails", func() bool { return !slow.Stats().FailingSince.IsZero() })
+	if slow.Stats().Stuck {
+		t.Error("a disk that hangs counts as a committer that is stuck")
+	}
+	back()
+	await(t, "the disk is back", func() bool { return slow.Stats().FailingSince.IsZero() })
+}

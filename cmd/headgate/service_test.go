@@ -15,6 +15,7 @@ import (
 
 	"headgate/adapters/modbus"
 	"headgate/adapters/serial"
+	"headgate/broker/store"
 )
 
 // listenUnixgram is a socket like that of a service manager or of journald.
@@ -111,6 +112,28 @@ func TestAPartThatStandsStillIsStuck(t *testing.T) {
 	for _, s := range steps {
 		if got := strings.Join(w.look(start.Add(s.at), s.moves), ", "); got != s.stuck {
 			t.Errorf("after %v: got %q, want %q", s.at, got, s.stuck)
+		}
+	}
+}
+
+// A disk that hangs is no reason to start again, a committer that does not come back from
+// one that answers is.
+func TestACommitterThatIsStuckEndsTheFeedingAndADiskThatHangsDoesNot(t *testing.T) {
+	start := time.Now()
+	for _, c := range []struct {
+		stats store.Stats
+		stuck bool
+	}{
+		{store.Stats{FailingSince: start}, false},
+		{store.Stats{FailingSince: start, PendingBytes: 1000}, false},
+		{store.Stats{FailingSince: start, Stuck: true}, true},
+	} {
+		var w watchdog
+		moves := []movement{committerMovement(&c.stats)}
+		for _, at := range []time.Duration{0, time.Minute, 3 * time.Minute} {
+			if stuck := len(w.look(start.Add(at), moves)) > 0; stuck != (c.stuck && at > committerStuckAfter) {
+				t.Errorf("%+v: after %v it counts as stuck: %v", c.stats, at, stuck)
+			}
 		}
 	}
 }

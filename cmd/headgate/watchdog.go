@@ -8,6 +8,7 @@ import (
 
 	"headgate/adapters/modbus"
 	"headgate/adapters/serial"
+	"headgate/broker/store"
 )
 
 // The service manager's watchdog is fed only while the parts move: one that is
@@ -29,6 +30,10 @@ const (
 
 	// linkStuckAfter is that of a link: who is silent is asked every 30 s.
 	linkStuckAfter = 2 * time.Minute
+
+	// committerStuckAfter is that of a write while the disk takes others: a card may
+	// try one block again for long.
+	committerStuckAfter = 2 * time.Minute
 )
 
 // rested is what the watchdog knows about one part.
@@ -64,11 +69,7 @@ func (w *watchdog) look(now time.Time, moves []movement) (stuck []string) {
 // ever keeps it from coming back.
 func (h *house) movements() []movement {
 	s := h.store.Stats()
-	moves := []movement{{
-		part:  "committer",
-		count: uint64(s.Commits) + s.DurableRecord,
-		due:   s.PendingBytes > 0 && s.FailingSince.IsZero(),
-	}}
+	moves := []movement{committerMovement(&s)}
 	h.broker.Stats()
 	h.pump.Load().gateway.Stats()
 	for _, b := range h.bridges() {
@@ -81,6 +82,16 @@ func (h *house) movements() []movement {
 		moves = append(moves, serialMovements(line.config, line.adapter.Stats(), line.adapter.Turns())...)
 	}
 	return moves
+}
+
+// committerMovement is that of who writes to disk. A disk that hangs is no reason to
+// start again; a write that does not come back while the disk takes others is one.
+func committerMovement(s *store.Stats) movement {
+	m := movement{part: "committer", count: uint64(s.Commits) + s.DurableRecord, due: s.PendingBytes > 0 && s.FailingSince.IsZero()}
+	if s.Stuck {
+		m.due, m.still = true, committerStuckAfter
+	}
+	return m
 }
 
 // modbusMovement is that of who owns a link: he looks for something to do each second,
