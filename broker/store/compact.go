@@ -93,7 +93,7 @@ func (st *stateDB) compact(sp *space) (lost int, err error) {
 	err = st.view(func(txn *badger.Txn) error {
 		// Badger would end the process where a page cannot be read, and leave out what
 		// stands behind a block that is none.
-		if err := st.db.VerifyChecksum(); err != nil {
+		if err := st.verify(); err != nil {
 			return err
 		}
 		before := txn.NewIterator(badger.IteratorOptions{})

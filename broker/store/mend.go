@@ -58,27 +58,20 @@ func (st *stateDB) copyReadable(fresh *stateDB) (count int, err error) {
 	w := stateWriter{db: fresh.db, txn: fresh.db.NewTransaction(true)}
 	defer func() { w.txn.Discard() }()
 	marked := false
+	keep := func(key string, value []byte) bool {
+		if sound(key, value) {
+			w.set([]byte(key), value)
+			marked = marked || key == "m"
+			count++
+		}
+		return w.err == nil
+	}
 	last := "" // from the beginning
 	st.eachReadable(false, func(key string, value []byte) bool {
 		last = key
-		if sound(key, value) {
-			w.set([]byte(key), value)
-			marked = marked || key == "m"
-			count++
-		}
-		return w.err == nil
+		return keep(key, value)
 	})
-	st.eachReadable(true, func(key string, value []byte) bool {
-		if key <= last {
-			return false
-		}
-		if sound(key, value) {
-			w.set([]byte(key), value)
-			marked = marked || key == "m"
-			count++
-		}
-		return w.err == nil
-	})
+	st.eachReadable(true, func(key string, value []byte) bool { return key > last && keep(key, value) })
 	w.commit()
 	if w.err != nil {
 		return 0, w.err
